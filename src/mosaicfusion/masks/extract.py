@@ -1,0 +1,79 @@
+"""One region from attention to mask: the paper's steps in a row (section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.masks._checks import require_image
+from mosaicfusion.masks.bilateral import refine_mask
+from mosaicfusion.masks.components import Rejection, keep_single_component
+from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.threshold import binarize
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What became of one region.
+
+    mask: bool (H, W), or None where ``rejection`` says why not; exactly one of the two is None.
+    heat: float32 (H, W) in [0, 1].
+    score: in [0, 1], the mean heat inside the mask minus the mean heat outside; 0 without a mask. It is 1 for attention
+    that lies wholly on the mask, and falls when it is scattered or when the mask moved away from it.
+    """
+
+    mask: NDArray[np.bool_] | None
+    rejection: Rejection | None
+    heat: NDArray[np.float32]
+    score: float
+
+
+def extract_mask(
+    sums: Mapping[int, np.ndarray[Any, Any]],
+    image: np.ndarray[Any, Any],
+    *,
+    threshold: float | Literal["otsu"] = "otsu",
+    refine: bool = True,
+    rounds: int = 2,
+    sigma_spatial_px: float = 16,
+    sigma_luma: float = 16,
+    sigma_chroma: float = 8,
+    smoothness: float = 256,
+    cg_iterations: int = 25,
+    cut: float = 0.5,
+    min_area: float = 0.05,
+    max_area: float = 0.95,
+) -> Extraction:
+    """The instance mask of one region, or the reason why there is none.
+
+    sums: stride in pixels -> (h, w), see :func:`mosaicfusion.masks.heatmap.heat_map`. image: uint8 RGB (H, W, 3), the
+    region. The defaults are the paper's. Raises ValueError on malformed arguments only; a poor region is a rejection.
+    """
+    require_image(image, image.shape[:2])
+    heat = heat_map(sums, image.shape[:2])
+    mask = binarize(heat, threshold)
+    if refine:
+        mask = refine_mask(
+            mask,
+            image,
+            rounds=rounds,
+            cut=cut,
+            sigma_spatial_px=sigma_spatial_px,
+            sigma_luma=sigma_luma,
+            sigma_chroma=sigma_chroma,
+            smoothness=smoothness,
+            cg_iterations=cg_iterations,
+        )
+    outcome = keep_single_component(mask, min_area, max_area)
+    if isinstance(outcome, Rejection):
+        return Extraction(mask=None, rejection=outcome, heat=heat, score=0.0)
+    return Extraction(mask=outcome.mask, rejection=None, heat=heat, score=_contrast(heat, outcome.mask))
+
+
+def _contrast(heat: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    outside = float(heat[~mask].mean()) if not mask.all() else 0.0
+    return float(np.clip(float(heat[mask].mean()) - outside, 0, 1))

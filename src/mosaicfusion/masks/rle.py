@@ -1,0 +1,72 @@
+"""Step 6 of the mask and its forms in a data set: canvas placement, COCO run lengths, area and box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from mosaicfusion.masks._checks import require_hw, require_mask
+
+
+class Rle(TypedDict):
+    """``{"size": [4, 4], "counts": "52203"}``: COCO's compressed run lengths, column by column; ready for JSON."""
+
+    size: list[int]
+    counts: str
+
+
+def encode(mask: np.ndarray[Any, Any]) -> Rle:
+    """bool (H, W) -> compressed run lengths with ``size`` [H, W]."""
+    require_mask(mask)
+    packed = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
+
+
+def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes; a list (uncompressed) is refused."""
+    if not isinstance(rle.get("counts"), str | bytes) or "size" not in rle:
+        raise ValueError('not compressed run lengths; give {"size": [H, W], "counts": "..."}, as encode() makes them')
+    require_hw("size", rle["size"])
+    return np.asarray(coco_mask.decode(dict(rle)).astype(bool))
+
+
+def place(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Put a region's mask, bool (h, w), on an empty canvas with its first pixel at ``top_left_px`` (y, x).
+
+    Returns bool (H, W). A region that reaches over the canvas raises ValueError.
+    """
+    require_mask(mask)
+    require_hw("canvas_hw", canvas_hw)
+    (top, left), (height, width) = top_left_px, mask.shape
+    if min(top, left) < 0 or top + height > canvas_hw[0] or left + width > canvas_hw[1]:
+        raise ValueError(
+            f"a region of {height} x {width} at (y, x) = {(top, left)} reaches over the canvas of "
+            f"{canvas_hw[0]} x {canvas_hw[1]}; both are in pixels of the image"
+        )
+    canvas = np.zeros(canvas_hw, np.bool_)
+    canvas[top : top + height, left : left + width] = mask
+    return canvas
+
+
+def area(mask: np.ndarray[Any, Any]) -> int:
+    """Pixels of a mask, bool (H, W): LVIS's ``area`` is the mask's, not its box's."""
+    require_mask(mask)
+    return int(np.count_nonzero(mask))
+
+
+def box_xywh(mask: np.ndarray[Any, Any]) -> list[float]:
+    """The tight box of a mask, bool (H, W), as COCO writes it: [left, top, width, height] in pixels.
+
+    ``[left, top]`` is the corner of the first pixel, so one pixel at the origin gives [0, 0, 1, 1].
+    An empty mask has none: ValueError.
+    """
+    require_mask(mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        raise ValueError("an empty mask has no box; drop it before it becomes an annotation")
+    left, top = int(columns[0]), int(rows[0])
+    return [float(left), float(top), float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)]
