@@ -1,0 +1,165 @@
+"""Pictures of masks and heat maps. Arrays in, arrays out: uint8 RGB (H, W, 3) unless a docstring says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mosaicfusion.report.labels import Box, Colour, write_label
+
+# Neighbours in the list, and with 2 or 3 columns neighbours in the mosaic, differ in hue and in lightness.
+_PALETTE: tuple[Colour, ...] = (
+    (239, 71, 111),
+    (17, 138, 218),
+    (255, 190, 30),
+    (6, 190, 140),
+    (150, 90, 230),
+    (255, 127, 60),
+    (0, 196, 214),
+    (240, 120, 200),
+    (150, 200, 40),
+    (175, 125, 90),
+)
+_REJECTED: Colour = (70, 74, 82)
+_READABLE_PX = 512
+_COLOUR_MAPS = {"viridis": cv2.COLORMAP_VIRIDIS, "inferno": cv2.COLORMAP_INFERNO}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One region to draw. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region."""
+
+    region_xywh: tuple[int, int, int, int]
+    label: str
+    mask: NDArray[np.bool_] | None = None
+
+
+def instance_colour(k: int) -> Colour:
+    """The colour of region ``k``, the same in every figure."""
+    return _PALETTE[k % len(_PALETTE)]
+
+
+def colour_map(heat: np.ndarray[Any, Any], name: Literal["viridis", "inferno"] = "inferno") -> NDArray[np.uint8]:
+    """heat: float (H, W) in [0, 1] -> RGB of a perceptually uniform map, dark for 0."""
+    levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(levels, _COLOUR_MAPS[name])[..., ::-1])
+
+
+def readable_scale(hw: tuple[int, int], largest_px: int | None = None) -> float:
+    """By how much to enlarge a canvas so that labels can be read: 1 from 512 px on, else a whole number up to 4.
+
+    With ``largest_px`` a larger canvas is reduced to that side.
+    """
+    side = max(hw)
+    if largest_px and side > largest_px:
+        return largest_px / side
+    return min(4, -(-_READABLE_PX // side))
+
+
+def resize(image: np.ndarray[Any, Any], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """uint8 (H, W, C) -> uint8 (h, w, C), antialiased when it gets smaller."""
+    smaller = hw[0] < image.shape[0]
+    return np.asarray(cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
+
+
+def draw_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
+    """Masks, outlines, labels and region borders on an image that is first resized by ``scale``."""
+    layer = instance_layer(image.shape[:2], instances, scale).astype(np.float32)
+    below = resize(image, _scaled(image.shape[:2], scale)).astype(np.float32)
+    alpha = layer[..., 3:] / 255
+    return np.rint(below * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
+
+
+def instance_layer(hw: tuple[int, ...], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
+    """What :func:`draw_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), alpha straight."""
+    layer = np.zeros((*_scaled(hw, scale), 4), np.float32)  # premultiplied
+    for instance in instances:
+        _paint_region(layer, instance, scale)
+    for k, instance in enumerate(instances):
+        if instance.mask is not None:
+            _paint_mask(layer, instance.mask, instance_colour(k))
+    layer[..., :3] /= np.maximum(layer[..., 3:], 1e-6)
+    layer[..., 3] *= 255
+    picture = Image.fromarray(np.rint(layer).astype(np.uint8), "RGBA")
+    _write_labels(picture, instances, scale)
+    return np.asarray(picture)
+
+
+def mask_on_crop(crop: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], colour: Colour) -> NDArray[np.uint8]:
+    """RGB (H, W, 3) and bool (H, W) -> the crop faded to white outside the mask, with its outline."""
+    inside = mask[..., None].astype(np.float32)
+    faded = crop * (0.3 + 0.7 * inside) + 255 * 0.7 * (1 - inside)
+    layer = np.concatenate([faded, np.ones_like(inside)], axis=-1).astype(np.float32)
+    _paint(layer, colour, _outline(mask.astype(np.float32), max(2, min(mask.shape) // 48)))
+    return np.rint(layer[..., :3]).astype(np.uint8)
+
+
+def _scaled(hw: tuple[int, ...], scale: float) -> tuple[int, int]:
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+def _paint(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32]) -> None:
+    """Put a colour over a premultiplied layer, (H, W, 4) with alpha in [0, 1]."""
+    layer *= 1 - alpha[..., None]
+    layer += alpha[..., None] * np.array([*colour, 1], np.float32)
+
+
+def _paint_mask(layer: NDArray[np.float32], mask: np.ndarray[Any, Any], colour: Colour) -> None:
+    # Linear resizing gives soft edges, also where a pixel of the mask becomes many.
+    soft = cv2.resize(mask.astype(np.float32), layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    _paint(layer, colour, 0.35 * soft)
+    _paint(layer, (0, 0, 0), 0.3 * _outline(soft, 4))  # a dark rim, for objects of the outline's own colour
+    _paint(layer, colour, _outline(soft, 2))
+
+
+def _outline(soft: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width_px + 1, width_px + 1))
+    return np.asarray(cv2.dilate(soft, kernel) - cv2.erode(soft, kernel), np.float32)
+
+
+def _paint_region(layer: NDArray[np.float32], instance: Instance, scale: float) -> None:
+    """A faint border, light and dark so that it shows on both; a rejected region is hatched."""
+    left, top, right, bottom = _scaled_box(instance.region_xywh, scale)
+    alpha = np.zeros(layer.shape[:2], np.float32)
+    if instance.mask is None:
+        rows, columns = np.ogrid[top:bottom, left:right]
+        alpha[top:bottom, left:right] = 0.3 * ((rows + columns) % 12 < 2)
+        _paint(layer, (255, 255, 255), alpha)
+        _paint(layer, (0, 0, 0), np.roll(alpha, 2, axis=1) * 0.6)
+    for inset, colour in ((0, (255, 255, 255)), (1, (0, 0, 0))):
+        alpha = np.zeros(layer.shape[:2], np.float32)
+        alpha[top + inset : bottom - inset, left + inset : right - inset] = 0.35
+        alpha[top + inset + 1 : bottom - inset - 1, left + inset + 1 : right - inset - 1] = 0
+        _paint(layer, colour, alpha)
+
+
+def _scaled_box(xywh: Sequence[int], scale: float) -> Box:
+    left, top, width, height = xywh
+    return round(left * scale), round(top * scale), round((left + width) * scale), round((top + height) * scale)
+
+
+def _write_labels(picture: Image.Image, instances: Sequence[Instance], scale: float) -> None:
+    draw = ImageDraw.Draw(picture)
+    taken: list[Box] = []
+    for k, instance in enumerate(instances):
+        region = _scaled_box(instance.region_xywh, scale)
+        width_px = max(40, region[2] - region[0] - 20)
+        if instance.mask is None:
+            write_label(draw, instance.label, _REJECTED, region, taken, width_px, centred=True)
+        else:
+            target = _bounds(instance.mask, scale) or region
+            write_label(draw, instance.label, instance_colour(k), target, taken, width_px)
+
+
+def _bounds(mask: NDArray[np.bool_], scale: float) -> Box | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return _scaled_box((left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top), scale)

@@ -1,0 +1,159 @@
+"""One pass over a run's records: counters of fixed size and a sample of canvases, whatever the run's length."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.dataset.lvis import Policy, is_used
+from mosaicfusion.records import CanvasRecord, RegionRecord
+
+BINS = 20  # of the area and score histograms
+CELLS = 16  # a side of the map of positions
+
+Item = TypeVar("Item")
+
+
+class EvenSample(Generic[Item]):
+    """At most ``capacity`` items of a stream of unknown length, spread evenly over it, in order.
+
+    The stream is cut into stretches of equal length, and each keeps one item at random; when there are too many
+    stretches, neighbours merge. A fixed stride would not do: canvas i leads with category i modulo their number, so a
+    stride that shares a factor with it would show some categories and never others. Equal streams, equal samples.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 0:
+            raise ValueError(f"capacity={capacity} must be 0 or more")
+        self.capacity = capacity
+        self._kept: list[tuple[float, Item]] = []  # one a stretch, with its lot; the lowest stays
+        self._stretch = 1
+        self._seen = 0
+        self._lots = random.Random(0)
+
+    def offer(self, item: Item) -> None:
+        """Show the next item of the stream."""
+        candidate = (self._lots.random(), item)
+        stretch = self._seen // self._stretch
+        self._seen += 1
+        if stretch < len(self._kept):
+            self._kept[-1] = _lowest([self._kept[-1], candidate])
+            return
+        self._kept.append(candidate)
+        if len(self._kept) > 2 * max(1, self.capacity):
+            self._kept = [_lowest(self._kept[k : k + 2]) for k in range(0, len(self._kept), 2)]
+            self._stretch *= 2
+
+    def items(self) -> list[Item]:
+        """The sample so far."""
+        count, capacity = len(self._kept), self.capacity
+        if count <= capacity:
+            return [item for _, item in self._kept]
+        groups = (self._kept[g * count // capacity : (g + 1) * count // capacity] for g in range(capacity))
+        return [_lowest(group)[1] for group in groups]
+
+
+def _lowest(candidates: list[tuple[float, Item]]) -> tuple[float, Item]:
+    return min(candidates, key=lambda candidate: candidate[0])
+
+
+@dataclass
+class CategoryTally:
+    """Regions of one category. ``used`` counts the kept ones on canvases that are in the data set."""
+
+    name: str
+    asked: int = 0
+    kept: int = 0
+    used: int = 0
+    area_sum: float = 0.0  # of the kept: parts of their regions
+    score_sum: float = 0.0
+
+    @property
+    def yield_(self) -> float:
+        """Kept per asked, in [0, 1]."""
+        return self.kept / self.asked if self.asked else 0.0
+
+
+@dataclass
+class RunStats:
+    """What the sections of a report are made of.
+
+    ``areas`` counts kept masks by their part of the region, ``scores`` by score, (BINS,) over [0, 1]; ``centres`` by
+    the centre of their box on the canvas, (CELLS, CELLS), rows down. ``sizes`` counts canvases by (height, width).
+    """
+
+    header: dict[str, Any]
+    run_name: str
+    planned: int
+    policy: Policy
+    canvases: int = 0
+    used: int = 0
+    without_image: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    categories: dict[int, CategoryTally] = field(default_factory=dict)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    areas: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    centres: NDArray[np.int64] = field(default_factory=lambda: np.zeros((CELLS, CELLS), np.int64))
+    sample: list[CanvasRecord] = field(default_factory=list)
+
+    @property
+    def asked(self) -> int:
+        """Regions drawn."""
+        return sum(tally.asked for tally in self.categories.values())
+
+    @property
+    def kept(self) -> int:
+        """Regions with a mask."""
+        return sum(tally.kept for tally in self.categories.values())
+
+    @property
+    def instances(self) -> int:
+        """Annotations in the data set: the kept regions of used canvases."""
+        return sum(tally.used for tally in self.categories.values())
+
+    def read(self, records: Iterable[CanvasRecord], max_canvases: int) -> RunStats:
+        """Count the records and keep a sample of at most ``max_canvases``; returns itself."""
+        sample: EvenSample[CanvasRecord] = EvenSample(max_canvases)
+        for record in records:
+            self._count(record)
+            sample.offer(record)
+        self.sample = sample.items()
+        return self
+
+    def _count(self, record: CanvasRecord) -> None:
+        used = is_used(record, self.policy)
+        self.canvases += 1
+        self.used += used
+        self.without_image += record.file_name is None
+        self.sizes[record.hw_px] += 1
+        for region in record.regions:
+            tally = self.categories.setdefault(region.category_id, CategoryTally(region.category))
+            tally.asked += 1
+            if not region.kept:
+                self.reasons[str(region.reason)] += 1
+                continue
+            tally.kept += 1
+            tally.used += used
+            self._measure(region, record.hw_px, tally)
+
+    def _measure(self, region: RegionRecord, canvas_hw: tuple[int, int], tally: CategoryTally) -> None:
+        area = region.area / max(1, region.region_xywh[2] * region.region_xywh[3])
+        tally.area_sum += area
+        tally.score_sum += region.score
+        self.areas[_bin(area, BINS)] += 1
+        self.scores[_bin(region.score, BINS)] += 1
+        if region.box_xywh:
+            left, top, width, height = region.box_xywh
+            row, column = (top + height / 2) / canvas_hw[0], (left + width / 2) / canvas_hw[1]
+            self.centres[_bin(row, CELLS), _bin(column, CELLS)] += 1
+
+
+def _bin(value: float, count: int) -> int:
+    return min(count - 1, max(0, int(value * count)))
