@@ -56,6 +56,18 @@ def test_an_empty_mask_has_no_box() -> None:
         rle.box_xywh(np.zeros((3, 4), bool))
 
 
+@given(MASKS)
+def test_decoding_agrees_with_pycocotools(mask: np.ndarray) -> None:
+    theirs = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    assert (rle.decode(theirs) == mask).all()
+
+
+@pytest.mark.parametrize("counts", ["", "01", "09", "0PP", "zzzz"])
+def test_damaged_counts_are_named(counts: str) -> None:
+    with pytest.raises(ValueError, match="of 2 x 3"):
+        rle.decode({"size": [2, 3], "counts": counts})
+
+
 def test_uncompressed_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="compressed"):
         rle.decode({"size": [2, 2], "counts": [0, 4]})

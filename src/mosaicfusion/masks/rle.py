@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mosaicfusion.masks._checks import require_hw, require_mask
+from mosaicfusion.masks.polygons import polygons as polygons  # one place for all that an annotation needs
 
 
 class Rle(TypedDict):
@@ -27,11 +28,41 @@ def encode(mask: np.ndarray[Any, Any]) -> Rle:
 
 
 def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes; a list (uncompressed) is refused."""
-    if not isinstance(rle.get("counts"), str | bytes) or "size" not in rle:
+    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes.
+
+    Uncompressed counts (a list) and counts that do not fill ``size`` raise ValueError. That is why this reads the runs
+    itself: pycocotools fills what is missing with whatever was in memory.
+    """
+    counts = rle.get("counts")
+    if not isinstance(counts, str | bytes) or "size" not in rle:
         raise ValueError('not compressed run lengths; give {"size": [H, W], "counts": "..."}, as encode() makes them')
     require_hw("size", rle["size"])
-    return np.asarray(coco_mask.decode(dict(rle)).astype(bool))
+    height, width = (int(side) for side in rle["size"])
+    runs = _runs(counts.encode() if isinstance(counts, str) else counts)
+    if sum(runs) != height * width or min(runs, default=0) < 0:
+        raise ValueError(f"counts cover {sum(runs)} pixels of {height} x {width}; the run lengths are damaged")
+    values = np.arange(len(runs)) % 2 == 1  # the first run is background
+    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+
+
+def _runs(counts: bytes) -> list[int]:
+    """Six bits a character from "0" on: five of the number, lowest first, and one that says more follow.
+
+    The last one's top bit is the sign. From the fourth run on, numbers are differences to the run before the last.
+    """
+    runs: list[int] = []
+    number = shift = 0
+    for character in counts:
+        bits = character - 48
+        number |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            number -= 1 << shift
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = shift = 0
+    return runs
 
 
 def place(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: tuple[int, int]) -> NDArray[np.bool_]:
