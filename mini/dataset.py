@@ -13,7 +13,7 @@ class LatentTable:
     Shards are read in the order of their names, so that number i means the same sample after a restart.
     """
 
-    def __init__(self, folder: Path, shards: int | None = None):
+    def __init__(self, folder: Path, shards: int | None = None) -> None:
         files = sorted(folder.glob("shard-*.npz"))
         if not files:
             raise FileNotFoundError(f"no shard-*.npz in {folder}; run python -m mini.latents first")

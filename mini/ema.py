@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class Ema:
     """Keeps a float32 copy of every parameter. The decay grows with the number of updates up to `decay`."""
 
-    def __init__(self, parameters: list[nn.Parameter], decay: float):
+    def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
         self.parameters = parameters
         self.decay = decay
         self.updates = 0

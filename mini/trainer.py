@@ -64,7 +64,7 @@ class Trainer:
         table: LatentTable,
         config: TrainConfig,
         predict: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
-    ):
+    ) -> None:
         """names: prompt name of every category number. predict: the U-Net's call, e.g. compiled."""
         self.unet, self.text_encoder, self.tokenizer = unet, text_encoder, tokenizer
         self.names, self.table, self.config = names, table, config
