@@ -1,0 +1,53 @@
+"""mosaicfusion: data sets for large-vocabulary instance segmentation, drawn by diffusion models (arXiv 2309.13042)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.config import RunConfig, load_config, make_config
+    from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+    from mosaicfusion.runner import Selection, Summary, generate, vocabulary_for
+    from mosaicfusion.vocabulary import Category, Vocabulary
+
+_HOMES = {
+    "RunConfig": "config",
+    "load_config": "config",
+    "make_config": "config",
+    "Selection": "runner",
+    "Summary": "runner",
+    "generate": "runner",
+    "vocabulary_for": "runner",
+    "CanvasRecord": "records",
+    "RegionRecord": "records",
+    "RunFolder": "records",
+    "Category": "vocabulary",
+    "Vocabulary": "vocabulary",
+}
+
+__all__ = [
+    "CanvasRecord",
+    "Category",
+    "MosaicFusionError",
+    "RegionRecord",
+    "RunConfig",
+    "RunFolder",
+    "Selection",
+    "Summary",
+    "Vocabulary",
+    "generate",
+    "load_config",
+    "make_config",
+    "vocabulary_for",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``mosaicfusion --help`` loads none of them."""
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,348 @@
+"""The command line: parse, call, print. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.config import RunConfig
+    from mosaicfusion.runner import Selection, Summary
+
+
+class _Group(TyperGroup):
+    """Prints what the user can mend without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MosaicFusionError as error:
+            typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped; what is written is whole: run the same command again to go on", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Draw data sets for instance segmentation from category names: images, masks, LVIS json.",
+)
+
+CategoriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--categories", "-c", help="Names parted by commas, or a .txt file with one a line.", show_default="all"
+    ),
+]
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", "-m", help="'mini' (bundled), a folder in diffusers format, or a hub id as owner/name."),
+]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other setting as KEY=VALUE, as in --set masks.threshold=0.4; may be repeated."),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion generate --categories "banana, teapot, umbrella" --canvases-per-category 10 --out runs/fruit`
+
+`mosaicfusion generate --vocabulary lvis_v1_train.json --frequency r --model CompVis/stable-diffusion-v1-4 --out runs/rare`
+
+`mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
+
+The same command again goes on with an interrupted run; with more canvases per category it draws what is new."""
+)
+def generate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: new, empty, or of the same run.")],
+    categories: CategoriesOption = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    main_names: Annotated[
+        str | None, typer.Option("--main", help="Categories that lead a canvas (names or .txt).", show_default="all")
+    ] = None,
+    frequency: Annotated[str | None, typer.Option(help="Lead with these LVIS frequencies: r, c, f, or r,c.")] = None,
+    partners: Annotated[
+        str, typer.Option(help="Categories of the other regions: all, main, letters as r,c, names or a .txt file.")
+    ] = "all",
+    canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
+    model: ModelOption = "mini",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="mini or paper")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings from a JSON file or an earlier run.json.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Rows x columns; several by commas are drawn at random.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional."),
+    ] = None,
+    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background a line.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a class of diffusers.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
+    settings: SetOption = None,
+    policy: Annotated[
+        Literal["drop", "not_exhaustive"], typer.Option(help="Canvases with a rejected region: leave out, or mark.")
+    ] = "drop",
+    masks: Annotated[
+        Literal["rle", "polygon"], typer.Option(help="Masks in lvis.json; detectron2 wants polygons.")
+    ] = "rle",
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+) -> None:
+    """Draw images with several objects each, their instance masks, and an LVIS json."""
+    from mosaicfusion.config import load_config, parse_config
+    from mosaicfusion.runner import generate as run
+
+    overrides = _overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
+    settings_used = _config(preset, overrides, settings)
+    if config:
+        base = load_config(config).model_dump(exclude_unset=True)
+        given = _apply_settings({"seed": seed} if seed is not None else {}, settings)
+        settings_used = parse_config({**base, **given})
+    selection = _selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
+    with _Progress() as progress:
+        summary = run(
+            selection,
+            out=out,
+            canvases_per_category=canvases_per_category,
+            config=settings_used,
+            policy=policy,
+            masks=masks,
+            device=device,
+            batch_size=batch_size,
+            on_progress=progress.show,
+        )
+    _print_summary(summary)
+
+
+@app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
+def explain(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
+    categories: CategoriesOption = None,
+    seed: SeedOption = 0,
+    model: ModelOption = "mini",
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="mini or paper")] = None,
+    settings: SetOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
+    from mosaicfusion.explain import explain as draw
+
+    names = _selection(model, categories).main
+    path = draw(names, out, _config(preset, {"model": model, "seed": seed}, settings), device)
+    typer.echo(f"figure: {path}")
+
+
+@app.command(epilog="**Example**\n\n`mosaicfusion categories --search cup`")
+def categories(
+    search: Annotated[str | None, typer.Option(help="Text in the name, a synonym or the definition.")] = None,
+    model: ModelOption = "mini",
+) -> None:
+    """List the categories that the bundled model knows."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mosaicfusion.runner import vocabulary_for
+
+    vocabulary = vocabulary_for(model)
+    found = vocabulary.search(search) if search else list(vocabulary)
+    if not found:
+        near = ", ".join(vocabulary.nearest(search or ""))
+        raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
+    table = Table("name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {len(vocabulary)} categories")
+    for category in found:
+        cells = (category.readable, category.name, category.frequency or "-", category.definition)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+
+
+@app.command(epilog="**Example**\n\n`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`")
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")],
+    policy: Annotated[
+        Literal["drop", "not_exhaustive"], typer.Option(help="Canvases with a rejected region: leave out, or mark.")
+    ] = "drop",
+    masks: Annotated[
+        Literal["rle", "polygon"], typer.Option(help="Masks in lvis.json; detectron2 wants polygons.")
+    ] = "rle",
+) -> None:
+    """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
+    from mosaicfusion.records import RunFolder
+    from mosaicfusion.runner import compile_run
+
+    _print_summary(compile_run(RunFolder.open(run_folder), policy, masks))
+
+
+def _overrides(
+    model: str,
+    revision: str | None,
+    seed: int | None,
+    template: str | None,
+    backgrounds: Path | None,
+    scheduler: str | None,
+    steps: int | None,
+    guidance: float | None,
+    dtype: str | None,
+    grid: str | None,
+) -> dict[str, Any]:
+    from mosaicfusion.vocabulary import read_lines
+
+    prompt = {"template": template, "backgrounds": tuple(read_lines(backgrounds)) if backgrounds else None}
+    return {
+        "model": model,
+        "revision": revision,
+        "seed": seed,
+        "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid else None},
+        "prompt": {key: value for key, value in prompt.items() if value is not None},
+        "sampling": {"scheduler": scheduler, "steps": steps, "guidance": guidance, "dtype": dtype},
+    }
+
+
+def _config(preset: str | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
+    from mosaicfusion.config import make_config
+
+    return make_config(preset, _apply_settings(overrides, settings))
+
+
+def _apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """``--set masks.threshold=0.4``: VALUE is JSON, or else a text."""
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise MosaicFusionError(f"--set {setting!r} is not KEY=VALUE; as in --set masks.threshold=0.4")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, leaf = key.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise MosaicFusionError(f"--set {setting!r}: {parent} holds no settings")
+        inner[leaf] = value
+    return values
+
+
+def _selection(
+    model: str,
+    categories: str | None = None,
+    vocabulary: Path | None = None,
+    main_names: str | None = None,
+    frequency: str | None = None,
+    partners: str = "all",
+) -> Selection:
+    from mosaicfusion.runner import Selection, vocabulary_for
+    from mosaicfusion.vocabulary import FREQUENCIES, split_names
+
+    if categories is not None and vocabulary is not None:
+        raise MosaicFusionError("give --categories or --vocabulary, not both")
+    if main_names is not None and frequency is not None:
+        raise MosaicFusionError("give --main or --frequency, not both: each says which categories lead a canvas")
+    known = vocabulary_for(model, split_names(categories) if categories is not None else None, vocabulary)
+    main = known
+    if main_names is not None:
+        main = known.select(split_names(main_names))
+    elif frequency is not None:
+        main = known.with_frequency(letter.strip() for letter in frequency.split(","))
+    letters = [part.strip() for part in partners.split(",")]
+    if partners in ("all", "main"):
+        others = known if partners == "all" else main
+    elif set(letters) <= set(FREQUENCIES):
+        others = known.with_frequency(letters)
+    else:
+        others = known.select(split_names(partners))
+    return Selection(main, others)
+
+
+class _Progress:
+    """A bar over canvases with rate and time left."""
+
+    def __enter__(self) -> _Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]} canvases"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=False,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("loading the model", total=None, count="", rate="")
+        self._begun: float | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.update(self._task, visible=self._begun is not None)
+        self._bar.stop()
+
+    def show(self, done: float, total: int) -> None:
+        if self._begun is None:  # what an earlier run drew does not count for the rate
+            self._begun = done
+            self._bar.reset(self._task, total=total, completed=int(done), description="drawing")
+        elapsed = self._bar.tasks[0].elapsed or 0
+        rate = f"{(done - self._begun) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
+        self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
+
+
+def _print_summary(summary: Summary) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table(
+        "category", "asked", "kept", "yield", title=f"{summary.canvases} canvases, {summary.used} in the data set"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    lines = list(summary.per_category.items())
+    for name, (asked, kept) in lines[:20]:
+        table.add_row(Text(name), str(asked), str(kept), f"{kept / asked:.0%}")
+    if len(lines) > 20:
+        table.add_row(f"... {len(lines) - 20} more", "", "", "")
+    share = summary.kept_regions / summary.regions if summary.regions else 0
+    table.add_section()
+    table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")
+    console.print(table)
+    if summary.rejections:
+        console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
+    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
+    console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point of the ``mosaicfusion`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Diffusion models, the mosaic sampler and the attention recorder."""

@@ -1,0 +1,144 @@
+"""Reading the subject's cross-attention off a U-Net while it samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from mosaicfusion.config import AttentionConfig
+
+
+@dataclass(frozen=True)
+class _Aim:
+    region: int
+    latent_hw: tuple[int, int]
+    subject: torch.Tensor  # (B, tokens) float32, each row sums to 1
+    conditional: slice  # the half of the U-Net's batch that saw the prompts
+
+
+class AttentionRecorder:
+    """Sums of the subject's cross-attention, per region and map size; a context manager that leaves the U-Net as it was.
+
+    Kept are only the subject's columns of softmax(Q K^T), averaged over heads and added up over layers and steps, so memory
+    grows with neither. Whether an attention is cross-attention is told by what reaches it, since names differ between models:
+    with ``only_cross_attention`` both attentions of a block read the text. The original processors still compute the output.
+
+    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device. With ``keep_steps``, ``grid[region][step][stride_px]``
+    holds one step's share (for figures).
+    """
+
+    def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
+        self.unet = unet
+        self.config = config
+        self.latent_factor = latent_factor
+        self.keep_steps = keep_steps
+        self.sums: dict[int, dict[int, torch.Tensor]] = {}
+        self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
+        self._aim: _Aim | None = None
+        self._step = 0
+
+    def __enter__(self) -> AttentionRecorder:
+        self._originals = dict(self.unet.attn_processors)
+        watched = tuple(self.config.blocks)
+        self.unet.set_attn_processor(
+            {
+                name: _RecordingProcessor(processor, self) if name.startswith(watched) else processor
+                for name, processor in self._originals.items()
+            }
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.unet.set_attn_processor(self._originals)
+        self._aim = None
+
+    def start_step(self, step: int, total: int) -> None:
+        """Say which of ``total`` steps the next U-Net calls belong to."""
+        first, last = self.config.steps
+        self._step = step
+        self._listening = first <= step / total < last
+
+    def aim(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
+        """Say what the next U-Net call shows.
+
+        ``subject``: float32 (B, tokens), zero but for the subject's tokens, rows summing to 1; ``conditional``: where the
+        B samples with prompts stand in the U-Net's batch.
+        """
+        self._aim = _Aim(region, latent_hw, subject, conditional) if self._listening else None
+
+    def record(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor) -> None:
+        """Add one layer's map: ``hidden_states`` (batch, h*w, channels), ``encoder_hidden_states`` (batch, tokens, channels)."""
+        aim = self._aim
+        if aim is None:
+            return
+        level, map_hw = _map_size(aim.latent_hw, hidden_states.shape[1])
+        stride_px = self.latent_factor * 2**level
+        if stride_px not in self.config.strides_px:
+            return
+        column = subject_attention(
+            attn, hidden_states[aim.conditional], encoder_hidden_states[aim.conditional], aim.subject
+        )
+        share = column.reshape(-1, *map_hw)  # (B, h, w)
+        _add(self.sums.setdefault(aim.region, {}), stride_px, share)
+        if self.keep_steps:
+            _add(self.grid.setdefault(aim.region, {}).setdefault(self._step, {}), stride_px, share)
+
+
+class _RecordingProcessor:
+    """Shows each cross-attention to the recorder, then lets the original processor do its work."""
+
+    def __init__(self, original: Any, recorder: AttentionRecorder) -> None:
+        self.original = original
+        self.recorder = recorder
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        if encoder_hidden_states is not None:
+            self.recorder.record(attn, hidden_states, encoder_hidden_states)
+        output: torch.Tensor = self.original(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+        return output
+
+
+def subject_attention(
+    attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, subject: torch.Tensor
+) -> torch.Tensor:
+    """Cross-attention to the subject, averaged over its tokens and the heads: float32 (B, h*w) in [0, 1].
+
+    ``hidden_states`` (B, h*w, channels), ``encoder_hidden_states`` (B, tokens, channels), ``subject`` (B, tokens) with rows
+    that sum to 1. The softmax runs over all tokens in float32 (paper, equation 3).
+    """
+    if attn.norm_cross:
+        encoder_hidden_states = attn.norm_encoder_hidden_states(encoder_hidden_states)
+    query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, heads, h*w, d)
+    key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, heads, tokens, d)
+    if attn.upcast_attention:
+        query, key = query.float(), key.float()
+    scores = query @ (key * attn.scale).transpose(-1, -2)  # (B, heads, h*w, tokens)
+    probabilities = scores.softmax(dim=-1, dtype=torch.float32)
+    column: torch.Tensor = (probabilities @ subject[:, None, :, None]).squeeze(-1).mean(dim=1)
+    return column
+
+
+def _map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, int]]:
+    """How often the latent was halved to have this many cells, and the map's height and width then."""
+    height, width = latent_hw
+    level = 0
+    while height * width > cells:
+        height, width, level = (height + 1) // 2, (width + 1) // 2, level + 1  # stride-2 convolutions round up
+    assert height * width == cells, f"{cells} cells do not come from a latent of {latent_hw}"
+    return level, (height, width)
+
+
+def _add(sums: dict[int, torch.Tensor], stride_px: int, share: torch.Tensor) -> None:
+    sums[stride_px] = sums[stride_px] + share if stride_px in sums else share

@@ -1,0 +1,92 @@
+"""What the sampler needs of a model, and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mosaicfusion.diffusion.model_folder import check_model_folder
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Encoded prompts. ``embeddings`` (B, tokens, channels); ``pooled`` (B, channels) where the family has it."""
+
+    embeddings: torch.Tensor
+    pooled: torch.Tensor | None = None
+
+
+class Backend(Protocol):
+    """A text-to-image diffusion model with a U-Net. Tensors are on ``device``; B counts images."""
+
+    unet: Any
+    tokenizer: Any
+    device: torch.device
+    latent_factor: int
+    latent_channels: int
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Embeddings of the prompts."""
+        ...
+
+    def predict(
+        self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
+    ) -> torch.Tensor:
+        """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32, whatever the model predicts."""
+        ...
+
+    def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+        """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
+        ...
+
+    def scheduler(self, name: str, steps: int) -> Any:
+        """A fresh diffusers scheduler with its timesteps set."""
+        ...
+
+
+def load_backend(folder: Path, device: str = "auto", dtype: str = "auto") -> Backend:
+    """Load a model folder in diffusers format that :func:`mosaicfusion.diffusion.model_folder.find_model` found.
+
+    ``device``: ``auto`` takes a GPU if there is one. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
+    Raises :class:`MosaicFusionError` when a file cannot be read or the device is not there.
+    """
+    import torch
+
+    name = check_model_folder(folder)["_class_name"]
+    target = resolve_device(device)
+    target_dtype = getattr(torch, resolve_dtype(dtype, target))
+    if name == "StableDiffusionXLPipeline":
+        from mosaicfusion.diffusion.sdxl import StableDiffusionXL
+
+        return StableDiffusionXL(folder, target, target_dtype)
+    from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
+
+    return StableDiffusion(folder, target, target_dtype)
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` -> the first of CUDA, Apple's MPS, CPU; an unavailable device raises :class:`MosaicFusionError`."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MosaicFusionError(f"device {device!r} cannot be used ({reason:.120}); try --device cpu") from None
+    return target
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> str:
+    """``auto`` -> ``float16`` on a GPU, ``float32`` elsewhere."""
+    return dtype if dtype != "auto" else "float32" if device.type == "cpu" else "float16"

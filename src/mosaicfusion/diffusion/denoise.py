@@ -1,0 +1,180 @@
+"""The mosaic sampler: all canvases of a batch, region by region, on one latent each (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.attention import AttentionRecorder
+from mosaicfusion.diffusion.backend import Backend, Conditioning
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layout import Canvas, Region, region_weight
+from mosaicfusion.plan import CanvasSpec
+from mosaicfusion.prompts import Prompt, make_prompt
+
+StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w)
+
+
+@dataclass(frozen=True)
+class DrawnCanvas:
+    """What the sampler hands on: plain arrays, nothing of the model.
+
+    ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
+    of region k. ``grid[k][step]``: the share of one step, where it was asked for.
+    """
+
+    spec: CanvasSpec
+    prompts: tuple[Prompt, ...]
+    image: NDArray[np.uint8] | None
+    sums: tuple[StrideMaps, ...]
+    grid: tuple[dict[int, StrideMaps], ...] = field(default=())
+
+
+@torch.inference_mode()
+def draw_canvases(
+    backend: Backend,
+    specs: Sequence[CanvasSpec],
+    config: RunConfig,
+    *,
+    keep_steps: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[DrawnCanvas]:
+    """Draw canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
+
+    ``on_step(done, total)`` is called after every sampling step. Raises :class:`MosaicFusionError` if the model has no
+    cross-attention where ``config.attention`` looks for it.
+    """
+    canvas = specs[0].canvas
+    assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
+    prompts = [make_prompts(backend, spec, config) for spec in specs]
+    recorder = AttentionRecorder(backend.unet, config.attention, backend.latent_factor, keep_steps)
+    with recorder:
+        latents = denoise(backend, specs, prompts, config, recorder, on_step)
+    strides = sorted({stride for sums in recorder.sums.values() for stride in sums})
+    if not strides:
+        raise MosaicFusionError(
+            f"the model has no cross-attention at attention.strides_px={config.attention.strides_px} in blocks "
+            f"{config.attention.blocks} during steps {config.attention.steps}; widen one of them"
+        )
+    regions = range(len(canvas.regions))
+    sums = [{stride: maps.cpu().numpy() for stride, maps in recorder.sums[k].items()} for k in regions]
+    grids = [
+        {step: {s: m.cpu().numpy() for s, m in maps.items()} for step, maps in recorder.grid.get(k, {}).items()}
+        for k in regions
+    ]
+    return [
+        DrawnCanvas(
+            spec=spec,
+            prompts=tuple(prompts[b]),
+            image=backend.decode(latents[b : b + 1]),
+            sums=tuple({stride: maps[b] for stride, maps in sums[k].items()} for k in regions),
+            grid=tuple({i: {s: m[b] for s, m in maps.items()} for i, maps in grids[k].items()} for k in regions),
+        )
+        for b, spec in enumerate(specs)
+    ]
+
+
+def make_prompts(backend: Backend, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:
+    """The prompt of each region of a canvas."""
+    return [
+        make_prompt(config.prompt.template, category, background, backend.tokenizer)
+        for category, background in zip(spec.categories, spec.backgrounds, strict=True)
+    ]
+
+
+def denoise(
+    backend: Backend,
+    specs: Sequence[CanvasSpec],
+    prompts: Sequence[Sequence[Prompt]],
+    config: RunConfig,
+    recorder: AttentionRecorder,
+    on_step: Callable[[int, int], None] | None = None,
+) -> torch.Tensor:
+    """Final latents (B, C, H/f, W/f) float32 of B canvases with one layout; ``prompts[b][k]`` belongs to region k."""
+    canvas = specs[0].canvas
+    factor = backend.latent_factor
+    regions = [region.divided_by(factor) for region in canvas.regions]
+    weights, total_weight = _blending_weights(canvas, regions, factor, backend.device)
+    halves = [_guidance_halves(backend, [p[k].text for p in prompts], config) for k in range(len(regions))]
+    subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
+    conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)
+
+    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
+    latents = _initial_noise(backend, canvas, generators) * scheduler.init_noise_sigma
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    step_options = {"generator": generators} if takes_generator else {}
+
+    total = len(scheduler.timesteps)
+    for step, timestep in enumerate(scheduler.timesteps):
+        recorder.start_step(step, total)
+        scaled = scheduler.scale_model_input(latents, timestep)
+        prediction = torch.zeros_like(latents)
+        for k, region in enumerate(regions):
+            rows, columns = region.slices
+            tile = scaled[:, :, rows, columns]
+            recorder.aim(k, region.hw, subjects[k], conditional)
+            guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
+            prediction[:, :, rows, columns] += guided * weights[k]
+        latents = scheduler.step(prediction / total_weight, timestep, latents, return_dict=False, **step_options)[0]
+        if on_step:
+            on_step(step + 1, total)
+    return latents
+
+
+def _guided_prediction(
+    backend: Backend,
+    tile: torch.Tensor,
+    timestep: torch.Tensor,
+    conditioning: Conditioning,
+    config: RunConfig,
+    region_hw_px: tuple[int, int],
+) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
+    scale = config.sampling.guidance
+    if scale == 1:
+        return backend.predict(tile, timestep, conditioning, region_hw_px)
+    both = backend.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
+    unconditional, conditional = both.chunk(2)
+    return unconditional + scale * (conditional - unconditional)
+
+
+def _guidance_halves(backend: Backend, texts: list[str], config: RunConfig) -> Conditioning:
+    """The unconditional half first, then the prompts."""
+    prompts = backend.encode(texts)
+    if config.sampling.guidance == 1:
+        return prompts
+    negative = backend.encode([config.prompt.negative] * len(texts))
+    pooled = None
+    if prompts.pooled is not None and negative.pooled is not None:
+        pooled = torch.cat([negative.pooled, prompts.pooled])
+    return Conditioning(torch.cat([negative.embeddings, prompts.embeddings]), pooled)
+
+
+def _subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) -> torch.Tensor:
+    rows = torch.zeros(len(positions), embeddings.shape[1])
+    for row, subject in zip(rows, positions, strict=True):
+        row[list(subject)] = 1 / len(subject)
+    return rows.to(embeddings.device)
+
+
+def _initial_noise(backend: Backend, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
+    """One noise for the whole canvas, drawn on the CPU: the same on every device and in every batch."""
+    shape = (backend.latent_channels, *(side // backend.latent_factor for side in canvas.hw_px))
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(backend.device)
+
+
+def _blending_weights(
+    canvas: Canvas, regions: list[Region], factor: int, device: torch.device
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    weights = [torch.from_numpy(region_weight(region.hw)).to(device) for region in regions]
+    total = torch.zeros([side // factor for side in canvas.hw_px], device=device)
+    for region, weight in zip(regions, weights, strict=True):
+        total[region.slices] += weight
+    return weights, total

@@ -1,0 +1,124 @@
+"""Stable Diffusion 1.x and 2.x."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from mosaicfusion.diffusion.backend import Conditioning
+from mosaicfusion.errors import MosaicFusionError
+
+# Short names of schedulers; any other name is looked up among the classes of diffusers.
+SCHEDULERS = {
+    "lms": "LMSDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler-a": "EulerAncestralDiscreteScheduler",
+    "pndm": "PNDMScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+
+
+class StableDiffusion:
+    """A Stable Diffusion 1.x or 2.x model; implements :class:`~mosaicfusion.diffusion.backend.Backend`.
+
+    Text encoding is left to the diffusers pipeline, so that prompts mean what they mean there.
+    """
+
+    # Parts that only serve other uses of the pipeline are not loaded.
+    unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.pipeline = _load_pipeline(folder, dtype, self.unused_parts).to(device)
+        self.unet = self.pipeline.unet.eval().requires_grad_(False)
+        self.vae = self.pipeline.vae.eval().requires_grad_(False)
+        self.tokenizer = self.pipeline.tokenizer
+        self.latent_factor: int = self.pipeline.vae_scale_factor
+        self.latent_channels: int = self.unet.config.in_channels
+        if device.type == "cpu":
+            # Convolutions of the CPU kernels want channels last: measured in benchmarks/sampler.py.
+            self.unet.to(memory_format=torch.channels_last)
+            self.vae.to(memory_format=torch.channels_last)
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Embeddings (B, tokens, channels) of the prompts."""
+        embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
+        return Conditioning(embeddings)
+
+    def predict(
+        self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
+    ) -> torch.Tensor:
+        """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32."""
+        prediction: torch.Tensor = self.unet(
+            latents.to(self.dtype),
+            timestep,
+            encoder_hidden_states=conditioning.embeddings,
+            added_cond_kwargs=self.added_conditions(conditioning, region_hw_px),
+            return_dict=False,
+        )[0]
+        return prediction.float()
+
+    def added_conditions(
+        self, conditioning: Conditioning, region_hw_px: tuple[int, int]
+    ) -> dict[str, torch.Tensor] | None:
+        """Conditions besides the prompt's embeddings: none in this family."""
+        return None
+
+    def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+        """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
+        vae_dtype = self.dtype
+        if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
+            self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
+            vae_dtype = torch.float32
+        scaled = latents / self.vae.config.scaling_factor + (getattr(self.vae.config, "shift_factor", None) or 0)
+        image = self.vae.decode(scaled.to(vae_dtype), return_dict=False)[0][0]  # (3, H, W) in [-1, 1]
+        if not bool(image.isfinite().all()):
+            return None
+        pixels = (image.float() / 2 + 0.5).clamp(0, 1).mul(255).round().permute(1, 2, 0)
+        return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
+
+    def scheduler(self, name: str, steps: int) -> Any:
+        """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""
+        if name == "model":
+            kind: Any = type(self.pipeline.scheduler)
+        else:
+            kind = getattr(diffusers, SCHEDULERS.get(name.lower(), name), None)
+        if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+            raise MosaicFusionError(
+                f"unknown scheduler {name!r}; choose one of model, {', '.join(SCHEDULERS)} or a scheduler class of diffusers"
+            )
+        try:
+            scheduler = kind.from_config(self.pipeline.scheduler.config)
+            scheduler.set_timesteps(steps, device=self.device)
+        except (TypeError, ValueError, NotImplementedError, ImportError) as error:
+            raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None
+        return scheduler
+
+
+def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:
+    # Their progress bars and remarks on unexpected-but-working configs are noise beside our own progress.
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("diffusers").propagate = False
+    try:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **unused
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MosaicFusionError(f"cannot load the model in {folder}: {reason:.300}") from None

@@ -1,0 +1,60 @@
+"""One canvas, explained: where its masks come from."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layout import check_layout
+from mosaicfusion.plan import Plan
+from mosaicfusion.records import write_atomic
+from mosaicfusion.runner import Selection, check_plan, extract_record
+from mosaicfusion.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.denoise import DrawnCanvas
+
+MAX_OBJECTS = 9
+
+
+def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: str = "auto") -> Path:
+    """Draw one canvas that shows each category once and write its attention figure, a PNG, into ``out``.
+
+    The canvas is the squarest grid that holds all categories (at most 9). Returns the figure's path.
+    """
+    from mosaicfusion.report.explain import explain_figure
+
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise MosaicFusionError(f"{out} is a file; give a folder with --out")
+    drawn = draw_one(categories, config, device)
+    figure = explain_figure(drawn, extract_record(drawn, config), config)
+    buffer = io.BytesIO()
+    figure.save(buffer, "PNG")
+    names = re.sub(r"[^a-z0-9]+", "-", " ".join(category.readable for category in categories).casefold()).strip("-")
+    path = out / f"{names[:60] or 'canvas'}-seed{config.seed}.png"
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def draw_one(categories: Vocabulary, config: RunConfig, device: str = "auto") -> DrawnCanvas:
+    """A canvas with every category, and the attention of every step."""
+    from mosaicfusion.diffusion.backend import load_backend
+    from mosaicfusion.diffusion.denoise import draw_canvases
+
+    if len(categories) > MAX_OBJECTS:
+        raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
+    rows = math.isqrt(len(categories))
+    grid = f"{rows}x{math.ceil(len(categories) / rows)}"
+    config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
+    backend = load_backend(find_model(config.model, config.revision), device, config.sampling.dtype)
+    check_layout(config.layout, backend.latent_factor)
+    plan = Plan(config, categories[:1], categories, backend.latent_factor)
+    check_plan(backend, plan, Selection(categories, categories))
+    return draw_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]

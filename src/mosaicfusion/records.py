@@ -1,0 +1,210 @@
+"""The run folder: what was drawn, in parts that are whole or absent.
+
+run/
+  run.json                      settings, categories, model digest, package versions
+  images/000/000000000123.jpg   canvas 123
+  parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
+  lvis.json, report.html        compiled from the parts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mosaicfusion.config import differences, fingerprint
+from mosaicfusion.errors import MosaicFusionError
+
+_FORMAT = 1
+_IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
+
+
+@dataclass(frozen=True)
+class RegionRecord:
+    """One object that was asked for: kept with a mask, or rejected with a reason and the values behind it.
+
+    ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
+    the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1].
+    """
+
+    category_id: int
+    category: str
+    prompt: str
+    region_xywh: tuple[int, int, int, int]
+    reason: str | None = None
+    values: dict[str, float | int] = field(default_factory=dict)
+    score: float = 0.0
+    area: int = 0
+    box_xywh: tuple[float, float, float, float] | None = None
+    segmentation: dict[str, Any] | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the region has a mask."""
+        return self.reason is None
+
+
+@dataclass(frozen=True)
+class CanvasRecord:
+    """One canvas; ``file_name`` is relative to the run folder, ``None`` if no image could be drawn."""
+
+    index: int
+    hw_px: tuple[int, int]
+    noise_seed: int
+    file_name: str | None
+    regions: tuple[RegionRecord, ...]
+
+    def to_line(self) -> str:
+        """One line of JSON, without its end."""
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> CanvasRecord:
+        """The reverse of :meth:`to_line`."""
+        values = json.loads(line)
+        regions = tuple(
+            RegionRecord(
+                **{
+                    **region,
+                    "region_xywh": tuple(region["region_xywh"]),
+                    "box_xywh": tuple(region["box_xywh"]) if region["box_xywh"] else None,
+                }
+            )
+            for region in values["regions"]
+        )
+        return cls(**{**values, "hw_px": tuple(values["hw_px"]), "regions": regions})
+
+
+class RunFolder:
+    """A run on disk. Make one with :meth:`create`, read one with :meth:`open`."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.header = header
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """An existing run; raises :class:`MosaicFusionError` if there is none."""
+        try:
+            header = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MosaicFusionError(f"{path} holds no run (no run.json)") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise MosaicFusionError(f"cannot read {path / 'run.json'}: {error}") from None
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
+            raise MosaicFusionError(
+                f"{path / 'run.json'} is not a run of this version of mosaicfusion (format {_FORMAT})"
+            )
+        return cls(path, header)
+
+    @classmethod
+    def create(cls, path: Path, header: dict[str, Any]) -> RunFolder:
+        """Start a run in a new or empty folder, or go on with the same run; anything else is refused, nothing is deleted.
+
+        ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``, ``versions``.
+        """
+        check_writable(path, header)
+        header = {"format": _FORMAT, "fingerprint": fingerprint({key: header[key] for key in _IDENTITY}), **header}
+        for folder in (path, path / "images", path / "parts"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for leftover in path.rglob(".*.tmp"):  # of a killed process
+            leftover.unlink(missing_ok=True)
+        run = cls(path, header)
+        write_atomic(path / "run.json", json.dumps(header, indent=1, ensure_ascii=False).encode())
+        return run
+
+    @property
+    def total(self) -> int:
+        """Number of canvases the run should have."""
+        return int(self.header["canvases_per_category"]) * len(self.header["categories"]["main"])
+
+    def part_files(self) -> list[Path]:
+        """The parts that are there, in the order of their canvases."""
+        return sorted((self.path / "parts").glob("part-*.jsonl"))
+
+    def records(self) -> Iterator[CanvasRecord]:
+        """All canvases drawn so far, by index, read part by part."""
+        for file in self.part_files():
+            with file.open(encoding="utf-8") as lines:
+                yield from (CanvasRecord.from_line(line) for line in lines)
+
+    def done(self) -> set[int]:
+        """Indices of the canvases that are there."""
+        return {record.index for record in self.records()}
+
+    def image_name(self, index: int) -> str:
+        """Relative path of a canvas' image; a folder holds at most 1000."""
+        return f"images/{index // 1000:03d}/{index:012d}.jpg"
+
+    def write_image(self, index: int, data: bytes) -> str:
+        """Store a JPEG; return its name relative to the run folder."""
+        name = self.image_name(index)
+        write_atomic(self.path / name, data)
+        return name
+
+    def write_part(self, records: Sequence[CanvasRecord]) -> None:
+        """Store canvases with consecutive indices; after this they are done."""
+        lines = "".join(record.to_line() + "\n" for record in records)
+        write_atomic(self.path / "parts" / f"part-{records[0].index:08d}.jsonl", lines.encode())
+
+
+def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
+    """Refuse a folder that holds anything but the run of ``header``; without a header, only look for foreign files."""
+    if path.exists() and not path.is_dir():
+        raise MosaicFusionError(f"{path} is a file; give a folder with --out")
+    if not path.is_dir() or not any(entry for entry in path.iterdir() if not entry.name.endswith(".tmp")):
+        return
+    if not (path / "run.json").exists():
+        raise MosaicFusionError(f"{path} holds files but no run; give an empty or a new folder with --out")
+    if header is None:
+        return
+    old = RunFolder.open(path).header
+    # Compared as JSON, where tuples are lists.
+    new = json.loads(json.dumps({key: header[key] for key in _IDENTITY}))
+    changed = differences({key: old.get(key) for key in _IDENTITY}, new)
+    if changed:
+        shown = "\n  ".join(changed[:12])
+        raise MosaicFusionError(f"{path} holds another run; give another --out, or undo:\n  {shown}")
+    before, now = old["canvases_per_category"], header["canvases_per_category"]
+    if now < before:
+        raise MosaicFusionError(
+            f"{path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
+        )
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole or not there, also after a power cut; parents are made.
+
+    Raises :class:`MosaicFusionError` when the disk is full or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise MosaicFusionError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # not every file system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

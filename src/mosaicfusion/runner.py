@@ -1,0 +1,332 @@
+"""The main job: from categories to a run folder with images, masks and an LVIS json."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.config import RunConfig, make_config
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes
+from mosaicfusion.diffusion.model_folder import digest, find_model, known_categories_file
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layout import check_layout
+from mosaicfusion.masks import rle
+from mosaicfusion.masks.components import Rejection
+from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.plan import CanvasSpec, Plan
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable, write_atomic
+from mosaicfusion.vocabulary import Category, Vocabulary, from_json_file, from_names
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.backend import Backend
+    from mosaicfusion.diffusion.denoise import DrawnCanvas
+
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which categories lead a canvas and which fill its other regions."""
+
+    main: Vocabulary
+    partners: Vocabulary
+
+    @property
+    def union(self) -> list[Category]:
+        """Both, without repeats: the categories of the data set."""
+        return list({category.id: category for category in [*self.main, *self.partners]}.values())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run holds. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason."""
+
+    path: Path
+    canvases: int
+    used: int
+    regions: int
+    kept_regions: int
+    instances: int
+    rejections: dict[str, int]
+    per_category: dict[str, tuple[int, int]]  # name -> regions asked for, kept
+
+
+def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | None = None) -> Vocabulary:
+    """The categories a model may be asked for: of a json file, of a list of names, or all that a closed model knows.
+
+    A closed model (one with a ``categories.json``, as the bundled one) refuses what it does not know, and names the nearest.
+    """
+    closed_file = known_categories_file(model)
+    closed = Vocabulary(from_json_file(closed_file), f"the model {model!r}") if closed_file else None
+    wanted = from_json_file(file) if file else from_names(names) if names is not None else None
+    if wanted is None:
+        if closed is None:
+            raise MosaicFusionError(f"{model} can draw anything; say what, with --categories or --vocabulary")
+        return closed
+    if closed is None:
+        return wanted
+    if names is not None:
+        return Vocabulary((closed.find(category.name) for category in wanted), "the list of categories")
+    for category in wanted:
+        closed.find(category.readable)
+    return wanted
+
+
+def generate(
+    categories: Sequence[str] | Selection | Vocabulary | None = None,
+    *,
+    out: str | Path,
+    canvases_per_category: int = 25,
+    config: RunConfig | None = None,
+    policy: Policy = "drop",
+    masks: MaskFormat = "rle",
+    device: str = "auto",
+    batch_size: int = 8,
+    on_progress: Callable[[float, int], None] | None = None,
+) -> Summary:
+    """Draw an annotated data set, or go on with an interrupted or a smaller one.
+
+    Args:
+        categories: names, a vocabulary, or a :class:`Selection` of main and partner categories; all that the model knows if
+            left out (bundled model only).
+        out: the run folder; new, empty, or holding the same run.
+        canvases_per_category: canvases for each main category, before rejection; at least 1.
+        config: see :func:`mosaicfusion.config.make_config`; the bundled model's preset if left out.
+        policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`.
+        masks: form of the masks in lvis.json.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
+        on_progress: called with (canvases done, canvases in all); the first may be fractional.
+
+    Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` on anything the user can mend;
+    what was written by then stays whole, and the same call goes on from there.
+    """
+    from mosaicfusion.diffusion.backend import load_backend, resolve_device, resolve_dtype
+
+    config = config or make_config()
+    if canvases_per_category < 1 or batch_size < 1:
+        raise MosaicFusionError(
+            f"canvases_per_category={canvases_per_category} and batch_size={batch_size} must be at least 1"
+        )
+    selection = _select(categories, config.model)
+    out = Path(out)
+    check_writable(out)  # before a model is loaded
+    folder = find_model(config.model, config.revision)
+    # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
+    dtype = resolve_dtype(config.sampling.dtype, resolve_device(device))
+    config = config.model_copy(update={"sampling": config.sampling.model_copy(update={"dtype": dtype})})
+    header = {
+        "config": config.model_dump(mode="json"),
+        "categories": {
+            "main": [category.to_json() for category in selection.main],
+            "partners": [category.to_json() for category in selection.partners],
+        },
+        "model": {"digest": digest(folder)},
+        "canvases_per_category": canvases_per_category,
+        "versions": {name: version(name) for name in ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")},
+    }
+    check_writable(out, header)
+    backend = load_backend(folder, device, dtype)
+    check_layout(config.layout, backend.latent_factor)
+    plan = Plan(config, selection.main, selection.partners, backend.latent_factor)
+    check_plan(backend, plan, selection)
+
+    run = RunFolder.create(out, header)
+    try:
+        draw_missing(backend, plan, run, batch_size, on_progress)
+    except MosaicFusionError as error:
+        raise MosaicFusionError(
+            f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; run the same command again to go on"
+        ) from error
+    return compile_run(run, policy, masks)
+
+
+def check_plan(backend: Backend, plan: Plan, selection: Selection) -> None:
+    """Try what would fail late: the scheduler, and the prompt of every category with the longest background."""
+    from mosaicfusion.prompts import make_prompt
+
+    backend.scheduler(plan.config.sampling.scheduler, plan.config.sampling.steps)
+    backgrounds = plan.config.prompt.backgrounds or ("",)
+    for category in selection.union:
+        for background in backgrounds:
+            make_prompt(plan.config.prompt.template, category, background, backend.tokenizer)
+
+
+def draw_missing(
+    backend: Backend,
+    plan: Plan,
+    run: RunFolder,
+    batch_size: int,
+    on_progress: Callable[[float, int], None] | None = None,
+) -> None:
+    """Draw the canvases that the folder lacks, a part at a time; images and masks are made beside the sampler."""
+    done = run.done()
+    total, count = run.total, len(done)
+    pending: list[list[Future[CanvasRecord]]] = []
+    workers = max(1, min(4, (os.cpu_count() or 1) - 1))
+    with ThreadPoolExecutor(workers, thread_name_prefix="masks") as pool:
+        try:
+            for part in missing_parts(done, total, plan.config.layout.group_size):
+                futures: list[Future[CanvasRecord]] = []
+                pending.append(futures)
+                for start in range(0, len(part), batch_size):
+                    specs = [plan.spec(index) for index in part[start : start + batch_size]]
+
+                    def on_step(step: int, steps: int, begun: int = count, drawn: int = len(specs)) -> None:
+                        if on_progress:
+                            on_progress(begun + drawn * step / steps, total)
+
+                    on_step(0, 1)
+                    drawn = _draw(backend, specs, plan.config, on_step)
+                    futures += [pool.submit(record_canvas, canvas, plan.config, run) for canvas in drawn]
+                    count += len(specs)
+                while len(pending) > 1:  # one part's masks may be in the making while the next is drawn
+                    _write_part(run, pending.pop(0))
+            while pending:
+                _write_part(run, pending.pop(0))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _draw(
+    backend: Backend, specs: list[CanvasSpec], config: RunConfig, on_step: Callable[[int, int], None]
+) -> list[DrawnCanvas]:
+    import torch
+
+    from mosaicfusion.diffusion.denoise import draw_canvases
+
+    try:
+        return draw_canvases(backend, specs, config, on_step=on_step)
+    except torch.OutOfMemoryError:
+        raise MosaicFusionError(
+            f"the device has too little memory for {len(specs)} canvases at once; lower --batch-size"
+        ) from None
+
+
+def missing_parts(done: set[int], total: int, group_size: int) -> Iterator[list[int]]:
+    """Indices still to be drawn, a layout group at a time: what a killed run lost is drawn again in the same batches."""
+    for start in range(0, total, group_size):
+        missing = [index for index in range(start, min(start + group_size, total)) if index not in done]
+        if missing:
+            yield missing
+
+
+def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
+    """Masks of one canvas; its image is written to the folder."""
+    file_name = None
+    if drawn.image is not None:
+        file_name = run.write_image(drawn.spec.index, _encode_jpeg(drawn.image))
+    return extract_record(drawn, config, file_name)
+
+
+def extract_record(drawn: DrawnCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
+    """The record of one canvas: each region kept with a mask, or rejected with a reason."""
+    spec = drawn.spec
+    return CanvasRecord(
+        index=spec.index,
+        hw_px=spec.canvas.hw_px,
+        noise_seed=spec.noise_seed,
+        file_name=file_name,
+        regions=tuple(_extract_region(drawn, k, config) for k in range(len(spec.canvas.regions))),
+    )
+
+
+def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionRecord:
+    region, category = drawn.spec.canvas.regions[k], drawn.spec.categories[k]
+    asked: dict[str, Any] = {
+        "category_id": category.id,
+        "category": category.name,
+        "prompt": drawn.prompts[k].text,
+        "region_xywh": region.box_xywh,
+    }
+    sums = drawn.sums[k]
+    if drawn.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
+        return RegionRecord(**asked, reason="nan_latents")
+    extraction = extract_mask(sums, drawn.image[region.slices], **config.masks.model_dump())
+    if isinstance(extraction.rejection, Rejection) or extraction.mask is None:
+        assert extraction.rejection is not None
+        return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
+    mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)
+    left, top, width, height = rle.box_xywh(mask)
+    return RegionRecord(
+        **asked,
+        score=round(extraction.score, 4),
+        area=rle.area(mask),
+        box_xywh=(left, top, width, height),
+        segmentation=dict(rle.encode(mask)),
+    )
+
+
+def compile_run(run: RunFolder, policy: Policy = "drop", masks: MaskFormat = "rle") -> Summary:
+    """Write ``lvis.json`` and ``report.html`` from the parts that are there."""
+    from mosaicfusion.report.html import write_report
+
+    categories = {
+        c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
+    }
+    data = compile_lvis(run.records(), list(categories.values()), policy, masks)
+    write_atomic(run.path / "lvis.json", to_bytes(data))
+    write_report(run, policy)
+    return summarize(run, policy)
+
+
+def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
+    """Count what the parts of a run hold."""
+    canvases = used = instances = 0
+    asked: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    rejections: Counter[str] = Counter()
+    for record in run.records():
+        canvases += 1
+        in_set = is_used(record, policy)
+        used += in_set
+        for region in record.regions:
+            asked[region.category] += 1
+            if region.kept:
+                kept[region.category] += 1
+                instances += in_set
+            else:
+                rejections[str(region.reason)] += 1
+    return Summary(
+        path=run.path,
+        canvases=canvases,
+        used=used,
+        regions=asked.total(),
+        kept_regions=kept.total(),
+        instances=instances,
+        rejections=dict(rejections.most_common()),
+        per_category={name: (count, kept[name]) for name, count in sorted(asked.items())},
+    )
+
+
+def _select(categories: Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
+    if isinstance(categories, Selection):
+        return categories
+    if isinstance(categories, str):
+        raise MosaicFusionError(f"categories is the text {categories!r}; give a list of names")
+    if not isinstance(categories, Vocabulary):
+        categories = vocabulary_for(model, categories)
+    return Selection(categories, categories)
+
+
+def _write_part(run: RunFolder, futures: list[Future[CanvasRecord]]) -> None:
+    run.write_part([future.result() for future in futures])
+
+
+def _encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    # Colour at full resolution: masks follow colour edges.
+    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
