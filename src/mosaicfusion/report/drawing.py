@@ -96,7 +96,7 @@ def mask_on_crop(crop: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], colour:
     inside = mask[..., None].astype(np.float32)
     faded = crop * (0.3 + 0.7 * inside) + 255 * 0.7 * (1 - inside)
     layer = np.concatenate([faded, np.ones_like(inside)], axis=-1).astype(np.float32)
-    _paint(layer, colour, _outline(mask.astype(np.float32), max(2, min(mask.shape) // 48)))
+    _paint(layer, colour, _outline(mask.astype(np.float32), 3))
     return np.rint(layer[..., :3]).astype(np.uint8)
 
 
@@ -104,39 +104,42 @@ def _scaled(hw: tuple[int, ...], scale: float) -> tuple[int, int]:
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
-def _paint(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32]) -> None:
-    """Put a colour over a premultiplied layer, (H, W, 4) with alpha in [0, 1]."""
-    layer *= 1 - alpha[..., None]
-    layer += alpha[..., None] * np.array([*colour, 1], np.float32)
+def _paint(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32] | float) -> None:
+    """Put a colour over a premultiplied layer, (H, W, 4); alpha in [0, 1] for all of it or (H, W)."""
+    share = np.float32(alpha) if isinstance(alpha, float) else alpha[..., None]
+    layer *= 1 - share
+    layer += share * np.array([*colour, 1], np.float32)
 
 
 def _paint_mask(layer: NDArray[np.float32], mask: np.ndarray[Any, Any], colour: Colour) -> None:
     # Linear resizing gives soft edges, also where a pixel of the mask becomes many.
     soft = cv2.resize(mask.astype(np.float32), layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    _paint(layer, colour, 0.35 * soft)
-    _paint(layer, (0, 0, 0), 0.3 * _outline(soft, 4))  # a dark rim, for objects of the outline's own colour
-    _paint(layer, colour, _outline(soft, 2))
+    left, top, width, height = cv2.boundingRect((soft > 0).astype(np.uint8))
+    window = np.s_[max(0, top - 4) : top + height + 4, max(0, left - 4) : left + width + 4]  # with room for the rim
+    soft, layer = soft[window], layer[window]
+    _paint(layer, colour, 0.25 * soft)
+    _paint(layer, (0, 0, 0), 0.35 * _outline(soft, 6))  # a dark rim, for objects of the outline's own colour
+    _paint(layer, colour, _outline(soft, 4))
 
 
 def _outline(soft: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width_px + 1, width_px + 1))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width_px, width_px))
     return np.asarray(cv2.dilate(soft, kernel) - cv2.erode(soft, kernel), np.float32)
 
 
 def _paint_region(layer: NDArray[np.float32], instance: Instance, scale: float) -> None:
     """A faint border, light and dark so that it shows on both; a rejected region is hatched."""
     left, top, right, bottom = _scaled_box(instance.region_xywh, scale)
-    alpha = np.zeros(layer.shape[:2], np.float32)
+    tile = layer[top:bottom, left:right]
     if instance.mask is None:
-        rows, columns = np.ogrid[top:bottom, left:right]
-        alpha[top:bottom, left:right] = 0.3 * ((rows + columns) % 12 < 2)
-        _paint(layer, (255, 255, 255), alpha)
-        _paint(layer, (0, 0, 0), np.roll(alpha, 2, axis=1) * 0.6)
+        rows, columns = np.ogrid[: tile.shape[0], : tile.shape[1]]
+        stripe = (rows + columns) % 12
+        _paint(tile, (255, 255, 255), 0.3 * (stripe < 2).astype(np.float32))
+        _paint(tile, (0, 0, 0), 0.2 * ((stripe >= 2) & (stripe < 4)).astype(np.float32))
     for inset, colour in ((0, (255, 255, 255)), (1, (0, 0, 0))):
-        alpha = np.zeros(layer.shape[:2], np.float32)
-        alpha[top + inset : bottom - inset, left + inset : right - inset] = 0.35
-        alpha[top + inset + 1 : bottom - inset - 1, left + inset + 1 : right - inset - 1] = 0
-        _paint(layer, colour, alpha)
+        edges = np.s_[inset, :], np.s_[-1 - inset, :], np.s_[:, inset], np.s_[:, -1 - inset]
+        for edge in edges if min(tile.shape[:2]) > 4 else ():
+            _paint(tile[edge], colour, 0.35)
 
 
 def _scaled_box(xywh: Sequence[int], scale: float) -> Box:
@@ -149,12 +152,11 @@ def _write_labels(picture: Image.Image, instances: Sequence[Instance], scale: fl
     taken: list[Box] = []
     for k, instance in enumerate(instances):
         region = _scaled_box(instance.region_xywh, scale)
-        width_px = max(40, region[2] - region[0] - 20)
         if instance.mask is None:
-            write_label(draw, instance.label, _REJECTED, region, taken, width_px, centred=True)
+            write_label(draw, instance.label, _REJECTED, region, region, taken, centred=True)
         else:
             target = _bounds(instance.mask, scale) or region
-            write_label(draw, instance.label, instance_colour(k), target, taken, width_px)
+            write_label(draw, instance.label, instance_colour(k), target, region, taken)
 
 
 def _bounds(mask: NDArray[np.bool_], scale: float) -> Box | None:

@@ -6,18 +6,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.report.markup import paragraph, spoken
+from mosaicfusion.report.markup import Part, paragraph, spoken
 from mosaicfusion.report.stats import RunStats
 
 _NAMES_SHOWN = 12
 
 
-def heading(stats: RunStats, folder: Path) -> str:
+def heading(stats: RunStats, folder: Path) -> Part:
     """Name, categories and the settings that matter most; all others fold out."""
-    return (
+    return Part(
+        "",
         f'<header><p class="eyebrow">mosaicfusion run</p><h1>{escape(stats.run_name)}</h1>'
         f"{paragraph(_drawn(stats.header), 'lead')}{paragraph(_facts(stats.header), 'facts')}"
-        f"{''.join(paragraph(warning, 'warning') for warning in _warnings(stats))}{_settings(stats)}</header>"
+        f"{''.join(paragraph(warning, 'warning') for warning in _warnings(stats))}{_settings(stats)}</header>",
     )
 
 

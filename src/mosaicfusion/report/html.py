@@ -10,6 +10,7 @@ from string import Template
 
 from mosaicfusion.dataset.lvis import Policy
 from mosaicfusion.records import RunFolder, write_atomic
+from mosaicfusion.report.markup import Part
 from mosaicfusion.report.sections import SECTIONS, Section
 from mosaicfusion.report.stats import RunStats
 
@@ -27,15 +28,21 @@ def write_report(
     stats = RunStats(header=run.header, run_name=name, planned=run.total, policy=policy)
     stats.read(run.records(), max_canvases)
     path = run.path / "report.html"
-    write_atomic(
-        path, render_page(f"{name} – mosaicfusion", "\n".join(section(stats, run.path) for section in sections))
-    )
+    parts = [part for section in sections if (part := section(stats, run.path))]
+    write_atomic(path, render_page(f"{name} – mosaicfusion", parts))
     return path
 
 
-def render_page(title: str, body: str) -> bytes:
-    """The page around ``body``, which is HTML already; ``title`` is text."""
+def render_page(title: str, parts: Sequence[Part]) -> bytes:
+    """The page of these parts; ``title`` is text."""
+    links = "".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in parts if part.title)
+    body = "\n".join(_section(part) if part.title else part.html for part in parts)
     folder = files("mosaicfusion.report")
     page = Template((folder / "page.html").read_text(encoding="utf-8"))
     style = (folder / "page.css").read_text(encoding="utf-8")
-    return page.substitute(title=escape(title), style=style, body=body).encode()
+    return page.substitute(title=escape(title), style=style, links=links, body=body).encode()
+
+
+def _section(part: Part) -> str:
+    heading = f'<h2 id="{part.anchor}">{escape(part.title)}</h2>'
+    return f'<section aria-labelledby="{part.anchor}">{heading}{part.html}</section>'

@@ -10,7 +10,8 @@ from PIL import ImageDraw, ImageFont
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom, half-open
 
-LABEL_PX = 15
+LABEL_PX = 18
+_PADDING = 6
 
 
 @lru_cache(maxsize=32)
@@ -39,38 +40,34 @@ def write_label(
     label: str,
     colour: Colour,
     target: Box,
+    bounds: Box,
     taken: list[Box],
-    width_px: int,
     centred: bool = False,
 ) -> None:
-    """Write a label on a coloured box above its target, or where it covers none of the boxes ``taken``; it joins them."""
-    text = fit_text(label, LABEL_PX, width_px)
-    size = (int(font(LABEL_PX).getlength(text)) + 12, LABEL_PX + 8)
-    box = _label_box(size, target, taken, draw.im.size, centred)
+    """Write a label on a coloured box above its target, or where it covers none of the boxes ``taken``, and add it.
+
+    It stays within ``bounds``, so that nobody takes it for a neighbour's; a long one is cut.
+    """
+    text = fit_text(label, LABEL_PX, bounds[2] - bounds[0] - 2 * _PADDING)
+    size = (int(font(LABEL_PX).getlength(text)) + 2 * _PADDING, LABEL_PX + 8)
+    box = _label_box(size, target, bounds, taken, centred)
     draw.rounded_rectangle((box[0], box[1], box[2] - 1, box[3] - 1), radius=4, fill=colour)
-    middle = (box[0] + 6, (box[1] + box[3]) / 2)
+    middle = (box[0] + _PADDING, (box[1] + box[3]) / 2)
     draw.text(middle, text, fill=_ink(colour), font=font(LABEL_PX), anchor="lm")
     taken.append(box)
 
 
-def _label_box(
-    size: tuple[int, int], target: Box, taken: Sequence[Box], canvas_wh: tuple[int, int], centred: bool
-) -> Box:
-    """Where a label covers neither another label nor, if there is room, its object: above, below, else inside."""
+def _label_box(size: tuple[int, int], target: Box, bounds: Box, taken: Sequence[Box], centred: bool) -> Box:
+    """Above the target, below it, at the edges of the bounds, or inside; or in its centre."""
     (width, height), (left, top, right, bottom) = size, target
-    spots = [(left, top - height - 2), (left, bottom + 2), (left, top + 2), (left, bottom - height - 2)]
+    x, lowest = max(bounds[0], min(left, bounds[2] - width)), bounds[3] - height
+    spots = [(x, y) for y in (top - height - 2, bottom + 2, bounds[1] + 2, lowest - 2, top, bottom - height)]
     if centred:
-        middle = (left + right - width) // 2, (top + bottom - height) // 2
-        spots = [middle, *((middle[0], middle[1] + shift) for shift in (height, -height))]
-    boxes = []
-    for x, y in spots:
-        x = max(0, min(x, canvas_wh[0] - width))
-        box = (x, y, x + width, y + height)
-        if 0 <= y <= canvas_wh[1] - height:
-            boxes.append(box)
-            if not any(_meet(box, other) for other in taken):
-                return box
-    return boxes[0] if boxes else (0, 0, width, height)
+        x, y = (left + right - width) // 2, (top + bottom - height) // 2
+        spots = [(x, y), (x, y + height), (x, y - height)]
+    boxes = [(x, y, x + width, y + height) for x, y in spots if bounds[1] <= y <= lowest]
+    free = [box for box in boxes if not any(_meet(box, other) for other in taken)]
+    return [*free, *boxes, (bounds[0], bounds[1], bounds[0] + width, bounds[1] + height)][0]
 
 
 def _meet(one: Box, other: Box) -> bool:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import NamedTuple
 
 
-def section(title: str, *parts_html: str) -> str:
+class Part(NamedTuple):
+    """A part of the page; one with a title becomes a section with a link at the top."""
+
+    title: str
+    html: str
+
+    @property
+    def anchor(self) -> str:
+        """The section's id."""
+        return "-".join(re.findall(r"\w+", self.title.lower()))
+
+
+def section(title: str, *parts_html: str) -> Part:
     """A titled section."""
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts_html)}</section>"
+    return Part(title, "".join(parts_html))
 
 
 def paragraph(text: str, css_class: str) -> str:

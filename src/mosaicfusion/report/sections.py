@@ -1,4 +1,4 @@
-"""The sections of the report. Each takes the statistics and the run folder and gives HTML; an empty text leaves it out.
+"""The sections of the report. Each takes the statistics and the run folder and gives a part of the page, or ``None``.
 
 To add a section, write such a function and put it into SECTIONS, or pass a list of your own to
 :func:`mosaicfusion.report.html.write_report`.
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from mosaicfusion.report.charts import histogram, position_map
 from mosaicfusion.report.heading import heading
-from mosaicfusion.report.markup import meter, paragraph, percent, section, share, spoken, table
+from mosaicfusion.report.markup import Part, meter, paragraph, percent, section, share, spoken, table
 from mosaicfusion.report.sheet import card, reason_meaning, reason_name
 from mosaicfusion.report.stats import CategoryTally, RunStats
 
-Section = Callable[[RunStats, Path], str]
+Section = Callable[[RunStats, Path], Part | None]
 
 
-def tiles(stats: RunStats, folder: Path) -> str:
+def tiles(stats: RunStats, folder: Path) -> Part:
     """The totals."""
     cells = [
         ("Canvases drawn", f"{stats.canvases:,}", f"of {stats.planned:,} planned"),
@@ -30,10 +30,10 @@ def tiles(stats: RunStats, folder: Path) -> str:
     shown = "".join(
         f"<div><dt>{name}</dt><dd><b>{value}</b><span>{note}</span></dd></div>" for name, value, note in cells
     )
-    return f'<section aria-label="Totals"><dl class="tiles">{shown}</dl></section>'
+    return Part("", f'<dl class="tiles" aria-label="Totals">{shown}</dl>')
 
 
-def canvases(stats: RunStats, folder: Path) -> str:
+def canvases(stats: RunStats, folder: Path) -> Part:
     """Pictures; masks can be switched off by a check box, without a script."""
     if not stats.sample:
         reason = "The run holds no canvas yet." if stats.canvases == 0 else "No canvas is shown, as was asked for."
@@ -55,10 +55,10 @@ def canvases(stats: RunStats, folder: Path) -> str:
     )
 
 
-def categories(stats: RunStats, folder: Path) -> str:
+def categories(stats: RunStats, folder: Path) -> Part | None:
     """Yield per category, best first."""
     if not stats.categories:
-        return ""
+        return None
     tallies = sorted(stats.categories.values(), key=lambda tally: (-tally.yield_, -tally.asked, tally.name))
     head = ("category", "asked", "kept", "yield", "in the set", "mean area", "mean score")
     return section(
@@ -68,10 +68,10 @@ def categories(stats: RunStats, folder: Path) -> str:
     )
 
 
-def rejections(stats: RunStats, folder: Path) -> str:
+def rejections(stats: RunStats, folder: Path) -> Part | None:
     """Why regions have no mask, and what the policy costs."""
     if not stats.asked:
-        return ""
+        return None
     if not stats.reasons:
         return section("Rejections", paragraph("No object was rejected.", "empty"))
     total = stats.reasons.total()
@@ -95,7 +95,7 @@ def rejections(stats: RunStats, folder: Path) -> str:
     )
 
 
-def distributions(stats: RunStats, folder: Path) -> str:
+def distributions(stats: RunStats, folder: Path) -> Part:
     """Area, score and position of the kept masks."""
     if not stats.kept:
         return section("Distributions", paragraph("No object was kept, so there is nothing to count.", "empty"))

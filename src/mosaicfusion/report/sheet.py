@@ -98,7 +98,7 @@ def _description(record: CanvasRecord) -> str:
 
 def _data_uri(image: NDArray[np.uint8], kind: str) -> str:
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {"compress_level": 9}
+    options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {"compress_level": 6}
     Image.fromarray(image).save(buffer, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 

@@ -1,0 +1,169 @@
+"""The attention figure of one canvas: of each object its heat maps over steps and resolutions, and their mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.config import RunConfig
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks.bilateral import refine_mask
+from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.threshold import binarize, otsu_threshold
+from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.report.drawing import colour_map, draw_instances, instance_colour, mask_on_crop, resize
+from mosaicfusion.report.figure import INK, SOFT, Sheet
+from mosaicfusion.report.markup import spoken
+from mosaicfusion.report.sheet import instances, reason_name
+
+if TYPE_CHECKING:  # it imports torch
+    from mosaicfusion.diffusion.denoise import DrawnCanvas
+
+StrideMaps = Mapping[int, np.ndarray]
+
+_MARGIN, _GAP, _BETWEEN = 40, 6, 26  # pixels: of the page, between cells, between the average and the masks
+_CELL_W, _LABEL_W = 118, 96
+_LARGEST_CELL_H = 236  # a region twice as high as wide
+_MOST_COLUMNS = 8
+_WIDTH = 2 * _MARGIN + _LABEL_W + (_MOST_COLUMNS + 3) * (_CELL_W + _GAP) + 2 * _BETWEEN
+
+
+def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
+    """Draw the figure, RGB on white, about 1500 pixels wide; its height grows with objects and resolutions.
+
+    ``drawn`` must come from ``draw_canvases(..., keep_steps=True)``, ``record`` from the same canvas. Every map is made
+    by :func:`mosaicfusion.masks.heatmap.heat_map`, as the masks are: the framed cell of an object is the very map that
+    its mask was cut from. Raises :class:`MosaicFusionError` for a canvas with no image or without the maps of each step.
+    """
+    if drawn.image is None:
+        raise MosaicFusionError(
+            f"canvas {record.index} has no image, because the sampler's numbers were not finite; try another --seed"
+        )
+    if len(drawn.grid) != len(record.regions) or not all(drawn.grid):
+        raise MosaicFusionError(
+            f"canvas {record.index} was drawn without the attention of each step; draw it with keep_steps=True"
+        )
+    sheet = Sheet(_WIDTH, _MARGIN)
+    sampling = config.sampling
+    sheet.text(f"Canvas {record.index}", 30, INK)
+    sheet.text(
+        f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
+        f"guidance {sampling.guidance:g}",
+        16,
+        SOFT,
+    )
+    _overview(sheet, drawn.image, record)
+    for k, region in enumerate(record.regions):
+        _object(sheet, drawn, k, region, config)
+    sheet.skip(18)
+    sheet.text("Each map is scaled to its own range: dark is its least attention, bright its most.", 15, SOFT)
+    return sheet.image()
+
+
+def step_ranges(steps: Sequence[int], most: int = _MOST_COLUMNS) -> list[list[int]]:
+    """Cut the steps into at most ``most`` ranges of nearly equal length, in order."""
+    return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(most, len(steps)))]
+
+
+def _overview(sheet: Sheet, image: NDArray[np.uint8], record: CanvasRecord) -> None:
+    """The canvas, plain and with its masks, side by side."""
+    height, width = record.hw_px
+    scale = min(((_WIDTH - 2 * _MARGIN - _BETWEEN) // 2) / width, 620 / height)
+    annotated = draw_instances(image, instances(record), scale)
+    plain = resize(image, annotated.shape[:2])
+    right = _MARGIN + annotated.shape[1] + _BETWEEN
+    sheet.skip(14)
+    sheet.label("image", _MARGIN, 15, SOFT)
+    sheet.label("masks from its cross-attention, with their scores", right, 15, SOFT)
+    sheet.skip(24)
+    sheet.place(plain, _MARGIN)
+    sheet.place(annotated, right)
+    sheet.skip(annotated.shape[0])
+
+
+def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
+    """Heading, then a row for each resolution and one for their average; masks follow the last map."""
+    assert drawn.image is not None
+    left, top, width, height = region.region_xywh
+    crop = drawn.image[top : top + height, left : left + width]
+    cell_hw = min(_LARGEST_CELL_H, round(_CELL_W * height / width)), _CELL_W
+    sums, grid = drawn.sums[k], drawn.grid[k]
+    ranges = step_ranges(list(grid))
+    strides = sorted(sums)
+    sheet.skip(34)
+    _object_heading(sheet, k, region)
+
+    columns = [_LABEL_W + _MARGIN + column * (_CELL_W + _GAP) for column in range(len(ranges))]
+    average_x = columns[-1] + _CELL_W + _GAP + _BETWEEN // 2
+    for x, steps in zip(columns, ranges, strict=True):
+        sheet.label(_range_name(steps), x, 14, SOFT)
+    sheet.label("all steps", average_x, 14, SOFT)
+    sheet.skip(20)
+    # With a single resolution its row is the average already.
+    rows = [(f"1/{s} ({sums[s].shape[0]}×{sums[s].shape[1]})", [s]) for s in strides]
+    rows += [("average", strides)] if len(strides) > 1 else []
+    for name, merged in rows:
+        final = merged == strides
+        sheet.label(name, _MARGIN, 14, INK if final else SOFT, down=cell_hw[0] / 2 - 9)
+        for x, steps in zip(columns, ranges, strict=True):
+            shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
+            sheet.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
+        sheet.place(_map_cell({s: sums[s] for s in merged}, crop.shape[:2], cell_hw), average_x, frame=final)
+        if final:
+            _masks(sheet, average_x + _CELL_W + _BETWEEN, sums, crop, cell_hw, k, config)
+        sheet.skip(cell_hw[0] + _GAP)
+
+
+def _object_heading(sheet: Sheet, k: int, region: RegionRecord) -> None:
+    if region.kept:
+        _, _, width, height = region.region_xywh
+        outcome = f"kept, score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
+    else:
+        values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
+        outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
+    sheet.rule()
+    sheet.swatch(instance_colour(k))
+    sheet.text(spoken(region.category), 22, INK, indent=28)
+    sheet.text(f"{outcome}  ·  “{region.prompt}”", 15, SOFT, indent=28)
+    sheet.skip(10)
+
+
+def _masks(
+    sheet: Sheet, x: int, sums: StrideMaps, crop: NDArray[np.uint8], cell_hw: tuple[int, int], k: int, config: RunConfig
+) -> None:
+    """Threshold and refinement, recomputed from the same map with the same settings."""
+    if not _is_finite(sums):
+        return
+    heat = heat_map(sums, crop.shape[:2])
+    settings = config.masks
+    mask = binarize(heat, settings.threshold)
+    threshold = otsu_threshold(heat) if settings.threshold == "otsu" else settings.threshold
+    steps = [(f"above {threshold:.2f}", mask)]
+    if settings.refine:
+        options = settings.model_dump(exclude={"threshold", "refine", "min_area", "max_area"})
+        steps.append(("refined", refine_mask(mask, np.ascontiguousarray(crop), **options)))
+    for name, stage in steps:
+        sheet.label(name, x, 14, SOFT, down=-20)
+        large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127
+        sheet.place(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
+        x += _CELL_W + _GAP
+
+
+def _map_cell(sums: StrideMaps, region_hw: tuple[int, int], cell_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    if not _is_finite(sums):
+        return np.full((*cell_hw, 3), 230, np.uint8)
+    return resize(colour_map(heat_map(sums, region_hw)), cell_hw)
+
+
+def _is_finite(sums: StrideMaps) -> bool:
+    return all(np.isfinite(attention).all() for attention in sums.values())
+
+
+def _range_name(steps: Sequence[int]) -> str:
+    """Steps as people count them, from 1."""
+    first, last = steps[0] + 1, steps[-1] + 1
+    return f"step {first}" if first == last else f"steps {first}–{last}"
