@@ -37,6 +37,10 @@ class Backend(Protocol):
         """Embeddings of the prompts."""
         ...
 
+    def encode_negative(self, prompt: str, count: int) -> Conditioning:
+        """Embeddings of the unconditional half, ``count`` times the same."""
+        ...
+
     def predict(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,9 +108,9 @@ def denoise(
 
     scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
     generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
-    latents = _initial_noise(backend, canvas, generators) * scheduler.init_noise_sigma
+    latents: torch.Tensor = _initial_noise(backend, canvas, generators) * scheduler.init_noise_sigma
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
-    step_options = {"generator": generators} if takes_generator else {}
+    step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
     total = len(scheduler.timesteps)
     for step, timestep in enumerate(scheduler.timesteps):
@@ -122,7 +123,7 @@ def denoise(
             recorder.aim(k, region.hw, subjects[k], conditional)
             guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
             prediction[:, :, rows, columns] += guided * weights[k]
-        latents = scheduler.step(prediction / total_weight, timestep, latents, return_dict=False, **step_options)[0]
+        latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
         if on_step:
             on_step(step + 1, total)
     return latents
@@ -150,7 +151,7 @@ def _guidance_halves(backend: Backend, texts: list[str], config: RunConfig) -> C
     prompts = backend.encode(texts)
     if config.sampling.guidance == 1:
         return prompts
-    negative = backend.encode([config.prompt.negative] * len(texts))
+    negative = backend.encode_negative(config.prompt.negative, len(texts))
     pooled = None
     if prompts.pooled is not None and negative.pooled is not None:
         pooled = torch.cat([negative.pooled, prompts.pooled])

@@ -27,6 +27,14 @@ class StableDiffusionXL(StableDiffusion):
         )
         return Conditioning(embeddings, pooled)
 
+    def encode_negative(self, prompt: str, count: int) -> Conditioning:
+        """As encoded, or zeros for an empty prompt where the model was trained so (its pipeline's config says)."""
+        negative = self.encode([prompt] * count)
+        if prompt or not self.pipeline.config.force_zeros_for_empty_prompt:
+            return negative
+        assert negative.pooled is not None
+        return Conditioning(torch.zeros_like(negative.embeddings), torch.zeros_like(negative.pooled))
+
     def added_conditions(
         self, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> dict[str, torch.Tensor] | None:

@@ -58,6 +58,10 @@ class StableDiffusion:
         embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
         return Conditioning(embeddings)
 
+    def encode_negative(self, prompt: str, count: int) -> Conditioning:
+        """Embeddings of the unconditional half, ``count`` times the same."""
+        return self.encode([prompt] * count)
+
     def predict(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:
@@ -92,16 +96,15 @@ class StableDiffusion:
 
     def scheduler(self, name: str, steps: int) -> Any:
         """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""
-        if name == "model":
-            kind: Any = type(self.pipeline.scheduler)
-        else:
-            kind = getattr(diffusers, SCHEDULERS.get(name.lower(), name), None)
-        if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        own: Any = self.pipeline.scheduler
+        fitting = {"model": type(own), **{kind.__name__: kind for kind in (*own.compatibles, type(own))}}
+        kind = fitting.get(SCHEDULERS.get(name.lower(), name))
+        if kind is None:
             raise MosaicFusionError(
-                f"unknown scheduler {name!r}; choose one of model, {', '.join(SCHEDULERS)} or a scheduler class of diffusers"
+                f"scheduler {name!r} does not fit this model; choose one of {', '.join(SCHEDULERS)} or {', '.join(fitting)}"
             )
         try:
-            scheduler = kind.from_config(self.pipeline.scheduler.config)
+            scheduler = kind.from_config(own.config)
             scheduler.set_timesteps(steps, device=self.device)
         except (TypeError, ValueError, NotImplementedError, ImportError) as error:
             raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+
+# Small tensors: threads cost more than they give, above all with several test processes on few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.backend import Backend
+
+
+@pytest.fixture(scope="session")
+def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny import save_stable_diffusion
+
+    return save_stable_diffusion(tmp_path_factory.mktemp("tiny") / "sd")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny import save_stable_diffusion
+
+    return save_stable_diffusion(tmp_path_factory.mktemp("tiny") / "sd2", prediction_type="v_prediction")
+
+
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny import save_sdxl
+
+    return save_sdxl(tmp_path_factory.mktemp("tiny") / "sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_backend(tiny_sd: Path) -> Backend:
+    from mosaicfusion.diffusion.backend import load_backend
+
+    return load_backend(tiny_sd, "cpu", "float32")

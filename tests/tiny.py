@@ -1,0 +1,109 @@
+"""Random models of a few thousand weights in the ordinary diffusers format, built in a second without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
+
+_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+
+
+def save_stable_diffusion(folder: Path, prediction_type: str = "epsilon") -> Path:
+    """Stable Diffusion 1.x (epsilon) or 2.x (v_prediction) in small; latent factor 2, two resolutions of attention."""
+    torch.manual_seed(0)
+    tokenizer = _tokenizer()
+    pipeline = StableDiffusionPipeline(
+        vae=_autoencoder(),
+        text_encoder=CLIPTextModel(_text_config(tokenizer, 32)),
+        tokenizer=tokenizer,
+        unet=_unet(cross_attention_dim=32, use_linear_projection=prediction_type == "v_prediction"),
+        scheduler=DDIMScheduler(**_BETAS, clip_sample=False, set_alpha_to_one=False, prediction_type=prediction_type),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def save_sdxl(folder: Path) -> Path:
+    """SDXL in small: two text encoders, pooled text and sizes as conditions, no attention at the first resolution."""
+    torch.manual_seed(0)
+    tokenizer = _tokenizer()
+    pipeline = StableDiffusionXLPipeline(
+        vae=_autoencoder(),
+        text_encoder=CLIPTextModel(_text_config(tokenizer, 32)),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, 32)),
+        tokenizer=tokenizer,
+        tokenizer_2=_tokenizer(),
+        unet=_unet(
+            cross_attention_dim=64,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 32,
+        ),
+        scheduler=EulerDiscreteScheduler(**_BETAS, timestep_spacing="leading"),
+        add_watermarker=False,
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(BUNDLED_FOLDER / "weights" / "tokenizer")
+
+
+def _text_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.eos_token_id,
+    )
+
+
+def _unet(**changes: object) -> UNet2DConditionModel:
+    options = {
+        "sample_size": 32,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (16, 32),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "attention_head_dim": 2,
+        "norm_num_groups": 4,
+    }
+    return UNet2DConditionModel(**{**options, **changes})
+
+
+def _autoencoder() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=32,
+    )
