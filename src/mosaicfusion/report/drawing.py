@@ -112,14 +112,22 @@ def _paint(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32
 
 
 def _paint_mask(layer: NDArray[np.float32], mask: np.ndarray[Any, Any], colour: Colour) -> None:
-    # Linear resizing gives soft edges, also where a pixel of the mask becomes many.
-    soft = cv2.resize(mask.astype(np.float32), layer.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    soft = _soft(mask, layer.shape[:2])
     left, top, width, height = cv2.boundingRect((soft > 0).astype(np.uint8))
     window = np.s_[max(0, top - 4) : top + height + 4, max(0, left - 4) : left + width + 4]  # with room for the rim
     soft, layer = soft[window], layer[window]
     _paint(layer, colour, 0.25 * soft)
     _paint(layer, (0, 0, 0), 0.35 * _outline(soft, 6))  # a dark rim, for objects of the outline's own colour
     _paint(layer, colour, _outline(soft, 4))
+
+
+def _soft(mask: np.ndarray[Any, Any], hw: tuple[int, ...]) -> NDArray[np.float32]:
+    """bool (H, W) -> float32 (h, w) in [0, 1] with smooth edges, also where a pixel of the mask becomes many."""
+    soft = cv2.resize(mask.astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
+    scale = hw[0] / mask.shape[0]
+    if scale > 1:  # round off the steps, then make the edge about a pixel wide again
+        soft = np.clip((cv2.GaussianBlur(soft, (0, 0), 0.6 * scale) - 0.5) * 2 * scale + 0.5, 0, 1)
+    return np.asarray(soft, np.float32)
 
 
 def _outline(soft: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:

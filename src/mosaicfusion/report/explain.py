@@ -26,10 +26,12 @@ if TYPE_CHECKING:  # it imports torch
 StrideMaps = Mapping[int, np.ndarray]
 
 _MARGIN, _GAP, _BETWEEN = 40, 6, 26  # pixels: of the page, between cells, between the average and the masks
-_CELL_W, _LABEL_W = 118, 96
+_CELL_W, _LABEL_W = 118, 104
 _LARGEST_CELL_H = 236  # a region twice as high as wide
 _MOST_COLUMNS = 8
-_WIDTH = 2 * _MARGIN + _LABEL_W + (_MOST_COLUMNS + 3) * (_CELL_W + _GAP) + 2 * _BETWEEN
+_TEXT_PX = 16
+_WIDTH = 2 * _MARGIN + _LABEL_W + (_MOST_COLUMNS + 3) * _CELL_W + (_MOST_COLUMNS + 1) * _GAP + _BETWEEN * 3 // 2
+_OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _BETWEEN) // 2
 
 
 def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
@@ -49,18 +51,18 @@ def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) 
         )
     sheet = Sheet(_WIDTH, _MARGIN)
     sampling = config.sampling
-    sheet.text(f"Canvas {record.index}", 30, INK)
+    sheet.text(f"Canvas {record.index}", 32, INK)
     sheet.text(
         f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
         f"guidance {sampling.guidance:g}",
-        16,
+        _TEXT_PX,
         SOFT,
     )
     _overview(sheet, drawn.image, record)
     for k, region in enumerate(record.regions):
         _object(sheet, drawn, k, region, config)
     sheet.skip(18)
-    sheet.text("Each map is scaled to its own range: dark is its least attention, bright its most.", 15, SOFT)
+    sheet.text("Each map is scaled to its own range: dark is its least attention, bright its most.", _TEXT_PX, SOFT)
     return sheet.image()
 
 
@@ -72,13 +74,13 @@ def step_ranges(steps: Sequence[int], most: int = _MOST_COLUMNS) -> list[list[in
 def _overview(sheet: Sheet, image: NDArray[np.uint8], record: CanvasRecord) -> None:
     """The canvas, plain and with its masks, side by side."""
     height, width = record.hw_px
-    scale = min(((_WIDTH - 2 * _MARGIN - _BETWEEN) // 2) / width, 620 / height)
+    scale = _OVERVIEW_W / max(width, height)
     annotated = draw_instances(image, instances(record), scale)
     plain = resize(image, annotated.shape[:2])
     right = _MARGIN + annotated.shape[1] + _BETWEEN
     sheet.skip(14)
-    sheet.label("image", _MARGIN, 15, SOFT)
-    sheet.label("masks from its cross-attention, with their scores", right, 15, SOFT)
+    sheet.label("image", _MARGIN, _TEXT_PX, SOFT)
+    sheet.label("masks from its cross-attention, with their scores", right, _TEXT_PX, SOFT)
     sheet.skip(24)
     sheet.place(plain, _MARGIN)
     sheet.place(annotated, right)
@@ -100,15 +102,15 @@ def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, conf
     columns = [_LABEL_W + _MARGIN + column * (_CELL_W + _GAP) for column in range(len(ranges))]
     average_x = columns[-1] + _CELL_W + _GAP + _BETWEEN // 2
     for x, steps in zip(columns, ranges, strict=True):
-        sheet.label(_range_name(steps), x, 14, SOFT)
-    sheet.label("all steps", average_x, 14, SOFT)
-    sheet.skip(20)
+        sheet.label(_range_name(steps), x, _TEXT_PX, SOFT)
+    sheet.label("all steps", average_x, _TEXT_PX, SOFT)
+    sheet.skip(24)
     # With a single resolution its row is the average already.
-    rows = [(f"1/{s} ({sums[s].shape[0]}×{sums[s].shape[1]})", [s]) for s in strides]
+    rows = [(f"1/{s} ({sums[s].shape[0]}x{sums[s].shape[1]})", [s]) for s in strides]
     rows += [("average", strides)] if len(strides) > 1 else []
     for name, merged in rows:
         final = merged == strides
-        sheet.label(name, _MARGIN, 14, INK if final else SOFT, down=cell_hw[0] / 2 - 9)
+        sheet.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
         for x, steps in zip(columns, ranges, strict=True):
             shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
             sheet.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
@@ -127,8 +129,8 @@ def _object_heading(sheet: Sheet, k: int, region: RegionRecord) -> None:
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
     sheet.rule()
     sheet.swatch(instance_colour(k))
-    sheet.text(spoken(region.category), 22, INK, indent=28)
-    sheet.text(f"{outcome}  ·  “{region.prompt}”", 15, SOFT, indent=28)
+    sheet.text(spoken(region.category), 24, INK, indent=28)
+    sheet.text(f"{outcome}  ·  “{region.prompt}”", _TEXT_PX, SOFT, indent=28)
     sheet.skip(10)
 
 
@@ -147,7 +149,7 @@ def _masks(
         options = settings.model_dump(exclude={"threshold", "refine", "min_area", "max_area"})
         steps.append(("refined", refine_mask(mask, np.ascontiguousarray(crop), **options)))
     for name, stage in steps:
-        sheet.label(name, x, 14, SOFT, down=-20)
+        sheet.label(name, x, _TEXT_PX, SOFT, down=-24)
         large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127
         sheet.place(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
         x += _CELL_W + _GAP
@@ -166,4 +168,4 @@ def _is_finite(sums: StrideMaps) -> bool:
 def _range_name(steps: Sequence[int]) -> str:
     """Steps as people count them, from 1."""
     first, last = steps[0] + 1, steps[-1] + 1
-    return f"step {first}" if first == last else f"steps {first}–{last}"
+    return f"step {first}" if first == last else f"steps {first}-{last}"

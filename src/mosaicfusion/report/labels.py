@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -22,7 +23,7 @@ def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def fit_text(text: str, size: float, width_px: float) -> str:
     """The text on one line, cut with an ellipsis where it is wider than ``width_px``."""
-    text = " ".join(text.split())
+    text = drawable(text)
     if font(size).getlength(text) <= width_px:
         return text
     shortest, longest = 0, len(text)
@@ -33,6 +34,24 @@ def fit_text(text: str, size: float, width_px: float) -> str:
         else:
             longest = middle - 1
     return text[:shortest].rstrip() + "…"
+
+
+def drawable(text: str) -> str:
+    """The text on one line, with plain letters for those the font lacks, or else ``?``."""
+    return "".join(_drawable_character(character) for character in " ".join(text.split()))
+
+
+@lru_cache(maxsize=4096)
+def _drawable_character(character: str) -> str:
+    for candidate in (character, unicodedata.normalize("NFKD", character)[0]):
+        if candidate.isspace() or bytes(font(LABEL_PX).getmask(candidate)) != _missing_glyph():
+            return candidate
+    return "?"
+
+
+@lru_cache(maxsize=1)
+def _missing_glyph() -> bytes:
+    return bytes(font(LABEL_PX).getmask("\ufffe"))  # no font has this one
 
 
 def write_label(

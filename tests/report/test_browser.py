@@ -1,0 +1,69 @@
+"""The report in a real browser: it asks for nothing, runs nothing, and fits a phone."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mosaicfusion.records import RegionRecord, RunFolder
+from mosaicfusion.report.html import write_report
+
+pytestmark = pytest.mark.slow
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("MOSAICFUSION_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.fail("no browser: apt-get install chromium, or set MOSAICFUSION_CHROMIUM to the path of one")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+def test_the_report_in_a_browser(
+    browser: Any,
+    run_of: Callable[..., RunFolder],
+    region: Callable[..., RegionRecord],
+    width: int,
+    scheme: str,
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    path = write_report(run_of([None, [region(0, hostile), region(1, "w" * 100, hostile, 2)]]))
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    requests, dialogs, messages = [], [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_timeout(200)
+
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+    assert dialogs == messages == []
+    assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out sideways"
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(background[4:].split(",")[0]) < 128) == (scheme == "dark")
+
+    layer = page.locator(".layer").first
+    assert layer.is_visible()
+    page.get_by_label("Masks and labels").uncheck()
+    assert not layer.is_visible()
+    page.close()
