@@ -60,17 +60,17 @@ def check_layout(config: LayoutConfig, factor: int) -> None:
         if any(side % step for side in value):
             nearest = tuple(max(round(side / step), int(side > 0)) * step for side in value)
             raise MosaicFusionError(f"{name}={value} must be multiples of {step} for this model; try {nearest}")
-    spread = 1 - 2 * config.centre
-    for side, overlap in zip(config.region_hw_px, reversed(config.overlap_xy_px), strict=True):
-        smallest = side * (1 - 2 * spread) if any(grid != "1x1" for grid in config.grids) else side
+    counts = zip(*(map(int, grid.split("x")) for grid in config.grids), strict=True)
+    for count, side, overlap in zip(map(max, counts), config.region_hw_px, reversed(config.overlap_xy_px), strict=True):
+        smallest = _smallest_side(count, side, overlap, config.centre, factor)
         if smallest < MIN_REGION_CELLS * factor:
             raise MosaicFusionError(
-                f"region_hw_px={config.region_hw_px} with centre={config.centre} allows a region of {smallest:.0f} px; "
+                f"region_hw_px={config.region_hw_px} with centre={config.centre} allows a region of {smallest} px; "
                 f"the model needs {MIN_REGION_CELLS * factor}: enlarge the region or move centre to 0.5"
             )
-        if overlap > smallest / 2:
+        if count > 1 and overlap > smallest / 2:
             raise MosaicFusionError(
-                f"overlap_xy_px={config.overlap_xy_px} is more than half of the smallest region ({smallest:.0f} px); lower it"
+                f"overlap_xy_px={config.overlap_xy_px} is more than half of the smallest region ({smallest} px); lower it"
             )
 
 
@@ -91,11 +91,23 @@ def make_canvas(config: LayoutConfig, factor: int, rng: np.random.Generator) -> 
 def _spans(
     count: int, side_px: int, overlap_px: int, centre: float, factor: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    shifts = rng.uniform(-1, 1, count - 1) * (1 - 2 * centre) * side_px
-    splits = [int((k * side_px + shift) // factor) * factor for k, shift in enumerate(shifts, start=1)]
+    reach = _reach(side_px, centre, factor)
+    shifts = rng.integers(-reach, reach, count - 1, endpoint=True) * factor
+    splits = [k * side_px + int(shift) for k, shift in enumerate(shifts, start=1)]
     starts = [0, *(split - overlap_px // 2 for split in splits)]
     ends = [*(split + overlap_px // 2 for split in splits), count * side_px]
     return list(zip(starts, ends, strict=True))
+
+
+def _reach(side_px: int, centre: float, factor: int) -> int:
+    """By how many latent cells a split line may move."""
+    return int((1 - 2 * centre) * side_px / factor + 1e-9)
+
+
+def _smallest_side(count: int, side_px: int, overlap_px: int, centre: float, factor: int) -> int:
+    """Of the regions that jitter can make: an outer one has one split line, an inner one two."""
+    splits = min(count - 1, 2)
+    return side_px - splits * (_reach(side_px, centre, factor) * factor - overlap_px // 2)
 
 
 def region_weight(region_hw: tuple[int, int]) -> NDArray[np.float32]:
