@@ -33,12 +33,9 @@ def render(template: str, name: str, definition: str = "", background: str = "")
             continue
         if part.startswith("["):
             part = "" if any(not fields[field] for field in re.findall(r"\{(\w+)\}", part)) else part[1:-1]
-        for field in ("definition", "background"):
-            if not fields[field]:
-                part = re.sub(r"[\s,;:]*\{" + field + r"\}", "", part)
-            part = part.replace("{" + field + "}", fields[field])
-        text += part
-    return text.rstrip(" ,;:"), span
+        # In one pass: what a field holds is not read as a template.
+        text += re.sub(r"([\s,;:]*)\{(\w+)\}", lambda found: fields[found[2]] and found[1] + fields[found[2]], part)
+    return text[: span[1]] + text[span[1] :].rstrip(" ,;:"), span
 
 
 def make_prompt(template: str, category: Category, background: str, tokenizer: Any) -> Prompt:
@@ -48,6 +45,7 @@ def make_prompt(template: str, category: Category, background: str, tokenizer: A
     a prompt that is too long even without a definition raises :class:`MosaicFusionError`.
     """
     words = category.explanation.split() if "{definition}" in template else []
+    words = words[: tokenizer.model_max_length]  # each is a token at least
     while True:
         text, (start, end) = render(template, category.readable, " ".join(words).rstrip(" ,;:."), background)
         encoded = tokenizer(text, return_offsets_mapping=True)
