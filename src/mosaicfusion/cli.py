@@ -46,10 +46,8 @@ CategoriesOption = Annotated[
         "--categories", "-c", help="Names parted by commas, or a .txt file with one a line.", show_default="all"
     ),
 ]
-ModelOption = Annotated[
-    str,
-    typer.Option("--model", "-m", help="'mini' (bundled), a folder in diffusers format, or a hub id as owner/name."),
-]
+_MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id as owner/name."
+ModelOption = Annotated[str, typer.Option("--model", "-m", help=_MODEL_HELP)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
 SetOption = Annotated[
     list[str] | None,
@@ -81,10 +79,14 @@ def generate(
         str, typer.Option(help="Categories of the other regions: all, main, letters as r,c, names or a .txt file.")
     ] = "all",
     canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
-    model: ModelOption = "mini",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=_MODEL_HELP, show_default="mini, or that of --config")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="mini or paper")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings from a JSON file or an earlier run.json.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of a JSON file or a run.json, in place of a preset.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
     ] = None,
@@ -111,15 +113,13 @@ def generate(
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
 ) -> None:
     """Draw images with several objects each, their instance masks, and an LVIS json."""
-    from mosaicfusion.config import load_config, parse_config
+    from mosaicfusion.config import load_config
     from mosaicfusion.runner import generate as run
 
     overrides = _overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
-    settings_used = _config(preset, overrides, settings)
-    if config:
-        base = load_config(config).model_dump(exclude_unset=True)
-        given = _apply_settings({"seed": seed} if seed is not None else {}, settings)
-        settings_used = parse_config({**base, **given})
+    if preset is not None and config is not None:
+        raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
+    settings_used = _config(load_config(config) if config else preset, overrides, settings)
     selection = _selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     with _Progress() as progress:
         summary = run(
@@ -196,7 +196,7 @@ def report(
 
 
 def _overrides(
-    model: str,
+    model: str | None,
     revision: str | None,
     seed: int | None,
     template: str | None,
@@ -209,18 +209,21 @@ def _overrides(
 ) -> dict[str, Any]:
     from mosaicfusion.vocabulary import read_lines
 
-    prompt = {"template": template, "backgrounds": tuple(read_lines(backgrounds)) if backgrounds else None}
+    scenes = tuple(read_lines(backgrounds)) if backgrounds else None
+    if scenes == ():
+        raise MosaicFusionError(f"{backgrounds} holds no background; write one a line")
+    prompt = {"template": template, "backgrounds": scenes}
     return {
         "model": model,
         "revision": revision,
         "seed": seed,
-        "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid else None},
+        "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid is not None else None},
         "prompt": {key: value for key, value in prompt.items() if value is not None},
         "sampling": {"scheduler": scheduler, "steps": steps, "guidance": guidance, "dtype": dtype},
     }
 
 
-def _config(preset: str | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
+def _config(preset: str | RunConfig | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
     from mosaicfusion.config import make_config
 
     return make_config(preset, _apply_settings(overrides, settings))

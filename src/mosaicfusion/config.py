@@ -25,7 +25,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LayoutConfig(_Frozen):
@@ -169,25 +169,26 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_config(preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """A preset with some values replaced.
+def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """A preset, or another config, with some values replaced.
 
     ``overrides`` is nested like :class:`RunConfig`; ``None`` values are ignored, so that unset flags pass through.
     Without a preset the bundled model gets ``mini``, any other ``paper``. Raises :class:`MosaicFusionError`.
     """
     overrides = overrides or {}
-    model = overrides.get("model") or BUNDLED_MODEL
-    preset = preset or ("mini" if model == BUNDLED_MODEL else "paper")
-    if preset not in PRESETS:
-        raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-    values = _merge(PRESETS[preset], overrides)
-    template = values.get("prompt", {}).get("template")
-    if template and "{background}" not in template and "backgrounds" not in overrides.get("prompt", {}):
-        values["prompt"] = {
-            **values["prompt"],
-            "backgrounds": (),
-        }  # a template of the user's own drops the preset's list
-    return parse_config(values)
+    if isinstance(preset, RunConfig):
+        base = preset.model_dump(exclude_unset=True)
+    else:
+        model = overrides.get("model") or BUNDLED_MODEL
+        preset = preset or ("mini" if model == BUNDLED_MODEL else "paper")
+        if preset not in PRESETS:
+            raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        base = PRESETS[preset]
+    prompt = overrides.get("prompt")
+    if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
+        # A template of the user's own drops the list of the preset.
+        overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
+    return parse_config(_merge(base, overrides))
 
 
 def parse_config(values: dict[str, Any]) -> RunConfig:
@@ -234,10 +235,12 @@ def differences(old: Any, new: Any, place: str = "") -> list[str]:
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Nested values with those of ``top`` put over those of ``base``; ``None`` in ``top`` is ignored."""
     merged = dict(base)
     for key, value in top.items():
         if isinstance(value, dict):
-            merged[key] = _merge(base.get(key, {}), value)
+            below = base.get(key)
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
         elif value is not None:
             merged[key] = value
     return merged

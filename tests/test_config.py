@@ -1,0 +1,177 @@
+"""Settings: presets, overrides, what is refused and how it is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosaicfusion.config import PRESETS, RunConfig, differences, fingerprint, load_config, make_config, parse_config
+from mosaicfusion.errors import MosaicFusionError
+
+
+def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:
+    with pytest.raises(MosaicFusionError) as caught:
+        make_config(preset, overrides)
+    return str(caught.value)
+
+
+class TestPresets:
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_valid_and_whole_in_json(self, preset: str) -> None:
+        config = make_config(preset)
+        assert parse_config(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+    def test_paper_numbers(self) -> None:
+        paper = make_config("paper")
+        assert (paper.layout.region_hw_px, paper.layout.overlap_xy_px, paper.layout.centre) == (
+            (384, 512),
+            (64, 48),
+            0.375,
+        )
+        assert (paper.sampling.scheduler, paper.sampling.steps, paper.sampling.guidance) == ("lms", 50, 7.5)
+        assert (paper.masks.min_area, paper.masks.max_area, paper.masks.threshold) == (0.05, 0.95, "otsu")
+
+    def test_the_model_chooses_the_preset(self) -> None:
+        assert make_config() == make_config("mini") == make_config(None, {"model": "mini"})
+        assert make_config(None, {"model": "owner/name"}).layout == make_config("paper").layout
+
+    def test_unknown(self) -> None:
+        with pytest.raises(MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, sdxl"):
+            make_config("papr")
+
+
+class TestOverrides:
+    def test_none_passes_through(self) -> None:
+        overrides = {
+            "seed": None,
+            "sampling": {"steps": 7, "guidance": None},
+            "prompt": {"template": None},
+            "layout": None,
+        }
+        config = make_config("mini", overrides)
+        assert config.sampling.steps == 7
+        assert config.sampling.guidance == make_config("mini").sampling.guidance
+        assert config.prompt == make_config("mini").prompt
+
+    def test_a_config_in_place_of_a_preset(self) -> None:
+        base = make_config("mini", {"seed": 5, "sampling": {"steps": 7}})
+        changed = make_config(base, {"sampling": {"guidance": 2}})
+        assert (changed.seed, changed.sampling.steps, changed.sampling.guidance) == (5, 7, 2)
+        assert make_config(base) == base
+
+    def test_own_template_drops_the_backgrounds_of_the_preset(self) -> None:
+        assert make_config("mini", {"prompt": {"template": "a {name}"}}).prompt.backgrounds == ()
+        assert make_config("mini", {"prompt": {"template": "a {name} in {background}"}}).prompt.backgrounds
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("overrides", "said"),
+        [
+            ({"sampling": {"steps": 0}}, "sampling.steps: Input should be greater than or equal to 1 (got 0)"),
+            ({"sampling": {"guidance": 0.5}}, "sampling.guidance"),
+            ({"sampling": {"guidance": float("nan")}}, "sampling.guidance"),
+            ({"sampling": {"dtype": "int8"}}, "sampling.dtype"),
+            ({"sampling": {"step": 5}}, "sampling.step: Extra inputs are not permitted (got 5)"),
+            ({"sampling": 5}, "sampling: Input should be a valid dictionary"),
+            ({"prompt": 5}, "prompt: Input should be a valid dictionary"),
+            ({"layout": {"centre": {"x": 1}}}, "layout.centre"),
+            ({"layout": {"centre": 0.6}}, "layout.centre"),
+            ({"layout": {"grids": ["2x2", "2by2"]}}, "layout.grids: grid '2by2' is not ROWSxCOLUMNS"),
+            ({"layout": {"grids": ["0x2"]}}, "try 2x2"),
+            ({"layout": {"grids": []}}, "layout.grids"),
+            ({"layout": {"region_hw_px": [64]}}, "layout.region_hw_px"),
+            ({"layout": {"group_size": 0}}, "layout.group_size"),
+            ({"attention": {"steps": [0.5, 0.5]}}, "attention.steps: attention steps (0.5, 0.5) are empty"),
+            ({"attention": {"steps": [0, 1.5]}}, "attention.steps.1"),
+            ({"attention": {"strides_px": []}}, "attention.strides_px"),
+            ({"masks": {"threshold": 1.0}}, "masks.threshold"),
+            ({"masks": {"threshold": "auto"}}, "masks.threshold"),
+            ({"masks": {"sigma_luma": float("inf")}}, "masks.sigma_luma"),
+            ({"masks": {"min_area": -1}}, "masks.min_area"),
+            ({"seed": -1}, "seed"),
+            ({"seed": 2**63}, "seed"),
+            ({"sead": 1}, "sead: Extra inputs"),
+        ],
+    )
+    def test_the_place_is_named(self, overrides: dict[str, Any], said: str) -> None:
+        assert said in refusal(overrides)
+
+    def test_all_problems_at_once(self) -> None:
+        message = refusal({"seed": -1, "sampling": {"steps": 0}})
+        assert "seed:" in message
+        assert "sampling.steps:" in message
+
+    @pytest.mark.parametrize(
+        ("template", "said"),
+        [
+            ("a photo", "must hold {name} exactly once"),
+            ("{name} and {name}", "must hold {name} exactly once"),
+            ("a {name} of {colour}", "unknown field {colour}"),
+            ("a {name}s", "must stand alone"),
+            ("pre{name}", "must stand alone"),
+            ("a photo[ of {name}]", "outside of them"),
+            ("a {name}[ on {background}", "close every [optional part]"),
+            ("a {name}[ on [the] {background}]", "close every [optional part]"),
+            ("{name} " + "x" * 400, "at most 400 characters"),
+        ],
+    )
+    def test_templates(self, template: str, said: str) -> None:
+        assert said in refusal({"prompt": {"template": template}})
+
+    def test_backgrounds_without_a_place(self) -> None:
+        assert "has no {background}" in refusal({"prompt": {"backgrounds": ["grass"]}})
+
+    def test_frozen(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            make_config().seed = 3  # type: ignore[misc]
+
+
+class TestLoadConfig:
+    config = make_config("fast", {"seed": 9, "prompt": {"template": "one {name}"}})
+
+    @pytest.mark.parametrize("wrapped", [True, False])
+    def test_alone_or_in_run_json(self, tmp_path: Path, wrapped: bool) -> None:
+        values = self.config.model_dump(mode="json")
+        path = tmp_path / "run.json"
+        path.write_text(json.dumps({"format": 1, "config": values} if wrapped else values))
+        assert load_config(path) == self.config
+
+    def test_empty_object_is_the_paper(self, tmp_path: Path) -> None:
+        (tmp_path / "c.json").write_text("{}")
+        assert load_config(tmp_path / "c.json") == RunConfig()
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("{", "cannot read the config"),
+            ("[]", "holds a list, not a JSON object"),
+            ('{"config": 3}', "do not hold together"),
+            ('{"steps": 3}', "steps: Extra inputs"),
+        ],
+    )
+    def test_refused(self, tmp_path: Path, text: str, said: str) -> None:
+        (tmp_path / "c.json").write_text(text)
+        with pytest.raises(MosaicFusionError, match=said):
+            load_config(tmp_path / "c.json")
+
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(MosaicFusionError, match="cannot read the config"):
+            load_config(tmp_path / "none.json")
+
+
+class TestIdentity:
+    def test_fingerprint_sees_values_not_order(self) -> None:
+        assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+        assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+        assert len(fingerprint("é")) == 16
+
+    def test_differences_name_the_leaf(self) -> None:
+        old = make_config("paper").model_dump(mode="json")
+        new = make_config("paper", {"sampling": {"steps": 25}, "seed": 1}).model_dump(mode="json")
+        assert differences(old, new) == ["sampling.steps: 50 -> 25", "seed: 0 -> 1"]
+        assert differences(old, old) == []
+        assert differences({"a": {"b": 1}}, {}) == ["a: {'b': 1} -> None"]
