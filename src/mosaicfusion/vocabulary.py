@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -81,8 +82,8 @@ class Vocabulary(Sequence[Category]):
                 f"{source} holds no category; name at least one, as in --categories 'banana, teapot'"
             )
         for field, counts in (
-            ("id", Counter(str(category.id) for category in self.categories)),
             ("name", Counter(_key(category.name) for category in self.categories)),
+            ("id", Counter(str(category.id) for category in self.categories)),
         ):
             value, count = counts.most_common(1)[0]
             if count > 1:
@@ -194,7 +195,7 @@ def split_names(text: str) -> list[str]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file without comments and empty ones."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise MosaicFusionError(f"cannot read {path}: {error}") from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -210,34 +211,41 @@ def from_json_file(path: Path) -> Vocabulary:
 
     try:
         with path.open("rb") as file:
-            prefix = "item" if file.read(64).lstrip()[:1] == b"[" else "categories.item"
-            file.seek(0)
+            start = file.read(64)
+            prefix = "item" if start.removeprefix(BOM_UTF8).lstrip()[:1] == b"[" else "categories.item"
+            file.seek(len(BOM_UTF8) if start.startswith(BOM_UTF8) else 0)
             records = list(ijson.items(file, prefix, use_float=True))
     except OSError as error:
         raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise MosaicFusionError(f"{path} is not whole JSON ({str(error).splitlines()[0]}); was it cut off?") from None
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise MosaicFusionError(f"{path} is not whole JSON ({reason.splitlines()[0]}); was it cut off?") from None
     if not records:
-        raise MosaicFusionError(f"{path} has no 'categories'; an LVIS or COCO json is needed")
+        raise MosaicFusionError(f"{path} has no list of 'categories', or an empty one; an LVIS or COCO json is needed")
     return Vocabulary((_parse_category(record, path) for record in records), path.name)
 
 
 def _parse_category(record: Any, path: Path) -> Category:
-    if not isinstance(record, dict) or not isinstance(record.get("id"), int) or not isinstance(record.get("name"), str):
+    if not isinstance(record, dict) or type(record.get("id")) is not int or not isinstance(record.get("name"), str):
         raise MosaicFusionError(f"{path}: category {json.dumps(record)[:80]} lacks an integer id or a name")
-    frequency, synonyms = record.get("frequency"), record.get("synonyms") or []
-    if frequency not in (None, *FREQUENCIES):
-        raise MosaicFusionError(
-            f"{path}: category {record['name']!r:.60} has frequency {frequency!r}; r, c or f expected"
-        )
+    frequency, synonyms, prompt_name = (record.get(key) for key in ("frequency", "synonyms", "prompt_name"))
+    for key, value, fits, expected in (
+        ("frequency", frequency, frequency in (None, *FREQUENCIES), "r, c or f"),
+        ("synonyms", synonyms, isinstance(synonyms, list | None), "a list"),
+        ("prompt_name", prompt_name, isinstance(prompt_name, str | None), "a text"),
+    ):
+        if not fits:
+            raise MosaicFusionError(
+                f"{path}: category {record['name']!r:.60} has {key} {value!r:.60}; {expected} expected"
+            )
     return Category(
         id=record["id"],
         name=check_name(record["name"]),
-        synonyms=tuple(str(synonym) for synonym in synonyms),
+        synonyms=tuple(str(synonym) for synonym in synonyms or ()),
         definition=str(record.get("def") or ""),
         frequency=frequency,
         synset=record.get("synset"),
-        prompt_name=record.get("prompt_name"),
+        prompt_name=check_name(prompt_name) if prompt_name else None,
     )
 
 
