@@ -23,6 +23,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 _FORMAT = 1
 _IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
+_NEEDED = (*_IDENTITY, "canvases_per_category")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class RunFolder:
             raise MosaicFusionError(f"{path} holds no run (no run.json)") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise MosaicFusionError(f"cannot read {path / 'run.json'}: {error}") from None
-        if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        if not isinstance(header, dict) or header.get("format") != _FORMAT or not {*_NEEDED} <= header.keys():
             raise MosaicFusionError(
                 f"{path / 'run.json'} is not a run of this version of mosaicfusion (format {_FORMAT})"
             )
@@ -111,13 +112,11 @@ class RunFolder:
         """
         check_writable(path, header)
         header = {"format": _FORMAT, "fingerprint": fingerprint({key: header[key] for key in _IDENTITY}), **header}
-        for folder in (path, path / "images", path / "parts"):
-            folder.mkdir(parents=True, exist_ok=True)
         for leftover in path.rglob(".*.tmp"):  # of a killed process
             leftover.unlink(missing_ok=True)
-        run = cls(path, header)
+        # First of all: a folder without it is refused as foreign.
         write_atomic(path / "run.json", json.dumps(header, indent=1, ensure_ascii=False).encode())
-        return run
+        return cls(path, header)
 
     @property
     def total(self) -> int:
@@ -131,8 +130,14 @@ class RunFolder:
     def records(self) -> Iterator[CanvasRecord]:
         """All canvases drawn so far, by index, read part by part."""
         for file in self.part_files():
-            with file.open(encoding="utf-8") as lines:
-                yield from (CanvasRecord.from_line(line) for line in lines)
+            try:
+                with file.open(encoding="utf-8") as lines:
+                    records = [CanvasRecord.from_line(line) for line in lines]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise MosaicFusionError(
+                    f"{file} is damaged ({error}); delete it and its canvases are drawn again"
+                ) from None
+            yield from records
 
     def done(self) -> set[int]:
         """Indices of the canvases that are there."""
@@ -156,10 +161,13 @@ class RunFolder:
 
 def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
     """Refuse a folder that holds anything but the run of ``header``; without a header, only look for foreign files."""
-    if path.exists() and not path.is_dir():
-        raise MosaicFusionError(f"{path} is a file; give a folder with --out")
-    if not path.is_dir() or not any(entry for entry in path.iterdir() if not entry.name.endswith(".tmp")):
-        return
+    try:
+        if path.exists() and not path.is_dir():
+            raise MosaicFusionError(f"{path} is a file; give a folder with --out")
+        if not path.is_dir() or not any(entry for entry in path.iterdir() if not entry.name.endswith(".tmp")):
+            return
+    except OSError as error:
+        raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
     if not (path / "run.json").exists():
         raise MosaicFusionError(f"{path} holds files but no run; give an empty or a new folder with --out")
     if header is None:
