@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,10 @@ class Selection:
 
     main: Vocabulary
     partners: Vocabulary
+
+    def __post_init__(self) -> None:
+        """Two vocabularies numbered apart would mix up their categories."""
+        Vocabulary(dict.fromkeys([*self.main, *self.partners]), "the main and partner categories together")
 
     @property
     def union(self) -> list[Category]:
@@ -78,9 +82,9 @@ def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | 
         return wanted
     if names is not None:
         return Vocabulary((closed.find(category.name) for category in wanted), "the list of categories")
-    for category in wanted:
-        closed.find(category.readable)
-    return wanted
+    # The file's ids and names, asked for in the words that the model was trained with.
+    known = {category.id: closed.find(category.prompt_name or category.name).readable for category in wanted}
+    return Vocabulary((replace(category, prompt_name=known[category.id]) for category in wanted), wanted.source)
 
 
 def generate(
@@ -158,9 +162,9 @@ def check_plan(backend: Backend, plan: Plan, selection: Selection) -> None:
 
     backend.scheduler(plan.config.sampling.scheduler, plan.config.sampling.steps)
     backgrounds = plan.config.prompt.backgrounds or ("",)
+    longest = max(backgrounds, key=lambda background: len(backend.tokenizer(background)["input_ids"]))
     for category in selection.union:
-        for background in backgrounds:
-            make_prompt(plan.config.prompt.template, category, background, backend.tokenizer)
+        make_prompt(plan.config.prompt.template, category, longest, backend.tokenizer)
 
 
 def draw_missing(

@@ -23,13 +23,13 @@ def find_model(model: str, revision: str | None = None) -> Path:
     """
     if model == BUNDLED_MODEL:
         folder = BUNDLED_FOLDER / "weights"
-    elif Path(model).is_dir():
+    elif _is_there(Path(model)):
         folder = Path(model)
-    elif Path(model).exists():
-        raise MosaicFusionError(
-            f"{model} is a file; a model is a folder in diffusers format (convert a checkpoint with "
-            "StableDiffusionPipeline.from_single_file(...).save_pretrained(...))"
-        )
+        if not folder.is_dir():
+            raise MosaicFusionError(
+                f"{model} is a file; a model is a folder in diffusers format (convert a checkpoint with "
+                "StableDiffusionPipeline.from_single_file(...).save_pretrained(...))"
+            )
     elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model):
         folder = _download(model, revision)
     else:
@@ -46,7 +46,7 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     name = index.get("_class_name")
     if name not in PIPELINES:
         raise MosaicFusionError(f"{folder} holds a {name}; supported: {', '.join(PIPELINES)}")
-    parts = [part for part, origin in index.items() if isinstance(origin, list) and origin[0] is not None]
+    parts = [part for part, origin in index.items() if isinstance(origin, list) and any(origin)]
     needed = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
     for part in sorted(needed | set(parts) - {"safety_checker", "feature_extractor", "image_encoder"}):
         if not (folder / part).is_dir():
@@ -82,7 +82,14 @@ def known_categories_file(model: str) -> Path | None:
     """The json of the categories a closed-vocabulary model was trained with; ``None`` for a model that takes any name."""
     folder = BUNDLED_FOLDER if model == BUNDLED_MODEL else Path(model)
     path = folder / "categories.json"
-    return path if path.is_file() else None
+    return path if _is_there(path) else None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def _download(model: str, revision: str | None) -> Path:
