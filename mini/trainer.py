@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +20,16 @@ from mini.dataset import LatentTable
 from mini.ema import Ema
 from mini.optim import make_optimizers
 
+LOG_EVERY_S = 60
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """lr: of AdamW; Muon takes twice, the words three times as much. All counts are in samples unless named steps."""
 
     batch_size: int = 64
-    lr: float = 6e-4
-    warmup_steps: int = 100
+    lr: float = 1e-3
+    warmup_steps: int = 30
     ema_decay: float = 0.998
     caption_dropout: float = 0.1
     grad_clip: float = 1.0
@@ -171,22 +175,44 @@ def append_json_line(path: Path, record: dict) -> None:
         file.write(json.dumps(record) + "\n")
 
 
-def run(trainer: Trainer, work: Path, until_samples: int, until_time: float, save_every_s: float = 300) -> None:
-    """Train, log every minute or so and save now and then, until a count of samples or a moment (time.time())."""
+@contextmanager
+def polite_end() -> Iterator[Callable[[], bool]]:
+    """Turns SIGTERM, as `kill` sends it, into a question that the loop asks between two steps."""
+    received: list[int] = []
+    previous = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def run(trainer: Trainer, work: Path, until_samples: float, until_time: float, save_every_s: float = 300) -> None:
+    """Train, log every minute or so, save now and then and at the end.
+
+    The end is a count of samples, a moment (time.time()) or SIGTERM, whichever comes first.
+    """
     checkpoint, log = work / "checkpoint.pt", work / "log.jsonl"
     losses: list[float] = []
-    began = saved = logged = time.time()
-    while trainer.samples < until_samples and time.time() < until_time:
-        losses.append(trainer.train_step())
-        now = time.time()
-        if now - logged > 60:
-            rate = len(losses) * trainer.config.batch_size / (now - logged)
-            record = {"step": trainer.step, "samples": trainer.samples, "loss": round(float(np.mean(losses)), 5)}
-            append_json_line(
-                log, record | {"samples_per_s": round(rate, 2), "lr": trainer.lr_factor(), "s": round(now - began)}
-            )
-            losses, logged = [], now
-        if now - saved > save_every_s:
-            save_checkpoint(checkpoint, trainer)
-            saved = time.time()
+    saved = logged = time.time()
+    with polite_end() as asked_to_end:
+        while not asked_to_end() and trainer.samples < until_samples and time.time() < until_time:
+            losses.append(trainer.train_step())
+            now = time.time()
+            if now - logged > LOG_EVERY_S:
+                append_json_line(log, log_record(trainer, losses, now - logged))
+                losses, logged = [], now
+            if now - saved > save_every_s:
+                save_checkpoint(checkpoint, trainer)
+                saved = now
     save_checkpoint(checkpoint, trainer)
+
+
+def log_record(trainer: Trainer, losses: list[float], seconds: float) -> dict[str, float]:
+    """One line of the log: the mean loss since the last one, and the speed."""
+    return {
+        "step": trainer.step,
+        "samples": trainer.samples,
+        "loss": round(float(np.mean(losses)), 5),
+        "samples_per_s": round(len(losses) * trainer.config.batch_size / seconds, 2),
+        "lr": trainer.config.lr * trainer.lr_factor(),
+    }

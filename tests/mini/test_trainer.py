@@ -1,6 +1,8 @@
 """A killed training goes on as if nothing had happened, and no mask comes near it."""
 
 import ast
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +115,19 @@ def test_run_stops_at_the_count_and_leaves_a_checkpoint(work: Path) -> None:
     run(trainer, work, until_samples=8, until_time=float("inf"))
     assert load_checkpoint(work / "checkpoint.pt")["samples"] == 8
     assert not list(work.glob("*.part"))
+
+
+def test_sigterm_ends_the_run_after_a_whole_step(work: Path) -> None:
+    trainer = tiny_trainer(work)
+    train_step = trainer.train_step
+
+    def step_and_signal() -> float:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return train_step()
+
+    trainer.train_step = step_and_signal
+    run(trainer, work, until_samples=1000, until_time=float("inf"))
+    assert load_checkpoint(work / "checkpoint.pt")["step"] == 1
 
 
 def test_missing_shards_say_what_to_run(tmp_path: Path) -> None:
