@@ -28,7 +28,7 @@ class TrainConfig:
     """lr: of AdamW; Muon takes twice, the words three times as much. All counts are in samples unless named steps."""
 
     batch_size: int = 64
-    lr: float = 1e-3
+    lr: float = 5e-4
     warmup_steps: int = 30
     ema_decay: float = 0.998
     caption_dropout: float = 0.1
