@@ -77,15 +77,14 @@ def rejections(stats: RunStats, folder: Path) -> Part | None:
     total = stats.reasons.total()
     rows = (
         (
-            escape(reason_name(reason)),
-            escape(reason_meaning(reason)),
+            f"{escape(reason_name(reason))}<small>{escape(reason_meaning(reason))}</small>",
             f"{count:,}",
             meter(count / total) + percent(count / total),
             percent(count / stats.asked),
         )
         for reason, count in stats.reasons.most_common()
     )
-    head = ("reason", "meaning", "objects", "of the rejected", "of all asked")
+    head = ("reason", "objects", "of the rejected", "of all asked")
     lost = stats.kept - stats.instances
     cost = f"With their canvases, {lost:,} objects that have a mask are left out; the policy not_exhaustive keeps them."
     return section(
