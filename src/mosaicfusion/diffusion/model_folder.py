@@ -13,6 +13,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 BUNDLED_FOLDER = Path(__file__).parent.parent / "mini"
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+_VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
 _PARTS_WITH_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
 
 
@@ -51,6 +52,12 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
     for part in sorted(needed | set(parts) - {"safety_checker", "feature_extractor", "image_encoder"}):
         if not (folder / part).is_dir():
             raise MosaicFusionError(f"{folder} has no {part}/; download or copy the whole model")
+        held = {path.name for path in (folder / part).iterdir()}
+        if part.startswith("tokenizer") and not any(files <= held for files in _VOCABULARIES):
+            # transformers would make an empty tokenizer, to which all prompts are the same
+            raise MosaicFusionError(
+                f"{folder / part} has neither tokenizer.json nor vocab.json with merges.txt; download or copy the whole model"
+            )
         if part not in _PARTS_WITH_WEIGHTS:
             continue
         _read_json(folder / part / "config.json")
