@@ -1,0 +1,218 @@
+"""The run folder: lines, whole-or-absent writes, what is refused, what is taken up again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable, write_atomic
+
+
+def header(canvases: int = 2, **config: Any) -> dict[str, Any]:
+    return {
+        "config": {"seed": 0, "sampling": {"steps": 20}, "sizes": (1, 2), **config},
+        "categories": {"main": [{"id": 1, "name": "kite"}, {"id": 2, "name": "drum"}], "partners": []},
+        "model": {"digest": "0123456789abcdef"},
+        "canvases_per_category": canvases,
+        "versions": {"torch": "2"},
+    }
+
+
+def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
+    return CanvasRecord(index, (64, 128), noise_seed=2**62 + index, file_name=None, regions=regions)
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+KEPT = RegionRecord(
+    category_id=1,
+    category="kite",
+    prompt="a kite",
+    region_xywh=(0, 0, 64, 64),
+    score=0.5,
+    area=6,
+    box_xywh=(1.0, 2.0, 3.0, 2.0),
+    segmentation={"size": [64, 128], "counts": "abc"},
+)
+REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components", values={"components": 3})
+
+
+class TestLines:
+    def test_round_trip(self) -> None:
+        record = canvas(3, KEPT, REJECTED)
+        assert CanvasRecord.from_line(record.to_line()) == record
+        assert (KEPT.kept, REJECTED.kept) == (True, False)
+
+    @settings(deadline=None)
+    @given(st.text(st.characters(exclude_categories=["Cs"])))
+    def test_any_text_stays_on_one_line(self, text: str) -> None:
+        record = canvas(0, RegionRecord(1, text, text, (0, 0, 8, 8)))
+        line = record.to_line()
+        assert "\n" not in line
+        assert "\r" not in line
+        assert CanvasRecord.from_line(line) == record
+
+
+class TestWriteAtomic:
+    def test_makes_parents_and_replaces(self, tmp_path: Path) -> None:
+        path = tmp_path / "a" / "b.json"
+        write_atomic(path, b"one")
+        write_atomic(path, b"two")
+        assert path.read_bytes() == b"two"
+        assert tree(tmp_path) == ["a/b.json"]
+
+    @pytest.mark.parametrize("failing", ["fsync", "fdopen", "replace"])
+    def test_full_disk_leaves_the_old_file_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    ) -> None:
+        path = tmp_path / "b.json"
+        write_atomic(path, b"old")
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path if failing == "replace" else os, failing, fail)
+        with pytest.raises(MosaicFusionError, match=r"cannot write .*b\.json: No space left on device"):
+            write_atomic(path, b"new")
+        assert path.read_bytes() == b"old"
+        assert tree(tmp_path) == ["b.json"]
+
+    def test_interrupt_leaves_the_old_file_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_atomic(tmp_path / "b.json", b"old")
+
+        def interrupt(_: int) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomic(tmp_path / "b.json", b"new")
+        assert tree(tmp_path) == ["b.json"]
+        assert (tmp_path / "b.json").read_bytes() == b"old"
+
+    def test_a_file_in_place_of_a_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("")
+        with pytest.raises(MosaicFusionError, match="cannot write"):
+            write_atomic(tmp_path / "a" / "b.json", b"")
+
+
+class TestCreate:
+    def test_new_empty_or_the_same_run(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            run = RunFolder.create(tmp_path / "new" / "run", header())
+        assert tree(run.path) == ["run.json"]
+        assert run.total == 4
+        reopened = RunFolder.open(run.path).header
+        assert reopened == json.loads(json.dumps(run.header))
+
+    def test_foreign_files_stay(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.tex").write_text("precious")
+        with pytest.raises(MosaicFusionError, match="holds files but no run; give an empty or a new folder"):
+            RunFolder.create(tmp_path, header())
+        assert tree(tmp_path) == ["thesis.tex"]
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("")
+        with pytest.raises(MosaicFusionError, match="out is a file"):
+            RunFolder.create(tmp_path / "out", header())
+
+    def test_a_path_that_cannot_be(self, tmp_path: Path) -> None:
+        with pytest.raises(MosaicFusionError, match="File name too long; give another --out"):
+            check_writable(tmp_path / ("x" * 300))
+
+    def test_another_run_is_refused_with_what_differs(self, tmp_path: Path) -> None:
+        RunFolder.create(tmp_path, header())
+        with pytest.raises(MosaicFusionError, match=r"holds another run.*\n  config\.sampling\.steps: 20 -> 25"):
+            RunFolder.create(tmp_path, header(sampling={"steps": 25}))
+        changed = {**header(), "model": {"digest": "f" * 16}}
+        with pytest.raises(MosaicFusionError, match=r"model\.digest: '0123456789abcdef' -> 'ffff"):
+            RunFolder.create(tmp_path, changed)
+        assert RunFolder.open(tmp_path).header["config"]["sampling"] == {"steps": 20}
+
+    def test_grows_but_does_not_shrink(self, tmp_path: Path) -> None:
+        RunFolder.create(tmp_path, header(2))
+        assert RunFolder.create(tmp_path, header(3)).total == 6
+        with pytest.raises(MosaicFusionError, match=r"made with 3 canvases per category; .* not shrink to 2"):
+            RunFolder.create(tmp_path, header(2))
+        assert RunFolder.open(tmp_path).total == 6
+
+    def test_other_versions_may_go_on(self, tmp_path: Path) -> None:
+        RunFolder.create(tmp_path, header())
+        assert RunFolder.create(tmp_path, {**header(), "versions": {"torch": "3"}}).header["versions"] == {"torch": "3"}
+
+    def test_leftovers_of_a_killed_process_go(self, tmp_path: Path) -> None:
+        run = RunFolder.create(tmp_path, header())
+        run.write_part([canvas(0)])
+        for name in (".run.json.x1.tmp", "parts/.part-00000002.jsonl.x2.tmp", "images/000/.000000000002.jpg.x3.tmp"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("half")
+        RunFolder.create(tmp_path, header())
+        assert tree(tmp_path) == ["parts/part-00000000.jsonl", "run.json"]
+
+    def test_killed_before_its_first_file_was_whole(self, tmp_path: Path) -> None:
+        (tmp_path / ".run.json.x1.tmp").write_text("half")
+        RunFolder.create(tmp_path, header())
+        assert tree(tmp_path) == ["run.json"]
+
+    def test_full_disk_at_the_start_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            with pytest.raises(MosaicFusionError, match="No space left"):
+                RunFolder.create(tmp_path / "run", header())
+        assert tree(tmp_path) == []
+        RunFolder.create(tmp_path / "run", header())
+
+
+class TestOpen:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (None, "holds no run"),
+            ("{", "cannot read"),
+            ("[]", "not a run of this version"),
+            ('{"format": 0}', "not a run of this version"),
+            ('{"format": 1}', "not a run of this version"),
+        ],
+    )
+    def test_refused(self, tmp_path: Path, text: str | None, said: str) -> None:
+        if text is not None:
+            (tmp_path / "run.json").write_text(text)
+        with pytest.raises(MosaicFusionError, match=said):
+            RunFolder.open(tmp_path)
+
+
+class TestParts:
+    def test_records_come_in_order_of_their_index(self, tmp_path: Path) -> None:
+        run = RunFolder.create(tmp_path, header())
+        assert run.done() == set()
+        run.write_part([canvas(2, KEPT), canvas(3, REJECTED)])
+        run.write_part([canvas(0), canvas(1)])
+        assert [record.index for record in run.records()] == [0, 1, 2, 3]
+        assert run.done() == {0, 1, 2, 3}
+        assert [file.name for file in run.part_files()] == ["part-00000000.jsonl", "part-00000002.jsonl"]
+
+    @pytest.mark.parametrize("text", ['{"index": 0, "hw', '{"index": 0}\n', "[]\n", "\x00\x00"])
+    def test_damaged_part_is_named(self, tmp_path: Path, text: str) -> None:
+        run = RunFolder.create(tmp_path, header())
+        run.write_part([canvas(0)])
+        run.part_files()[0].write_text(text)
+        with pytest.raises(MosaicFusionError, match=r"part-00000000\.jsonl is damaged .*; delete it"):
+            run.done()
+
+    def test_image_folders_hold_a_thousand(self, tmp_path: Path) -> None:
+        run = RunFolder.create(tmp_path, header())
+        assert run.image_name(123) == "images/000/000000000123.jpg"
+        assert run.image_name(1_234_567) == "images/1234/000001234567.jpg"
+        assert (tmp_path / run.write_image(5, b"jpeg")).read_bytes() == b"jpeg"
