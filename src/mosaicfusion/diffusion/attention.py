@@ -27,7 +27,7 @@ class AttentionRecorder:
     with ``only_cross_attention`` both attentions of a block read the text. The original processors still compute the output.
 
     ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device. With ``keep_steps``, ``grid[region][step][stride_px]``
-    holds one step's share (for figures).
+    holds one step's share, also of unused sizes (for figures).
     """
 
     def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
@@ -78,13 +78,15 @@ class AttentionRecorder:
             return
         level, map_hw = _map_size(aim.latent_hw, hidden_states.shape[1])
         stride_px = self.latent_factor * 2**level
-        if stride_px not in self.config.strides_px:
+        used = stride_px in self.config.strides_px
+        if not used and not self.keep_steps:
             return
         column = subject_attention(
             attn, hidden_states[aim.conditional], encoder_hidden_states[aim.conditional], aim.subject
         )
         share = column.reshape(-1, *map_hw)  # (B, h, w)
-        _add(self.sums.setdefault(aim.region, {}), stride_px, share)
+        if used:
+            _add(self.sums.setdefault(aim.region, {}), stride_px, share)
         if self.keep_steps:
             _add(self.grid.setdefault(aim.region, {}).setdefault(self._step, {}), stride_px, share)
 

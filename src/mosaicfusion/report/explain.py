@@ -30,6 +30,7 @@ _CELL_W, _LABEL_W = 118, 104
 _LARGEST_CELL_H = 236  # a region twice as high as wide
 _MOST_COLUMNS = 8
 _TEXT_PX = 16
+_LONGEST_TITLE = 80  # characters
 _WIDTH = 2 * _MARGIN + _LABEL_W + (_MOST_COLUMNS + 3) * _CELL_W + (_MOST_COLUMNS + 1) * _GAP + _BETWEEN * 3 // 2
 _OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _BETWEEN) // 2
 
@@ -51,7 +52,8 @@ def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) 
         )
     sheet = Sheet(_WIDTH, _MARGIN)
     sampling = config.sampling
-    sheet.text(f"Canvas {record.index}", 32, INK)
+    names = ", ".join(dict.fromkeys(spoken(region.category) for region in record.regions))
+    sheet.text(names if len(names) <= _LONGEST_TITLE else f"{names[:_LONGEST_TITLE]}...", 32, INK)
     sheet.text(
         f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
         f"guidance {sampling.guidance:g}",
@@ -88,14 +90,14 @@ def _overview(sheet: Sheet, image: NDArray[np.uint8], record: CanvasRecord) -> N
 
 
 def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
-    """Heading, then a row for each resolution and one for their average; masks follow the last map."""
+    """Heading, a row for each resolution, and one for the average of those the mask is made from; masks follow its map."""
     assert drawn.image is not None
     left, top, width, height = region.region_xywh
     crop = drawn.image[top : top + height, left : left + width]
     cell_hw = min(_LARGEST_CELL_H, round(_CELL_W * height / width)), _CELL_W
     sums, grid = drawn.sums[k], drawn.grid[k]
     ranges = step_ranges(list(grid))
-    strides = sorted(sums)
+    used, shown = sorted(sums), sorted({stride for shares in grid.values() for stride in shares})
     sheet.skip(34)
     _object_heading(sheet, k, region)
 
@@ -105,16 +107,16 @@ def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, conf
         sheet.label(_range_name(steps), x, _TEXT_PX, SOFT)
     sheet.label("all steps", average_x, _TEXT_PX, SOFT)
     sheet.skip(24)
-    # With a single resolution its row is the average already.
-    rows = [(f"1/{s} ({sums[s].shape[0]}x{sums[s].shape[1]})", [s]) for s in strides]
-    rows += [("average", strides)] if len(strides) > 1 else []
-    for name, merged in rows:
-        final = merged == strides
+    any_step = grid[ranges[0][0]]
+    rows = [(f"1/{s} ({any_step[s].shape[0]}x{any_step[s].shape[1]})", [s], False) for s in shown]
+    rows.append(("used: " + ", ".join(f"1/{s}" for s in used), used, True))
+    for name, merged, final in rows:
         sheet.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
         for x, steps in zip(columns, ranges, strict=True):
             shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
             sheet.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
-        sheet.place(_map_cell({s: sums[s] for s in merged}, crop.shape[:2], cell_hw), average_x, frame=final)
+        totals = {stride: np.sum([shares[stride] for shares in grid.values()], axis=0) for stride in merged}
+        sheet.place(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
         if final:
             _masks(sheet, average_x + _CELL_W + _BETWEEN, sums, crop, cell_hw, k, config)
         sheet.skip(cell_hw[0] + _GAP)

@@ -1,0 +1,36 @@
+# Everything runs from .venv, which is made and filled on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow lint types clean
+
+demo: .venv/installed  ## draw a small annotated set with the bundled model
+	$(BIN)/mosaicfusion generate --categories "banana, teapot, panda, strawberry, book, magnet" \
+		--canvases-per-category 3 --out runs/demo
+
+test: .venv/installed-dev  ## the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/installed-dev  ## all tests; the report is opened in a browser: needs chromium on the PATH
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+clean:  ## remove the virtual environment and caches; runs/ stays
+	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache
+
+.venv/installed: pyproject.toml
+	@echo "installing into .venv (PyTorch is large: this takes minutes)"
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,144 @@
+"""What does reading the attention cost? The same sampling with and without the recorder, in turns, in one process.
+
+    python benchmarks/attention_overhead.py                  # the bundled miniature
+    python benchmarks/attention_overhead.py --size sd14      # a U-Net of Stable Diffusion 1.4's size, random weights (6 GB)
+
+Prints the ratio of wall time (best of the turns) and of peak memory (a fresh process for each, since a peak never falls).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from mosaicfusion.config import RunConfig, parse_config
+from mosaicfusion.diffusion.attention import AttentionRecorder
+from mosaicfusion.diffusion.backend import Conditioning, load_backend
+from mosaicfusion.diffusion.denoise import denoise, make_prompts
+from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.plan import Plan
+from mosaicfusion.runner import vocabulary_for
+
+
+class NoRecorder:
+    """Takes what the sampler tells a recorder, and does nothing."""
+
+    def start_step(self, step: int, total: int) -> None: ...
+
+    def aim(self, *_: Any) -> None: ...
+
+
+def sd14_sized_backend() -> Any:
+    """Only what `denoise` needs, around a U-Net with the published configuration of Stable Diffusion 1.x."""
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+
+    mini = load_backend(find_model("mini"), "cpu", "float32")
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval().requires_grad_(False)
+
+    def encode(prompts: list[str]) -> Conditioning:
+        return Conditioning(torch.randn(len(prompts), 77, 768, generator=torch.Generator().manual_seed(1)))
+
+    def predict(tile: torch.Tensor, timestep: torch.Tensor, text: Conditioning, _: Any) -> torch.Tensor:
+        return unet(tile, timestep, encoder_hidden_states=text.embeddings, return_dict=False)[0]
+
+    def scheduler(_: str, steps: int) -> Any:
+        made = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
+        made.set_timesteps(steps)
+        return made
+
+    return SimpleNamespace(
+        unet=unet,
+        tokenizer=mini.tokenizer,
+        device=torch.device("cpu"),
+        latent_factor=8,
+        latent_channels=4,
+        encode=encode,
+        encode_negative=lambda prompt, count: encode([prompt] * count),
+        predict=predict,
+        scheduler=scheduler,
+    )
+
+
+def setting(size: str) -> tuple[Any, RunConfig, int]:
+    """Backend, config and canvases a batch."""
+    if size == "mini":
+        config = parse_config(
+            {
+                "layout": {"region_hw_px": (128, 128), "overlap_xy_px": (16, 16), "centre": 0.45},
+                "sampling": {"scheduler": "dpm++", "steps": 20, "guidance": 4.0},
+                "attention": {"strides_px": (8, 16)},
+            }
+        )
+        return load_backend(find_model("mini"), "cpu", "float32"), config, 4
+    layout = {"grids": ("1x1",), "region_hw_px": (256, 384)}
+    return sd14_sized_backend(), parse_config({"layout": layout, "sampling": {"steps": 2}}), 1
+
+
+def sample(backend: Any, config: RunConfig, batch: int, record: bool) -> float:
+    """Seconds for one batch of canvases."""
+    vocabulary = vocabulary_for("mini")
+    plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
+    specs = [plan.spec(i) for i in range(batch)]
+    prompts = [make_prompts(backend, spec, config) for spec in specs]
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        if record:
+            with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
+                denoise(backend, specs, prompts, config, recorder)
+        else:
+            denoise(backend, specs, prompts, config, NoRecorder())  # type: ignore[arg-type]
+    return time.perf_counter() - begun
+
+
+def peak_mib(size: str, record: bool) -> float:
+    """Peak resident memory of one batch in a fresh process."""
+    command = [sys.executable, __file__, "--size", size, "--peak", "with" if record else "without"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=("mini", "sd14"), default="mini")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--peak", choices=("with", "without"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    backend, config, batch = setting(arguments.size)
+    if arguments.peak:
+        sample(backend, config, batch, arguments.peak == "with")
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    sample(backend, config, batch, record=True)  # warm up
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(arguments.turns):
+        for record in (False, True):
+            seconds[record].append(sample(backend, config, batch, record))
+    plain, recorded = (min(seconds[record]) for record in (False, True))
+    memory = {record: peak_mib(arguments.size, record) for record in (False, True)}
+    cpu = next((line.split(":")[1].strip() for line in _cpu_info() if "model name" in line), platform.processor())
+    print(f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print("| U-Net | time without | with | ratio | peak without | with | ratio |\n|---|---|---|---|---|---|---|")
+    print(
+        f"| {arguments.size} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
+        f"| {memory[False]:.0f} MiB | {memory[True]:.0f} MiB | {memory[True] / memory[False]:.3f} |"
+    )
+
+
+def _cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+if __name__ == "__main__":
+    main()
