@@ -149,11 +149,11 @@ def generate(
     run = RunFolder.create(out, header)
     try:
         draw_missing(backend, plan, run, batch_size, on_progress)
+        return compile_run(run, policy, masks)
     except MosaicFusionError as error:
         raise MosaicFusionError(
             f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; run the same command again to go on"
         ) from error
-    return compile_run(run, policy, masks)
 
 
 def check_plan(backend: Backend, plan: Plan, selection: Selection) -> None:
