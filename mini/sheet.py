@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from mini.export import load_pipeline
 from mini.vocabulary import load_vocabulary
@@ -36,12 +37,12 @@ def pick(names: list[str], count: int, seed: int) -> list[tuple[str, str]]:
     return [(name, BACKGROUNDS[i % len(BACKGROUNDS)]) for i, name in enumerate(chosen)]
 
 
-@torch.no_grad()
-def draw(
+def draw_latents(
     pipeline: StableDiffusionPipeline, prompts: list[str], seed: int, guidance: float, steps: int
-) -> list[Image.Image]:
-    """One picture of 128 x 128 a prompt; picture i depends on its prompt and (seed, i) alone."""
-    images: list[Image.Image] = []
+) -> Tensor:
+    """float32 (N, 8, 16, 16), one a prompt; number i depends on its prompt and (seed, i) alone."""
+    pipeline.set_progress_bar_config(disable=True)
+    parts = []
     for start in range(0, len(prompts), COLUMNS):
         part = prompts[start : start + COLUMNS]
         generators = [torch.Generator().manual_seed(1000 * seed + start + i) for i in range(len(part))]
@@ -52,9 +53,18 @@ def draw(
             guidance_scale=guidance,
             num_inference_steps=steps,
             generator=generators,
+            output_type="latent",
         )
-        images += result.images
-    return images
+        parts.append(result.images)
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def decode(pipeline: StableDiffusionPipeline, latents: Tensor) -> list[Image.Image]:
+    """One picture of 128 x 128 a latent."""
+    pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    bytes_hwc = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(image) for image in bytes_hwc]
 
 
 def contact_sheet(images: list[Image.Image], labels: list[str]) -> Image.Image:
@@ -87,11 +97,10 @@ def main() -> None:
         pipeline = load_pipeline(arguments.work, arguments.base)
     else:
         pipeline = StableDiffusionPipeline.from_pretrained(arguments.pipeline, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
     names = arguments.names.split(",") if arguments.names else [entry.prompt_name for entry in load_vocabulary()]
     picked = pick(names, arguments.count, arguments.seed)
     prompts = [f"a photo of a single {name} on {background}" for name, background in picked]
-    images = draw(pipeline, prompts, arguments.seed, arguments.guidance, arguments.steps)
+    images = decode(pipeline, draw_latents(pipeline, prompts, arguments.seed, arguments.guidance, arguments.steps))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(images, [f"{name}, {background.split()[-2]}" for name, background in picked]).save(arguments.out)
 

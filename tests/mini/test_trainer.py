@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 import mini
 from mini.compose import Composition
 from mini.dataset import LatentTable
+from mini.export import load_averages
 from mini.latents import write_shard
 from mini.optim import orthogonalise
 from mini.trainer import TrainConfig, Trainer, load_checkpoint, run, sample_timesteps, save_checkpoint
@@ -128,6 +129,17 @@ def test_sigterm_ends_the_run_after_a_whole_step(work: Path) -> None:
     trainer.train_step = step_and_signal
     run(trainer, work, until_samples=1000, until_time=float("inf"))
     assert load_checkpoint(work / "checkpoint.pt")["step"] == 1
+
+
+def test_export_takes_the_averages(work: Path) -> None:
+    trainer = tiny_trainer(work)
+    for _ in range(3):
+        trainer.train_step()
+    state = trainer.state_dict()
+    fresh = tiny_trainer(work)
+    load_averages(state, fresh.unet, fresh.text_encoder)
+    torch.testing.assert_close([parameter.detach() for parameter in fresh.parameters], trainer.ema.averages)
+    assert not torch.equal(weights(fresh), weights(trainer))
 
 
 def test_missing_shards_say_what_to_run(tmp_path: Path) -> None:
