@@ -28,7 +28,7 @@ from mosaicfusion.diffusion.backend import Conditioning, load_backend
 from mosaicfusion.diffusion.denoise import denoise, make_prompts
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.plan import Plan
-from mosaicfusion.runner import vocabulary_for
+from mosaicfusion.selection import vocabulary_for
 
 
 class NoRecorder:
@@ -45,7 +45,9 @@ def sd14_sized_backend() -> Any:
 
     mini = load_backend(find_model("mini"), "cpu", "float32")
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval().requires_grad_(False)
+    unet = (
+        UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval().requires_grad_(False)
+    )
 
     def encode(prompts: list[str]) -> Conditioning:
         return Conditioning(torch.randn(len(prompts), 77, 768, generator=torch.Generator().manual_seed(1)))
@@ -127,7 +129,9 @@ def main() -> None:
     plain, recorded = (min(seconds[record]) for record in (False, True))
     memory = {record: peak_mib(arguments.size, record) for record in (False, True)}
     cpu = next((line.split(":")[1].strip() for line in _cpu_info() if "model name" in line), platform.processor())
-    print(f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(
+        f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     print("| U-Net | time without | with | ratio | peak without | with | ratio |\n|---|---|---|---|---|---|---|")
     print(
         f"| {arguments.size} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "

@@ -15,12 +15,14 @@ import torch
 from PIL import Image
 
 import mosaicfusion.diffusion.denoise as denoise
+from mosaicfusion.compile import Summary
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 from mosaicfusion.records import CanvasRecord, RunFolder
-from mosaicfusion.runner import Selection, Summary, generate, missing_parts, vocabulary_for
+from mosaicfusion.runner import generate, missing_parts
+from mosaicfusion.selection import Selection, vocabulary_for
 
 NAMES = ["banana", "teapot"]
 
@@ -295,6 +297,7 @@ class TestRefused:
     def test_no_attention_to_read(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match=r"no cross-attention at attention\.strides_px"):
             draw(tmp_path / "run", config=tiny_config(attention={"strides_px": (999,)}))
+        assert not (tmp_path / "run").exists()
 
     def test_too_little_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def exhaust(*_: Any, **__: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.runner import Selection, vocabulary_for
+from mosaicfusion.selection import Selection, vocabulary_for
 from mosaicfusion.vocabulary import (
     Category,
     Vocabulary,

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
+    from mosaicfusion.compile import Summary
     from mosaicfusion.config import RunConfig, load_config, make_config
     from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
-    from mosaicfusion.runner import Selection, Summary, generate, vocabulary_for
+    from mosaicfusion.runner import generate
+    from mosaicfusion.selection import Selection, vocabulary_for
     from mosaicfusion.vocabulary import Category, Vocabulary
 
 _HOMES = {
     "RunConfig": "config",
     "load_config": "config",
     "make_config": "config",
-    "Selection": "runner",
-    "Summary": "runner",
+    "Selection": "selection",
+    "Summary": "compile",
     "generate": "runner",
-    "vocabulary_for": "runner",
+    "vocabulary_for": "selection",
     "CanvasRecord": "records",
     "RegionRecord": "records",
     "RunFolder": "records",

@@ -13,7 +13,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
     from mosaicfusion.config import RunConfig
-    from mosaicfusion.runner import Selection, Summary
+    from mosaicfusion.selection import Selection
 
 
 class _Group(TyperGroup):
@@ -114,6 +114,7 @@ def generate(
 ) -> None:
     """Draw images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.config import load_config
+    from mosaicfusion.console import Progress, print_summary
     from mosaicfusion.runner import generate as run
 
     overrides = _overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
@@ -121,7 +122,7 @@ def generate(
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
     settings_used = _config(load_config(config) if config else preset, overrides, settings)
     selection = _selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
-    with _Progress() as progress:
+    with Progress() as progress:
         summary = run(
             selection,
             out=out,
@@ -133,7 +134,7 @@ def generate(
             batch_size=batch_size,
             on_progress=progress.show,
         )
-    _print_summary(summary)
+    print_summary(summary)
 
 
 @app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
@@ -164,7 +165,7 @@ def categories(
     from rich.table import Table
     from rich.text import Text
 
-    from mosaicfusion.runner import vocabulary_for
+    from mosaicfusion.selection import vocabulary_for
 
     vocabulary = vocabulary_for(model)
     found = vocabulary.search(search) if search else list(vocabulary)
@@ -189,10 +190,11 @@ def report(
     ] = "rle",
 ) -> None:
     """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
+    from mosaicfusion.compile import compile_run
+    from mosaicfusion.console import print_summary
     from mosaicfusion.records import RunFolder
-    from mosaicfusion.runner import compile_run
 
-    _print_summary(compile_run(RunFolder.open(run_folder), policy, masks))
+    print_summary(compile_run(RunFolder.open(run_folder), policy, masks))
 
 
 def _overrides(
@@ -257,7 +259,7 @@ def _selection(
     frequency: str | None = None,
     partners: str = "all",
 ) -> Selection:
-    from mosaicfusion.runner import Selection, vocabulary_for
+    from mosaicfusion.selection import Selection, vocabulary_for
     from mosaicfusion.vocabulary import FREQUENCIES, split_names
 
     if categories is not None and vocabulary is not None:
@@ -278,68 +280,6 @@ def _selection(
     else:
         others = known.select(split_names(partners))
     return Selection(main, others)
-
-
-class _Progress:
-    """A bar over canvases with rate and time left."""
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[count]} canvases"),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=False,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task("loading the model", total=None, count="", rate="")
-        self._begun: float | None = None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.update(self._task, visible=self._begun is not None)
-        self._bar.stop()
-
-    def show(self, done: float, total: int) -> None:
-        if self._begun is None:  # what an earlier run drew does not count for the rate
-            self._begun = done
-            self._bar.reset(self._task, total=total, completed=int(done), description="drawing")
-        elapsed = self._bar.tasks[0].elapsed or 0
-        rate = f"{(done - self._begun) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
-        self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
-
-
-def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    table = Table(
-        "category", "asked", "kept", "yield", title=f"{summary.canvases} canvases, {summary.used} in the data set"
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    lines = list(summary.per_category.items())
-    for name, (asked, kept) in lines[:20]:
-        table.add_row(Text(name), str(asked), str(kept), f"{kept / asked:.0%}")
-    if len(lines) > 20:
-        table.add_row(f"... {len(lines) - 20} more", "", "", "")
-    share = summary.kept_regions / summary.regions if summary.regions else 0
-    table.add_section()
-    table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")
-    console.print(table)
-    if summary.rejections:
-        console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
-    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
-    console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)
 
 
 def main() -> None:

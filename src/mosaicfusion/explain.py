@@ -14,7 +14,8 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
 from mosaicfusion.records import write_atomic
-from mosaicfusion.runner import Selection, check_plan, extract_record
+from mosaicfusion.runner import check_plan, extract_record
+from mosaicfusion.selection import Selection
 from mosaicfusion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,75 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mosaicfusion.compile import Summary, compile_run
 from mosaicfusion.config import RunConfig, make_config
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes
-from mosaicfusion.diffusion.model_folder import digest, find_model, known_categories_file
+from mosaicfusion.dataset.lvis import MaskFormat, Policy
+from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.plan import CanvasSpec, Plan
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable, write_atomic
-from mosaicfusion.vocabulary import Category, Vocabulary, from_json_file, from_names
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable
+from mosaicfusion.selection import Selection, select
+from mosaicfusion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.backend import Backend
     from mosaicfusion.diffusion.denoise import DrawnCanvas
 
 _JPEG_QUALITY = 95
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which categories lead a canvas and which fill its other regions."""
-
-    main: Vocabulary
-    partners: Vocabulary
-
-    def __post_init__(self) -> None:
-        """Two vocabularies numbered apart would mix up their categories."""
-        Vocabulary(dict.fromkeys([*self.main, *self.partners]), "the main and partner categories together")
-
-    @property
-    def union(self) -> list[Category]:
-        """Both, without repeats: the categories of the data set."""
-        return list({category.id: category for category in [*self.main, *self.partners]}.values())
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a run holds. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason."""
-
-    path: Path
-    canvases: int
-    used: int
-    regions: int
-    kept_regions: int
-    instances: int
-    rejections: dict[str, int]
-    per_category: dict[str, tuple[int, int]]  # name -> regions asked for, kept
-
-
-def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | None = None) -> Vocabulary:
-    """The categories a model may be asked for: of a json file, of a list of names, or all that a closed model knows.
-
-    A closed model (one with a ``categories.json``, as the bundled one) refuses what it does not know, and names the nearest.
-    """
-    closed_file = known_categories_file(model)
-    closed = Vocabulary(from_json_file(closed_file), f"the model {model!r}") if closed_file else None
-    wanted = from_json_file(file) if file else from_names(names) if names is not None else None
-    if wanted is None:
-        if closed is None:
-            raise MosaicFusionError(f"{model} can draw anything; say what, with --categories or --vocabulary")
-        return closed
-    if closed is None:
-        return wanted
-    if names is not None:
-        return Vocabulary((closed.find(category.name) for category in wanted), "the list of categories")
-    # The file's ids and names, asked for in the words that the model was trained with.
-    known = {category.id: closed.find(category.prompt_name or category.name).readable for category in wanted}
-    return Vocabulary((replace(category, prompt_name=known[category.id]) for category in wanted), wanted.source)
 
 
 def generate(
@@ -123,7 +71,7 @@ def generate(
         raise MosaicFusionError(
             f"canvases_per_category={canvases_per_category} and batch_size={batch_size} must be at least 1"
         )
-    selection = _select(categories, config.model)
+    selection = select(categories, config.model)
     out = Path(out)
     check_writable(out)  # before a model is loaded
     folder = find_model(config.model, config.revision)
@@ -157,10 +105,11 @@ def generate(
 
 
 def check_plan(backend: Backend, plan: Plan, selection: Selection) -> None:
-    """Try what would fail late: the scheduler, and the prompt of every category with the longest background."""
+    """Try what would fail late: scheduler, attention, and the prompt of every category with the longest background."""
+    from mosaicfusion.diffusion.denoise import check_attention
     from mosaicfusion.prompts import make_prompt
 
-    backend.scheduler(plan.config.sampling.scheduler, plan.config.sampling.steps)
+    check_attention(backend, plan.config)
     backgrounds = plan.config.prompt.backgrounds or ("",)
     longest = max(backgrounds, key=lambda background: len(backend.tokenizer(background)["input_ids"]))
     for category in selection.union:
@@ -271,58 +220,6 @@ def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionReco
         box_xywh=(left, top, width, height),
         segmentation=dict(rle.encode(mask)),
     )
-
-
-def compile_run(run: RunFolder, policy: Policy = "drop", masks: MaskFormat = "rle") -> Summary:
-    """Write ``lvis.json`` and ``report.html`` from the parts that are there."""
-    from mosaicfusion.report.html import write_report
-
-    categories = {
-        c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
-    }
-    data = compile_lvis(run.records(), list(categories.values()), policy, masks)
-    write_atomic(run.path / "lvis.json", to_bytes(data))
-    write_report(run, policy)
-    return summarize(run, policy)
-
-
-def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
-    """Count what the parts of a run hold."""
-    canvases = used = instances = 0
-    asked: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    rejections: Counter[str] = Counter()
-    for record in run.records():
-        canvases += 1
-        in_set = is_used(record, policy)
-        used += in_set
-        for region in record.regions:
-            asked[region.category] += 1
-            if region.kept:
-                kept[region.category] += 1
-                instances += in_set
-            else:
-                rejections[str(region.reason)] += 1
-    return Summary(
-        path=run.path,
-        canvases=canvases,
-        used=used,
-        regions=asked.total(),
-        kept_regions=kept.total(),
-        instances=instances,
-        rejections=dict(rejections.most_common()),
-        per_category={name: (count, kept[name]) for name, count in sorted(asked.items())},
-    )
-
-
-def _select(categories: Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
-    if isinstance(categories, Selection):
-        return categories
-    if isinstance(categories, str):
-        raise MosaicFusionError(f"categories is the text {categories!r}; give a list of names")
-    if not isinstance(categories, Vocabulary):
-        categories = vocabulary_for(model, categories)
-    return Selection(categories, categories)
 
 
 def _write_part(run: RunFolder, futures: list[Future[CanvasRecord]]) -> None:

@@ -11,7 +11,7 @@ import torch
 from mosaicfusion.config import RunConfig, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.backend import Backend, load_backend
-from mosaicfusion.diffusion.denoise import denoise, draw_canvases, make_prompts
+from mosaicfusion.diffusion.denoise import check_attention, denoise, draw_canvases, make_prompts
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
@@ -161,9 +161,15 @@ def test_attention_where_the_model_has_none_is_an_error(tiny_backend: Backend) -
     config = tiny_config().model_copy(
         update={"attention": parse_config({"attention": {"strides_px": (64,)}}).attention}
     )
-    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
     with pytest.raises(MosaicFusionError, match="no cross-attention at"):
-        draw_canvases(tiny_backend, [plan.spec(0)], config)
+        check_attention(tiny_backend, config)
+
+
+def test_steps_between_two_of_the_sampler_are_an_error(tiny_backend: Backend) -> None:
+    attention = parse_config({"attention": {"strides_px": (2,), "steps": (0.4, 0.6)}}).attention
+    check_attention(tiny_backend, tiny_config(steps=4).model_copy(update={"attention": attention}))
+    with pytest.raises(MosaicFusionError, match="during steps"):
+        check_attention(tiny_backend, tiny_config(steps=3).model_copy(update={"attention": attention}))
 
 
 def test_progress_counts_every_step(tiny_backend: Backend) -> None:

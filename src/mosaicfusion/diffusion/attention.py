@@ -39,6 +39,7 @@ class AttentionRecorder:
         self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
         self._aim: _Aim | None = None
         self._step = 0
+        self.listening = True
 
     def __enter__(self) -> AttentionRecorder:
         self._originals = dict(self.unet.attn_processors)
@@ -61,7 +62,7 @@ class AttentionRecorder:
         """Say which of ``total`` steps the next U-Net calls belong to."""
         first, last = self.config.steps
         self._step = step
-        self._listening = first <= step / total < last
+        self.listening = first <= step / total < last
 
     def aim(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
         """Say what the next U-Net call shows.
@@ -69,7 +70,7 @@ class AttentionRecorder:
         ``subject``: float32 (B, tokens), zero but for the subject's tokens, rows summing to 1; ``conditional``: where the
         B samples with prompts stand in the U-Net's batch.
         """
-        self._aim = _Aim(region, latent_hw, subject, conditional) if self._listening else None
+        self._aim = _Aim(region, latent_hw, subject, conditional) if self.listening else None
 
     def record(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor) -> None:
         """Add one layer's map: ``hidden_states`` (batch, h*w, channels), ``encoder_hidden_states`` (batch, tokens, channels)."""

@@ -15,7 +15,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.backend import Backend, Conditioning
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.layout import Canvas, Region, region_weight
+from mosaicfusion.layout import MIN_REGION_CELLS, Canvas, Region, region_weight
 from mosaicfusion.plan import CanvasSpec
 from mosaicfusion.prompts import Prompt, make_prompt
 
@@ -48,8 +48,8 @@ def draw_canvases(
 ) -> list[DrawnCanvas]:
     """Draw canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
 
-    ``on_step(done, total)`` is called after every sampling step. Raises :class:`MosaicFusionError` if the model has no
-    cross-attention where ``config.attention`` looks for it.
+    ``on_step(done, total)`` is called after every sampling step. What the settings ask of the model is expected to hold, see
+    :func:`check_attention`.
     """
     canvas = specs[0].canvas
     assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
@@ -57,12 +57,6 @@ def draw_canvases(
     recorder = AttentionRecorder(backend.unet, config.attention, backend.latent_factor, keep_steps)
     with recorder:
         latents = denoise(backend, specs, prompts, config, recorder, on_step)
-    strides = sorted({stride for sums in recorder.sums.values() for stride in sums})
-    if not strides:
-        raise MosaicFusionError(
-            f"the model has no cross-attention at attention.strides_px={config.attention.strides_px} in blocks "
-            f"{config.attention.blocks} during steps {config.attention.steps}; widen one of them"
-        )
     regions = range(len(canvas.regions))
     sums = [{stride: maps.cpu().numpy() for stride, maps in recorder.sums[k].items()} for k in regions]
     grids = [
@@ -79,6 +73,28 @@ def draw_canvases(
         )
         for b, spec in enumerate(specs)
     ]
+
+
+@torch.inference_mode()
+def check_attention(backend: Backend, config: RunConfig) -> None:
+    """One U-Net call on a small tile: raise :class:`MosaicFusionError` unless there is attention where it is to be read."""
+    timesteps = backend.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
+    latent_hw = MIN_REGION_CELLS, MIN_REGION_CELLS
+    tile = torch.zeros(1, backend.latent_channels, *latent_hw, device=backend.device)
+    text = backend.encode(["a"])
+    with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
+        for step in range(len(timesteps)):
+            recorder.start_step(step, len(timesteps))
+            recorder.aim(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
+            if recorder.listening:
+                backend.predict(tile, timesteps[step], text, latent_hw)
+                break
+    if not recorder.sums:
+        attention = config.attention
+        raise MosaicFusionError(
+            f"the model has no cross-attention at attention.strides_px={attention.strides_px} in blocks {attention.blocks} "
+            f"during steps {attention.steps} of {len(timesteps)}; widen one of them"
+        )
 
 
 def make_prompts(backend: Backend, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:

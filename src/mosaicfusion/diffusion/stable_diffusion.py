@@ -47,10 +47,6 @@ class StableDiffusion:
         self.tokenizer = self.pipeline.tokenizer
         self.latent_factor: int = self.pipeline.vae_scale_factor
         self.latent_channels: int = self.unet.config.in_channels
-        if device.type == "cpu":
-            # Convolutions of the CPU kernels want channels last: measured in benchmarks/sampler.py.
-            self.unet.to(memory_format=torch.channels_last)
-            self.vae.to(memory_format=torch.channels_last)
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings (B, tokens, channels) of the prompts."""

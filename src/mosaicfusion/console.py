@@ -1,0 +1,70 @@
+"""What the command line shows: a progress bar and a short table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mosaicfusion.compile import Summary
+
+
+class Progress:
+    """A bar over canvases with rate and time left."""
+
+    def __enter__(self) -> Progress:
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]} canvases"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("loading the model", total=None, count="", rate="")
+        self._begun: float | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.update(self._task, visible=self._begun is not None)
+        self._bar.stop()
+
+    def show(self, done: float, total: int) -> None:
+        """Canvases done and in all; the first may be fractional."""
+        if self._begun is None:  # what an earlier run drew does not count for the rate
+            self._begun = done
+            self._bar.reset(self._task, total=total, completed=int(done), description="drawing")
+        elapsed = self._bar.tasks[0].elapsed or 0
+        rate = f"{(done - self._begun) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
+        self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
+
+
+def print_summary(summary: Summary) -> None:
+    """Yield by category, reasons of rejection, and where the results are."""
+    console = Console()
+    table = Table(
+        "category", "asked", "kept", "yield", title=f"{summary.canvases} canvases, {summary.used} in the data set"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    lines = list(summary.per_category.items())
+    for name, (asked, kept) in lines[:20]:
+        table.add_row(Text(name), str(asked), str(kept), f"{kept / asked:.0%}")
+    if len(lines) > 20:
+        table.add_row(f"... {len(lines) - 20} more", "", "", "")
+    share = summary.kept_regions / summary.regions if summary.regions else 0
+    table.add_section()
+    table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")
+    console.print(table)
+    if summary.rejections:
+        console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
+    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
+    console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)
