@@ -177,3 +177,19 @@ def test_progress_counts_every_step(tiny_backend: Backend) -> None:
     plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
     draw_canvases(tiny_backend, [plan.spec(0)], tiny_config(), on_step=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("family", ["tiny_sd", "tiny_sdxl"])
+def test_bfloat16_draws_nearly_the_same(family: str, request: pytest.FixtureRequest) -> None:
+    folder, config = request.getfixturevalue(family), tiny_config("1x2")
+    images, maps = [], []
+    for dtype in ("float32", "bfloat16"):
+        backend = load_backend(folder, "cpu", dtype)
+        plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
+        drawn = draw_canvases(backend, [plan.spec(0)], config)[0]
+        assert drawn.image is not None
+        images.append(drawn.image.astype(int))
+        maps.append(drawn.sums[0][4])
+        assert maps[-1].dtype == np.float32
+    assert np.abs(images[0] - images[1]).mean() < 5
+    np.testing.assert_allclose(*maps, rtol=0.1)
