@@ -103,7 +103,7 @@ class TestGenerate:
         monkeypatch.setattr("mosaicfusion.runner.draw_missing", interrupt)
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
-        assert "run the same command again to go on" in result.stderr
+        assert "generate goes on from it when it is run again" in result.stderr
 
 
 class TestRefused:
@@ -187,10 +187,13 @@ class TestRefused:
 class TestReport:
     def test_compiles_again_in_another_form(self, run: Path) -> None:
         assert call("report", run, "--policy", "not_exhaustive", "--masks", "polygon").exit_code == 0
+        as_chosen = (run / "lvis.json").read_bytes()
+        assert call("report", run).exit_code == 0
+        assert (run / "lvis.json").read_bytes() == as_chosen
         data = json.loads((run / "lvis.json").read_text())
         assert data["annotations"]
         assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
-        assert call("report", run).exit_code == 0
+        assert call("report", run, "--policy", "drop", "--masks", "rle").exit_code == 0
 
     def test_no_run(self, tmp_path: Path) -> None:
         result = call("report", tmp_path / "none")
@@ -232,7 +235,7 @@ class TestExplain:
         ("arguments", "said"),
         [
             (["-c", "bananna"], "nearest: banana"),
-            ([], "a figure shows at most 9 categories, not 108"),
+            (["-c", "cat,lion,tiger,horse,zebra,cow,pig,giraffe,elephant,rabbit"], "at most 9 categories, not 10"),
             (["-c", "banana", "--set", "layout.region_hw_px=[60,60]"], "must be multiples of 8"),
         ],
     )

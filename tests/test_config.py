@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.config import PRESETS, RunConfig, differences, fingerprint, load_config, make_config, parse_config
+from mosaicfusion.config import PRESETS, differences, fingerprint, load_config, make_config, parse_config
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -140,9 +140,11 @@ class TestLoadConfig:
         path.write_text(json.dumps({"format": 1, "config": values} if wrapped else values))
         assert load_config(path) == self.config
 
-    def test_empty_object_is_the_paper(self, tmp_path: Path) -> None:
-        (tmp_path / "c.json").write_text("{}")
-        assert load_config(tmp_path / "c.json") == RunConfig()
+    def test_what_is_left_out_comes_from_the_preset_of_the_model(self, tmp_path: Path) -> None:
+        (tmp_path / "c.json").write_text('{"seed": 5}')
+        assert load_config(tmp_path / "c.json") == make_config("mini", {"seed": 5})
+        (tmp_path / "c.json").write_text('{"model": "some/model"}')
+        assert load_config(tmp_path / "c.json") == make_config("paper", {"model": "some/model"})
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -175,3 +177,15 @@ class TestIdentity:
         assert differences(old, new) == ["sampling.steps: 50 -> 25", "seed: 0 -> 1"]
         assert differences(old, old) == []
         assert differences({"a": {"b": 1}}, {}) == ["a: {'b': 1} -> None"]
+
+
+def test_sdxl_gets_its_own_preset(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    assert make_config(None, {"model": str(tmp_path)}).layout.region_hw_px == (768, 1024)
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    assert make_config(None, {"model": str(tmp_path)}).layout.region_hw_px == (384, 512)
+
+
+def test_areas_that_allow_no_mask() -> None:
+    with pytest.raises(MosaicFusionError, match=r"min_area=0\.9 is above max_area=0\.1"):
+        make_config("mini", {"masks": {"min_area": 0.9, "max_area": 0.1}})

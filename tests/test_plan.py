@@ -47,6 +47,12 @@ def test_few_partners_are_repeated() -> None:
     assert sorted(category.id for category in two.categories) == [1, 2, 2, 2]
 
 
+def test_every_partner_is_shown_before_one_is_repeated() -> None:
+    for index in range(30):
+        shown = [c.id for c in make_plan(main=1, partners=5, grids=("2x3",)).spec(index).categories]
+        assert set(shown) == {1, 2, 3, 4, 5} and shown.count(1) == 1
+
+
 def test_the_lead_has_no_fixed_place() -> None:
     plan = make_plan(main=1)
     places = [[c.id for c in plan.spec(index).categories].index(1) for index in range(40)]

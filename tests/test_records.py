@@ -138,6 +138,24 @@ class TestCreate:
             RunFolder.create(tmp_path, changed)
         assert RunFolder.open(tmp_path).header["config"]["sampling"] == {"steps": 20}
 
+    def test_other_categories_are_told_by_name(self, tmp_path: Path) -> None:
+        RunFolder.create(tmp_path, header())
+        main = [{"id": 1, "name": "kite"}, {"id": 3, "name": "<boat>"}]
+        with pytest.raises(MosaicFusionError, match=r"main\.<boat>: None -> .*\n  categories\.main\.drum: .* -> None"):
+            RunFolder.create(tmp_path, {**header(), "categories": {"main": main, "partners": []}})
+
+    def test_files_of_others_are_not_taken_for_leftovers(self, tmp_path: Path) -> None:
+        (tmp_path / ".mine.tmp").write_text("precious")
+        with pytest.raises(MosaicFusionError, match="holds files but no run"):
+            RunFolder.create(tmp_path, header())
+        assert (tmp_path / ".mine.tmp").read_text() == "precious"
+
+    def test_choices_of_output_are_remembered(self, tmp_path: Path) -> None:
+        assert RunFolder.create(tmp_path, header()).header["output"] == {"policy": "drop", "masks": "rle"}
+        chosen = {**header(), "output": {"policy": "not_exhaustive", "masks": None}}
+        assert RunFolder.create(tmp_path, chosen).header["output"] == {"policy": "not_exhaustive", "masks": "rle"}
+        assert RunFolder.create(tmp_path, header()).header["output"] == {"policy": "not_exhaustive", "masks": "rle"}
+
     def test_grows_but_does_not_shrink(self, tmp_path: Path) -> None:
         RunFolder.create(tmp_path, header(2))
         assert RunFolder.create(tmp_path, header(3)).total == 6

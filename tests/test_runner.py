@@ -182,9 +182,13 @@ class TestExtend:
         assert content(undisturbed) == before
 
     def test_missing_parts_are_cut_at_groups(self) -> None:
-        assert list(missing_parts(set(), 5, 2)) == [[0, 1], [2, 3], [4]]
-        assert list(missing_parts({0, 1, 3}, 6, 2)) == [[2], [4, 5]]
-        assert list(missing_parts({0, 1}, 2, 16)) == []
+        assert list(missing_parts(set(), 5, 2, 8)) == [[0, 1], [2, 3], [4]]
+        assert list(missing_parts({0, 1, 3}, 6, 2, 8)) == [[2], [4, 5]]
+        assert list(missing_parts({0, 1}, 2, 16, 8)) == []
+
+    def test_batches_begin_at_fixed_places(self) -> None:
+        assert list(missing_parts(set(), 8, 5, 2)) == [[0, 1], [2, 3], [4], [5, 6], [7]]
+        assert list(missing_parts({0, 1, 2}, 8, 5, 2)) == [[3], [4], [5, 6], [7]]
 
 
 class TestInterrupted:

@@ -27,7 +27,7 @@ class _Group(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("stopped; what is written is whole: run the same command again to go on", err=True)
+            typer.echo("stopped; what is written is whole, and generate goes on from it when it is run again", err=True)
             raise typer.Exit(130) from None
 
 
@@ -52,6 +52,16 @@ SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any other setting as KEY=VALUE, as in --set masks.threshold=0.4; may be repeated."),
+]
+PolicyOption = Annotated[
+    Literal["drop", "not_exhaustive"] | None,
+    typer.Option(
+        help="Canvases with a rejected region: leave out, or mark.", show_default="as last time, at first drop"
+    ),
+]
+MasksOption = Annotated[
+    Literal["rle", "polygon"] | None,
+    typer.Option(help="Masks in lvis.json; detectron2 wants polygons.", show_default="as last time, at first rle"),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 
@@ -83,7 +93,7 @@ def generate(
         str | None, typer.Option("--model", "-m", help=_MODEL_HELP, show_default="mini, or that of --config")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="mini or paper")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings of a JSON file or a run.json, in place of a preset.")
     ] = None,
@@ -103,12 +113,8 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
     settings: SetOption = None,
-    policy: Annotated[
-        Literal["drop", "not_exhaustive"], typer.Option(help="Canvases with a rejected region: leave out, or mark.")
-    ] = "drop",
-    masks: Annotated[
-        Literal["rle", "polygon"], typer.Option(help="Masks in lvis.json; detectron2 wants polygons.")
-    ] = "rle",
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
 ) -> None:
@@ -139,19 +145,19 @@ def generate(
 
 @app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
 def explain(
+    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 names, parted by commas.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
-    categories: CategoriesOption = None,
     seed: SeedOption = 0,
     model: ModelOption = "mini",
-    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="mini or paper")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
     settings: SetOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
     from mosaicfusion.explain import explain as draw
 
-    names = _selection(model, categories).main
-    path = draw(names, out, _config(preset, {"model": model, "seed": seed}, settings), device)
+    settings_used = _config(preset, {"model": model, "seed": seed}, settings)
+    path = draw(_selection(settings_used.model, categories).main, out, settings_used, device)
     typer.echo(f"figure: {path}")
 
 
@@ -182,12 +188,8 @@ def categories(
 @app.command(epilog="**Example**\n\n`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`")
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")],
-    policy: Annotated[
-        Literal["drop", "not_exhaustive"], typer.Option(help="Canvases with a rejected region: leave out, or mark.")
-    ] = "drop",
-    masks: Annotated[
-        Literal["rle", "polygon"], typer.Option(help="Masks in lvis.json; detectron2 wants polygons.")
-    ] = "rle",
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
 ) -> None:
     """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
     from mosaicfusion.compile import compile_run

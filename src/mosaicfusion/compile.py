@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, to_bytes
 from mosaicfusion.records import RunFolder, write_atomic
 from mosaicfusion.report.html import write_report
+from mosaicfusion.report.stats import CategoryTally, RunStats
 from mosaicfusion.vocabulary import Category
 
 
@@ -26,8 +26,14 @@ class Summary:
     per_category: dict[str, tuple[int, int]]  # name -> regions asked for, kept
 
 
-def compile_run(run: RunFolder, policy: Policy = "drop", masks: MaskFormat = "rle") -> Summary:
-    """Write ``lvis.json`` and ``report.html`` from the parts that are there."""
+def compile_run(run: RunFolder, policy: Policy | None = None, masks: MaskFormat | None = None) -> Summary:
+    """Write ``lvis.json`` and ``report.html`` from the parts that are there.
+
+    What is left out stays as it was when the run was last compiled; run.json remembers it.
+    """
+    policy = policy or run.header["output"]["policy"]
+    masks = masks or run.header["output"]["masks"]
+    run.remember_output({"policy": policy, "masks": masks})
     categories = {
         c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
     }
@@ -39,28 +45,19 @@ def compile_run(run: RunFolder, policy: Policy = "drop", masks: MaskFormat = "rl
 
 def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
     """Count what the parts of a run hold."""
-    canvases = used = instances = 0
-    asked: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    rejections: Counter[str] = Counter()
-    for record in run.records():
-        canvases += 1
-        in_set = is_used(record, policy)
-        used += in_set
-        for region in record.regions:
-            asked[region.category] += 1
-            if region.kept:
-                kept[region.category] += 1
-                instances += in_set
-            else:
-                rejections[str(region.reason)] += 1
+    stats = RunStats(header=run.header, run_name=run.path.name, planned=run.total, policy=policy)
+    stats.read(run.records(), max_canvases=0)
     return Summary(
         path=run.path,
-        canvases=canvases,
-        used=used,
-        regions=asked.total(),
-        kept_regions=kept.total(),
-        instances=instances,
-        rejections=dict(rejections.most_common()),
-        per_category={name: (count, kept[name]) for name, count in sorted(asked.items())},
+        canvases=stats.canvases,
+        used=stats.used,
+        regions=stats.asked,
+        kept_regions=stats.kept,
+        instances=stats.instances,
+        rejections=dict(stats.reasons.most_common()),
+        per_category={tally.name: (tally.asked, tally.kept) for tally in sorted(stats.categories.values(), key=_name)},
     )
+
+
+def _name(tally: CategoryTally) -> str:
+    return tally.name

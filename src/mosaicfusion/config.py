@@ -118,9 +118,18 @@ class MaskConfig(_Frozen):
     min_area: Fraction = Field(0.05, description="smallest component kept, as a part of the region's area")
     max_area: Fraction = Field(0.95, description="largest component kept")
 
+    @model_validator(mode="after")
+    def _some_area_is_allowed(self) -> MaskConfig:
+        if self.min_area > self.max_area:
+            raise ValueError(f"min_area={self.min_area} is above max_area={self.max_area}: no mask could be kept")
+        return self
+
 
 class RunConfig(_Frozen):
-    """Everything that decides what canvas number i looks like, apart from the categories themselves."""
+    """Everything that decides what canvas number i looks like, apart from the categories themselves.
+
+    The fields' own defaults are the paper's. :func:`make_config` gives a model's preset, which is what is meant most often.
+    """
 
     model: str = BUNDLED_MODEL
     revision: str | None = None
@@ -173,14 +182,14 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     """A preset, or another config, with some values replaced.
 
     ``overrides`` is nested like :class:`RunConfig`; ``None`` values are ignored, so that unset flags pass through.
-    Without a preset the bundled model gets ``mini``, any other ``paper``. Raises :class:`MosaicFusionError`.
+    Without a preset the bundled model gets ``mini``, SDXL ``sdxl``, any other ``paper``. Raises :class:`MosaicFusionError`.
     """
     overrides = overrides or {}
     if isinstance(preset, RunConfig):
         base = preset.model_dump(exclude_unset=True)
     else:
         model = overrides.get("model") or BUNDLED_MODEL
-        preset = preset or ("mini" if model == BUNDLED_MODEL else "paper")
+        preset = preset or _default_preset(str(model), overrides.get("revision"))
         if preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
         base = PRESETS[preset]
@@ -207,14 +216,23 @@ def parse_config(values: dict[str, Any]) -> RunConfig:
 
 
 def load_config(path: Path) -> RunConfig:
-    """A config from a JSON file: a config alone, or the ``run.json`` of an earlier run."""
+    """A config from a JSON file: some settings (the others come from the model's preset), or the ``run.json`` of a run."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MosaicFusionError(f"cannot read the config {path}: {error}") from None
     if not isinstance(values, dict):
         raise MosaicFusionError(f"{path} holds a {type(values).__name__}, not a JSON object with settings")
-    return parse_config(values.get("config", values))
+    settings = values.get("config", values)
+    return make_config(None, settings) if isinstance(settings, dict) else parse_config(settings)
+
+
+def _default_preset(model: str, revision: str | None) -> str:
+    if model == BUNDLED_MODEL:
+        return "mini"
+    from mosaicfusion.diffusion.model_folder import is_sdxl
+
+    return "sdxl" if is_sdxl(model, revision) else "paper"
 
 
 def fingerprint(*parts: Any) -> str:

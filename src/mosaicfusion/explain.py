@@ -13,7 +13,7 @@ from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
-from mosaicfusion.records import write_atomic
+from mosaicfusion.records import check_place, write_atomic
 from mosaicfusion.runner import check_plan, extract_record
 from mosaicfusion.selection import Selection
 from mosaicfusion.vocabulary import Vocabulary
@@ -32,8 +32,7 @@ def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: 
     from mosaicfusion.report.explain import explain_figure
 
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise MosaicFusionError(f"{out} is a file; give a folder with --out")
+    check_place(out)  # before a model is loaded
     drawn = draw_one(categories, config, device)
     figure = explain_figure(drawn, extract_record(drawn, config), config)
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,7 +45,10 @@ class Plan:
         lead = self.main[index % len(self.main)]
         others = [category for category in self.partners if category.id != lead.id] or list(self.partners)
         wanted = len(canvas.regions) - 1
-        chosen = [others[k] for k in rng.choice(len(others), wanted, replace=wanted > len(others))]
+        rounds = [
+            rng.permutation(len(others)) for _ in range(math.ceil(wanted / len(others)))
+        ]  # no repeat before its time
+        chosen = [others[k] for k in np.concatenate(rounds)[:wanted]] if rounds else []
         categories = [lead, *chosen]
         backgrounds = self.config.prompt.backgrounds or ("",)
         return CanvasSpec(

@@ -23,7 +23,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 _FORMAT = 1
 _IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
-_NEEDED = (*_IDENTITY, "canvases_per_category")
+_NEEDED = (*_IDENTITY, "canvases_per_category", "output")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class RunFolder:
             raise MosaicFusionError(f"{path} holds no run (no run.json)") from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise MosaicFusionError(f"cannot read {path / 'run.json'}: {error}") from None
-        if not isinstance(header, dict) or header.get("format") != _FORMAT or not {*_NEEDED} <= header.keys():
+        if not _is_header(header):
             raise MosaicFusionError(
                 f"{path / 'run.json'} is not a run of this version of mosaicfusion (format {_FORMAT})"
             )
@@ -108,15 +108,27 @@ class RunFolder:
     def create(cls, path: Path, header: dict[str, Any]) -> RunFolder:
         """Start a run in a new or empty folder, or go on with the same run; anything else is refused, nothing is deleted.
 
-        ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``, ``versions``.
+        ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``,
+        ``versions``, and maybe ``output`` with ``policy`` and ``masks``; without them they stay, or begin with the default.
         """
         check_writable(path, header)
-        header = {"format": _FORMAT, "fingerprint": fingerprint({key: header[key] for key in _IDENTITY}), **header}
-        for leftover in path.rglob(".*.tmp"):  # of a killed process
+        identity = fingerprint({key: header[key] for key in _IDENTITY})
+        before = cls.open(path).header["output"] if (path / "run.json").exists() else {"policy": "drop", "masks": "rle"}
+        output = {key: header.get("output", {}).get(key) or before[key] for key in before}
+        for leftover in _leftovers(path):
             leftover.unlink(missing_ok=True)
-        # First of all: a folder without it is refused as foreign.
-        write_atomic(path / "run.json", json.dumps(header, indent=1, ensure_ascii=False).encode())
-        return cls(path, header)
+        run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
+        run._write_header()  # first of all: a folder without it is refused as foreign
+        return run
+
+    def remember_output(self, output: dict[str, str]) -> None:
+        """Keep the policy and the mask format that the data set was last compiled with."""
+        if self.header["output"] != output:
+            self.header["output"] = output
+            self._write_header()
+
+    def _write_header(self) -> None:
+        write_atomic(self.path / "run.json", json.dumps(self.header, indent=1, ensure_ascii=False).encode())
 
     @property
     def total(self) -> int:
@@ -161,10 +173,9 @@ class RunFolder:
 
 def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
     """Refuse a folder that holds anything but the run of ``header``; without a header, only look for foreign files."""
+    check_place(path)
     try:
-        if path.exists() and not path.is_dir():
-            raise MosaicFusionError(f"{path} is a file; give a folder with --out")
-        if not path.is_dir() or not any(entry for entry in path.iterdir() if not entry.name.endswith(".tmp")):
+        if not path.is_dir() or set(path.iterdir()) <= set(_leftovers(path)):
             return
     except OSError as error:
         raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
@@ -173,9 +184,7 @@ def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
     if header is None:
         return
     old = RunFolder.open(path).header
-    # Compared as JSON, where tuples are lists.
-    new = json.loads(json.dumps({key: header[key] for key in _IDENTITY}))
-    changed = differences({key: old.get(key) for key in _IDENTITY}, new)
+    changed = differences(_comparable(old), _comparable(header))
     if changed:
         shown = "\n  ".join(changed[:12])
         raise MosaicFusionError(f"{path} holds another run; give another --out, or undo:\n  {shown}")
@@ -184,6 +193,48 @@ def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
         raise MosaicFusionError(
             f"{path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
         )
+
+
+def check_place(path: Path) -> None:
+    """Raise :class:`MosaicFusionError` unless a folder is there or could be made; nothing is made."""
+    try:
+        if path.exists() and not path.is_dir():
+            raise MosaicFusionError(f"{path} is a file; give a folder with --out")
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+            raise MosaicFusionError(f"{path} cannot be written; give another --out")
+    except OSError as error:
+        raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
+
+
+def _is_header(header: Any) -> bool:
+    return (
+        isinstance(header, dict)
+        and header.get("format") == _FORMAT
+        and header.keys() >= {*_NEEDED}
+        and isinstance(header["categories"], dict)
+        and header["categories"].keys() >= {"main", "partners"}
+    )
+
+
+def _comparable(header: dict[str, Any]) -> Any:
+    """The identity as plain JSON, where tuples are lists, and categories go by their names."""
+    identity = json.loads(json.dumps({key: header[key] for key in _IDENTITY}))
+    named = {kind: {c["name"]: c for c in categories} for kind, categories in identity["categories"].items()}
+    order = {f"order of {kind}": [c["name"] for c in categories] for kind, categories in identity["categories"].items()}
+    return {**identity, "categories": {**named, **order}}
+
+
+def _leftovers(path: Path) -> Iterator[Path]:
+    """Temporary files of :func:`write_atomic` that a killed process left in a run folder."""
+    for pattern in (
+        ".run.json.*.tmp",
+        ".lvis.json.*.tmp",
+        ".report.html.*.tmp",
+        "parts/.part-*.tmp",
+        "images/*/.*.jpg.*.tmp",
+    ):
+        yield from path.glob(pattern)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
@@ -41,8 +42,8 @@ def generate(
     out: str | Path,
     canvases_per_category: int = 25,
     config: RunConfig | None = None,
-    policy: Policy = "drop",
-    masks: MaskFormat = "rle",
+    policy: Policy | None = None,
+    masks: MaskFormat | None = None,
     device: str = "auto",
     batch_size: int = 8,
     on_progress: Callable[[float, int], None] | None = None,
@@ -55,11 +56,16 @@ def generate(
         out: the run folder; new, empty, or holding the same run.
         canvases_per_category: canvases for each main category, before rejection; at least 1.
         config: see :func:`mosaicfusion.config.make_config`; the bundled model's preset if left out.
-        policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`.
-        masks: form of the masks in lvis.json.
+        policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`;
+            as last time, or at first ``drop``, if left out.
+        masks: form of the masks in lvis.json; as last time, or at first ``rle``, if left out.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
         on_progress: called with (canvases done, canvases in all); the first may be fractional.
+
+    A batch is drawn together, and arithmetic in a batch may differ in the last bits with its size. So a run that is
+    extended, or drawn with another batch size, shows the same canvases as one drawn at once, but masks may differ by a
+    pixel at their edges.
 
     Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` on anything the user can mend;
     what was written by then stays whole, and the same call goes on from there.
@@ -86,6 +92,7 @@ def generate(
         },
         "model": {"digest": digest(folder)},
         "canvases_per_category": canvases_per_category,
+        "output": {"policy": policy, "masks": masks},
         "versions": {name: version(name) for name in ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")},
     }
     check_writable(out, header)
@@ -97,7 +104,7 @@ def generate(
     run = RunFolder.create(out, header)
     try:
         draw_missing(backend, plan, run, batch_size, on_progress)
-        return compile_run(run, policy, masks)
+        return compile_run(run)
     except MosaicFusionError as error:
         raise MosaicFusionError(
             f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; run the same command again to go on"
@@ -123,34 +130,29 @@ def draw_missing(
     batch_size: int,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> None:
-    """Draw the canvases that the folder lacks, a part at a time; images and masks are made beside the sampler."""
-    done = run.done()
-    total, count = run.total, len(done)
-    pending: list[list[Future[CanvasRecord]]] = []
+    """Draw the canvases that the folder lacks; images and masks are made, and parts written, beside the sampler."""
+    done, total = run.done(), run.total
+    count = len(done)
+    part: list[int] = []
+    pending: deque[list[Future[CanvasRecord]]] = deque()  # a list for each part
+
+    def on_step(step: int, steps: int) -> None:
+        while pending and all(future.done() for future in pending[0]):
+            _write_part(run, pending.popleft())
+        if on_progress:
+            on_progress(count + len(part) * step / steps, total)
+
     workers = max(1, min(4, (os.cpu_count() or 1) - 1))
     with ThreadPoolExecutor(workers, thread_name_prefix="masks") as pool:
         try:
-            for part in missing_parts(done, total, plan.config.layout.group_size):
-                futures: list[Future[CanvasRecord]] = []
-                pending.append(futures)
-                for start in range(0, len(part), batch_size):
-                    specs = [plan.spec(index) for index in part[start : start + batch_size]]
-
-                    def on_step(step: int, steps: int, begun: int = count, drawn: int = len(specs)) -> None:
-                        if on_progress:
-                            on_progress(begun + drawn * step / steps, total)
-
-                    on_step(0, 1)
-                    drawn = _draw(backend, specs, plan.config, on_step)
-                    futures += [pool.submit(record_canvas, canvas, plan.config, run) for canvas in drawn]
-                    count += len(specs)
-                while len(pending) > 1:  # one part's masks may be in the making while the next is drawn
-                    _write_part(run, pending.pop(0))
+            for part in missing_parts(done, total, plan.config.layout.group_size, batch_size):
+                on_step(0, 1)
+                drawn = _draw(backend, [plan.spec(index) for index in part], plan.config, on_step)
+                pending.append([pool.submit(record_canvas, canvas, plan.config, run) for canvas in drawn])
+                count += len(part)
+        finally:  # after Ctrl-C too: what was sampled is kept
             while pending:
-                _write_part(run, pending.pop(0))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                _write_part(run, pending.popleft())
 
 
 def _draw(
@@ -168,12 +170,17 @@ def _draw(
         ) from None
 
 
-def missing_parts(done: set[int], total: int, group_size: int) -> Iterator[list[int]]:
-    """Indices still to be drawn, a layout group at a time: what a killed run lost is drawn again in the same batches."""
-    for start in range(0, total, group_size):
-        missing = [index for index in range(start, min(start + group_size, total)) if index not in done]
-        if missing:
-            yield missing
+def missing_parts(done: set[int], total: int, group_size: int, batch_size: int) -> Iterator[list[int]]:
+    """Indices still to be drawn, a batch at a time; a batch never crosses two layout groups.
+
+    Batches begin at fixed places: what a killed run lost is drawn again in the same company, to the same last bit.
+    """
+    for group in range(0, total, group_size):
+        end = min(group + group_size, total)
+        for start in range(group, end, batch_size):
+            missing = [index for index in range(start, min(start + batch_size, end)) if index not in done]
+            if missing:
+                yield missing
 
 
 def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:

@@ -12,6 +12,7 @@ from mosaicfusion.config import RunConfig, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.backend import Backend, load_backend
 from mosaicfusion.diffusion.denoise import check_attention, denoise, draw_canvases, make_prompts
+from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
@@ -151,8 +152,16 @@ def test_nan_latents_give_no_image(tiny_backend: Backend, monkeypatch: pytest.Mo
     assert tiny_backend.decode(latents) is None
 
 
+def test_infinite_latents_give_no_image_whatever_the_decoder_makes_of_them() -> None:
+    backend = load_backend(find_model("mini"), "cpu", "float32")
+    latents = torch.zeros(1, backend.latent_channels, 16, 16)
+    assert backend.decode(latents) is not None
+    latents[0, 0, 3, 3] = torch.inf
+    assert backend.decode(latents) is None
+
+
 def test_unknown_scheduler_is_refused_with_the_choices(tiny_backend: Backend) -> None:
-    for name in ("nonsense", "FlowMatchEulerDiscreteScheduler", "DiffusionPipeline"):
+    for name in ("nonsense", "FlowMatchEulerDiscreteScheduler", "DiffusionPipeline", "EDMEulerScheduler"):
         with pytest.raises(MosaicFusionError, match=r"does not fit this model; choose one of lms, dpm\+\+"):
             tiny_backend.scheduler(name, 4)
 

@@ -87,7 +87,8 @@ def check_attention(backend: Backend, config: RunConfig) -> None:
             recorder.start_step(step, len(timesteps))
             recorder.aim(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
             if recorder.listening:
-                backend.predict(tile, timesteps[step], text, latent_hw)
+                region_hw_px = latent_hw[0] * backend.latent_factor, latent_hw[1] * backend.latent_factor
+                backend.predict(tile, timesteps[step], text, region_hw_px)
                 break
     if not recorder.sums:
         attention = config.attention

@@ -41,6 +41,19 @@ def find_model(model: str, revision: str | None = None) -> Path:
     return folder
 
 
+def is_sdxl(model: str, revision: str | None = None) -> bool:
+    """Whether a folder or a hub id says that it is SDXL; ``False`` for what cannot be read (it is refused later on)."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = Path(model) / "model_index.json"
+        if not Path(model).is_dir():
+            path = Path(hf_hub_download(model, "model_index.json", revision=revision))
+        return _read_json(path).get("_class_name") == "StableDiffusionXLPipeline"
+    except (OSError, ValueError, MosaicFusionError):
+        return False
+
+
 def check_model_folder(folder: Path) -> dict[str, Any]:
     """Return the folder's ``model_index.json``; raise :class:`MosaicFusionError` naming what is missing or unsafe."""
     index = _read_json(folder / "model_index.json")
@@ -73,7 +86,7 @@ def check_model_folder(folder: Path) -> dict[str, Any]:
 
 
 def digest(folder: Path) -> str:
-    """16 hex digits that change when any file of the model does; large weights are sampled, not read through."""
+    """16 hex digits over the model's files. Of large weights four stretches of 1 MiB are read, so an edit may escape."""
     sha = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt")):
         size = path.stat().st_size

@@ -28,6 +28,9 @@ SCHEDULERS = {
     "unipc": "UniPCMultistepScheduler",
 }
 
+# EDM's preconditioning is not that of these models, and the SDE solver's noise does not follow our seeds.
+UNFIT_SCHEDULERS = ("EDMEulerScheduler", "DPMSolverSDEScheduler")
+
 
 class StableDiffusion:
     """A Stable Diffusion 1.x or 2.x model; implements :class:`~mosaicfusion.diffusion.backend.Backend`.
@@ -78,6 +81,8 @@ class StableDiffusion:
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
+        if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
+            return None
         vae_dtype = self.dtype
         if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
             self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
@@ -92,7 +97,8 @@ class StableDiffusion:
     def scheduler(self, name: str, steps: int) -> Any:
         """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""
         own: Any = self.pipeline.scheduler
-        fitting = {"model": type(own), **{kind.__name__: kind for kind in (*own.compatibles, type(own))}}
+        kinds = {kind.__name__: kind for kind in (*own.compatibles, type(own)) if kind.__name__ not in UNFIT_SCHEDULERS}
+        fitting = {"model": type(own), **kinds}
         kind = fitting.get(SCHEDULERS.get(name.lower(), name))
         if kind is None:
             raise MosaicFusionError(

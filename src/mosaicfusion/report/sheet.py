@@ -111,5 +111,8 @@ def _label(region: RegionRecord) -> str:
 def _mask(region: RegionRecord, canvas_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
     if not region.kept or region.segmentation is None:
         return None
-    mask = rle.decode(region.segmentation)
+    try:
+        mask = rle.decode(region.segmentation)
+    except ValueError:
+        return None
     return mask if mask.shape == canvas_hw else None
