@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from mosaicfusion.config import RunConfig, parse_config
+from mosaicfusion.config import RunConfig, make_config, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.backend import Conditioning, load_backend
 from mosaicfusion.diffusion.denoise import denoise, make_prompts
@@ -76,14 +76,7 @@ def sd14_sized_backend() -> Any:
 def setting(size: str) -> tuple[Any, RunConfig, int]:
     """Backend, config and canvases a batch."""
     if size == "mini":
-        config = parse_config(
-            {
-                "layout": {"region_hw_px": (128, 128), "overlap_xy_px": (16, 16), "centre": 0.45},
-                "sampling": {"scheduler": "dpm++", "steps": 20, "guidance": 4.0},
-                "attention": {"strides_px": (8, 16)},
-            }
-        )
-        return load_backend(find_model("mini"), "cpu", "float32"), config, 4
+        return load_backend(find_model("mini"), "cpu", "float32"), make_config("mini"), 4
     layout = {"grids": ("1x1",), "region_hw_px": (256, 384)}
     return sd14_sized_backend(), parse_config({"layout": layout, "sampling": {"steps": 2}}), 1
 

@@ -34,9 +34,10 @@ def test_attention_of_a_hand_made_layer() -> None:
         attn.to_k.weight.fill_(1)
     hidden = torch.tensor([[[0.0], [1.0]]])
     text = torch.tensor([[[0.0], [3.0]]]).log1p()  # keys 0 and ln 4
-    column = subject_attention(attn, hidden, text, torch.tensor([[0.0, 1.0]]))
+    query, key = attn.to_q(hidden), attn.to_k(text)
+    column = subject_attention(attn, query, key, torch.tensor([[0.0, 1.0]]))
     torch.testing.assert_close(column, torch.tensor([[0.5, 0.8]]))
-    both = subject_attention(attn, hidden, text, torch.tensor([[0.5, 0.5]]))
+    both = subject_attention(attn, query, key, torch.tensor([[0.5, 0.5]]))
     torch.testing.assert_close(both, torch.tensor([[0.5, 0.5]]))  # over all tokens it sums to 1, so their mean is 1/2
 
 

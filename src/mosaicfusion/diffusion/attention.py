@@ -72,19 +72,17 @@ class AttentionRecorder:
         """
         self._aim = _Aim(region, latent_hw, subject, conditional) if self.listening else None
 
-    def record(self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor) -> None:
-        """Add one layer's map: ``hidden_states`` (batch, h*w, channels), ``encoder_hidden_states`` (batch, tokens, channels)."""
+    def record(self, attn: Any, query: torch.Tensor, key: torch.Tensor) -> None:
+        """Add one layer's map: ``query`` (batch, h*w, channels) and ``key`` (batch, tokens, channels) of all heads."""
         aim = self._aim
         if aim is None:
             return
-        level, map_hw = _map_size(aim.latent_hw, hidden_states.shape[1])
+        level, map_hw = _map_size(aim.latent_hw, query.shape[1])
         stride_px = self.latent_factor * 2**level
         used = stride_px in self.config.strides_px
         if not used and not self.keep_steps:
             return
-        column = subject_attention(
-            attn, hidden_states[aim.conditional], encoder_hidden_states[aim.conditional], aim.subject
-        )
+        column = subject_attention(attn, query[aim.conditional], key[aim.conditional], aim.subject)
         share = column.reshape(-1, *map_hw)  # (B, h, w)
         if used:
             _add(self.sums.setdefault(aim.region, {}), stride_px, share)
@@ -93,7 +91,10 @@ class AttentionRecorder:
 
 
 class _RecordingProcessor:
-    """Shows each cross-attention to the recorder, then lets the original processor do its work."""
+    """Lets the original processor do its work, and shows the queries and keys it made on the way to the recorder.
+
+    To compute them again would cost up to a seventh of a small U-Net's time (benchmarks/attention_overhead.py).
+    """
 
     def __init__(self, original: Any, recorder: AttentionRecorder) -> None:
         self.original = original
@@ -107,24 +108,32 @@ class _RecordingProcessor:
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        if encoder_hidden_states is not None:
-            self.recorder.record(attn, hidden_states, encoder_hidden_states)
-        output: torch.Tensor = self.original(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+        if encoder_hidden_states is None:  # self-attention
+            alone: torch.Tensor = self.original(attn, hidden_states, None, *args, **kwargs)
+            return alone
+        made: dict[torch.nn.Module, torch.Tensor] = {}
+
+        def keep(layer: torch.nn.Module, _: Any, result: torch.Tensor) -> None:
+            made[layer] = result
+
+        hooks = [layer.register_forward_hook(keep) for layer in (attn.to_q, attn.to_k)]
+        try:
+            output: torch.Tensor = self.original(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.recorder.record(attn, made[attn.to_q], made[attn.to_k])
         return output
 
 
-def subject_attention(
-    attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor, subject: torch.Tensor
-) -> torch.Tensor:
+def subject_attention(attn: Any, query: torch.Tensor, key: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
     """Cross-attention to the subject, averaged over its tokens and the heads: float32 (B, h*w) in [0, 1].
 
-    ``hidden_states`` (B, h*w, channels), ``encoder_hidden_states`` (B, tokens, channels), ``subject`` (B, tokens) with rows
+    ``query`` (B, h*w, channels) and ``key`` (B, tokens, channels), all heads side by side; ``subject`` (B, tokens) with rows
     that sum to 1. The softmax runs over all tokens in float32 (paper, equation 3).
     """
-    if attn.norm_cross:
-        encoder_hidden_states = attn.norm_encoder_hidden_states(encoder_hidden_states)
-    query = attn.to_q(hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, heads, h*w, d)
-    key = attn.to_k(encoder_hidden_states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)  # (B, heads, tokens, d)
+    query = query.reshape(*query.shape[:2], attn.heads, -1).transpose(1, 2)  # (B, heads, h*w, d)
+    key = key.reshape(*key.shape[:2], attn.heads, -1).transpose(1, 2)  # (B, heads, tokens, d)
     if attn.upcast_attention:
         query, key = query.float(), key.float()
     scores = query @ (key * attn.scale).transpose(-1, -2)  # (B, heads, h*w, tokens)
