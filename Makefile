@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test test-slow lint types clean
 
 demo: .venv/installed  ## draw a small annotated set with the bundled model
-	$(BIN)/mosaicfusion generate --categories "banana, teapot, panda, strawberry, book, magnet" \
+	$(BIN)/mosaicfusion generate --categories "avocado, teapot, giant_panda, strawberry, trophy, tractor" \
 		--canvases-per-category 3 --out runs/demo
 
 test: .venv/installed-dev  ## the fast tests
