@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -203,7 +204,7 @@ class TestReport:
 class TestCategories:
     def test_all(self) -> None:
         output = call("categories").stdout
-        assert "108 of 108 categories" in output
+        assert re.search(r"(\d+) of \1 categories", output)
         assert "hot-air balloon" in output or "teapot" in output
 
     def test_search(self) -> None:

@@ -258,10 +258,10 @@ class TestSplitNames:
 
 
 class TestClosedModel:
-    """The bundled model knows 108 categories and says so."""
+    """The bundled model knows its categories and says so."""
 
     def test_all_it_knows(self) -> None:
-        assert len(vocabulary_for("mini")) == 108
+        assert len(vocabulary_for("mini")) >= 150  # enough for a long tail
 
     def test_names_keep_the_ids_of_lvis(self) -> None:
         assert [(c.id, c.name) for c in vocabulary_for("mini", ["car", "drum"])] == [
