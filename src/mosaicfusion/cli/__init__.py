@@ -1,0 +1,11 @@
+"""The command line: parse, call, print. Everything heavy is imported inside the command that needs it."""
+
+from mosaicfusion.cli import drawing
+from mosaicfusion.cli.app import app
+
+__all__ = ["app", "drawing", "main"]
+
+
+def main() -> None:
+    """Entry point of the ``mosaicfusion`` command."""
+    app()

@@ -1,0 +1,6 @@
+"""``python -m mosaicfusion.cli``."""
+
+from mosaicfusion.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The Typer application, and how errors reach the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mosaicfusion.errors import MosaicFusionError
+
+
+class _Group(TyperGroup):
+    """Prints what the user can mend without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MosaicFusionError as error:
+            typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped; what is written is whole, and generate goes on from it when it is run again", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Draw data sets for instance segmentation from category names: images, masks, LVIS json.",
+)

@@ -1,0 +1,157 @@
+"""Commands that draw and show: generate, explain, categories, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import (
+    MODEL_HELP,
+    CategoriesOption,
+    DeviceOption,
+    MasksOption,
+    ModelOption,
+    PolicyOption,
+    SeedOption,
+    SetOption,
+    make_overrides,
+    make_selection,
+    read_config,
+)
+from mosaicfusion.errors import MosaicFusionError
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion generate --categories "banana, teapot, umbrella" --canvases-per-category 10 --out runs/fruit`
+
+`mosaicfusion generate --vocabulary lvis_v1_train.json --frequency r --model CompVis/stable-diffusion-v1-4 --out runs/rare`
+
+`mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
+
+The same command again goes on with an interrupted run; with more canvases per category it draws what is new."""
+)
+def generate(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: new, empty, or of the same run.")],
+    categories: CategoriesOption = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    main_names: Annotated[
+        str | None, typer.Option("--main", help="Categories that lead a canvas (names or .txt).", show_default="all")
+    ] = None,
+    frequency: Annotated[str | None, typer.Option(help="Lead with these LVIS frequencies: r, c, f, or r,c.")] = None,
+    partners: Annotated[
+        str, typer.Option(help="Categories of the other regions: all, main, letters as r,c, names or a .txt file.")
+    ] = "all",
+    canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=MODEL_HELP, show_default="mini, or that of --config")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of a JSON file or a run.json, in place of a preset.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Rows x columns; several by commas are drawn at random.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional."),
+    ] = None,
+    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background a line.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a class of diffusers.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
+    settings: SetOption = None,
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+) -> None:
+    """Draw images with several objects each, their instance masks, and an LVIS json."""
+    from mosaicfusion.config import load_config
+    from mosaicfusion.console import Progress, print_summary
+    from mosaicfusion.runner import generate as run
+
+    overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
+    if preset is not None and config is not None:
+        raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
+    settings_used = read_config(load_config(config) if config else preset, overrides, settings)
+    selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
+    with Progress() as progress:
+        summary = run(
+            selection,
+            out=out,
+            canvases_per_category=canvases_per_category,
+            config=settings_used,
+            policy=policy,
+            masks=masks,
+            device=device,
+            batch_size=batch_size,
+            on_progress=progress.show,
+        )
+    print_summary(summary)
+
+
+@app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
+def explain(
+    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 names, parted by commas.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
+    seed: SeedOption = 0,
+    model: ModelOption = "mini",
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    settings: SetOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
+    from mosaicfusion.explain import explain as draw
+
+    settings_used = read_config(preset, {"model": model, "seed": seed}, settings)
+    path = draw(make_selection(settings_used.model, categories).main, out, settings_used, device)
+    typer.echo(f"figure: {path}")
+
+
+@app.command(epilog="**Example**\n\n`mosaicfusion categories --search cup`")
+def categories(
+    search: Annotated[str | None, typer.Option(help="Text in the name, a synonym or the definition.")] = None,
+    model: ModelOption = "mini",
+) -> None:
+    """List the categories that the bundled model knows."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mosaicfusion.selection import vocabulary_for
+
+    vocabulary = vocabulary_for(model)
+    found = vocabulary.search(search) if search else list(vocabulary)
+    if not found:
+        near = ", ".join(vocabulary.nearest(search or ""))
+        raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
+    table = Table("name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {len(vocabulary)} categories")
+    for category in found:
+        cells = (category.readable, category.name, category.frequency or "-", category.definition)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+
+
+@app.command(epilog="**Example**\n\n`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`")
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")],
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+) -> None:
+    """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
+    from mosaicfusion.compile import compile_run
+    from mosaicfusion.console import print_summary
+    from mosaicfusion.records import RunFolder
+
+    print_summary(compile_run(RunFolder.open(run_folder), policy, masks))

@@ -1,0 +1,125 @@
+"""Options that several commands share, and settings made of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.config import RunConfig
+    from mosaicfusion.selection import Selection
+
+CategoriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--categories", "-c", help="Names parted by commas, or a .txt file with one a line.", show_default="all"
+    ),
+]
+MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id as owner/name."
+ModelOption = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other setting as KEY=VALUE, as in --set masks.threshold=0.4; may be repeated."),
+]
+PolicyOption = Annotated[
+    Literal["drop", "not_exhaustive"] | None,
+    typer.Option(
+        help="Canvases with a rejected region: leave out, or mark.", show_default="as last time, at first drop"
+    ),
+]
+MasksOption = Annotated[
+    Literal["rle", "polygon"] | None,
+    typer.Option(help="Masks in lvis.json; detectron2 wants polygons.", show_default="as last time, at first rle"),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+def make_overrides(
+    model: str | None,
+    revision: str | None,
+    seed: int | None,
+    template: str | None,
+    backgrounds: Path | None,
+    scheduler: str | None,
+    steps: int | None,
+    guidance: float | None,
+    dtype: str | None,
+    grid: str | None,
+) -> dict[str, Any]:
+    from mosaicfusion.vocabulary import read_lines
+
+    scenes = tuple(read_lines(backgrounds)) if backgrounds else None
+    if scenes == ():
+        raise MosaicFusionError(f"{backgrounds} holds no background; write one a line")
+    prompt = {"template": template, "backgrounds": scenes}
+    return {
+        "model": model,
+        "revision": revision,
+        "seed": seed,
+        "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid is not None else None},
+        "prompt": {key: value for key, value in prompt.items() if value is not None},
+        "sampling": {"scheduler": scheduler, "steps": steps, "guidance": guidance, "dtype": dtype},
+    }
+
+
+def read_config(preset: str | RunConfig | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
+    from mosaicfusion.config import make_config
+
+    return make_config(preset, _apply_settings(overrides, settings))
+
+
+def _apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """``--set masks.threshold=0.4``: VALUE is JSON, or else a text."""
+    for setting in settings or []:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise MosaicFusionError(f"--set {setting!r} is not KEY=VALUE; as in --set masks.threshold=0.4")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, leaf = key.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise MosaicFusionError(f"--set {setting!r}: {parent} holds no settings")
+        inner[leaf] = value
+    return values
+
+
+def make_selection(
+    model: str,
+    categories: str | None = None,
+    vocabulary: Path | None = None,
+    main_names: str | None = None,
+    frequency: str | None = None,
+    partners: str = "all",
+) -> Selection:
+    from mosaicfusion.selection import Selection, vocabulary_for
+    from mosaicfusion.vocabulary import FREQUENCIES, split_names
+
+    if categories is not None and vocabulary is not None:
+        raise MosaicFusionError("give --categories or --vocabulary, not both")
+    if main_names is not None and frequency is not None:
+        raise MosaicFusionError("give --main or --frequency, not both: each says which categories lead a canvas")
+    known = vocabulary_for(model, split_names(categories) if categories is not None else None, vocabulary)
+    main = known
+    if main_names is not None:
+        main = known.select(split_names(main_names))
+    elif frequency is not None:
+        main = known.with_frequency(letter.strip() for letter in frequency.split(","))
+    letters = [part.strip() for part in partners.split(",")]
+    if partners in ("all", "main"):
+        others = known if partners == "all" else main
+    elif set(letters) <= set(FREQUENCIES):
+        others = known.with_frequency(letters)
+    else:
+        others = known.select(split_names(partners))
+    return Selection(main, others)
