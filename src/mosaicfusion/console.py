@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """A bar over canvases with rate and time left."""
+    """A bar with rate and time left, over canvases that are drawn or whatever else is counted."""
+
+    def __init__(self, doing: str = "drawing", unit: str = "canvases") -> None:
+        self._doing, self._unit = doing, unit
 
     def __enter__(self) -> Progress:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[count]} canvases"),
+            TextColumn("{task.fields[count]} " + self._unit),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -38,10 +41,10 @@ class Progress:
         self._bar.stop()
 
     def show(self, done: float, total: int) -> None:
-        """Canvases done and in all; the first may be fractional."""
+        """How many are done and in all; the first may be fractional."""
         if self._begun is None:  # what an earlier run drew does not count for the rate
             self._begun = done
-            self._bar.reset(self._task, total=total, completed=int(done), description="drawing")
+            self._bar.reset(self._task, total=total, completed=int(done), description=self._doing)
         elapsed = self._bar.tasks[0].elapsed or 0
         rate = f"{(done - self._begun) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
         self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
