@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Progress:
     """A bar with rate and time left, over canvases that are drawn or whatever else is counted."""
 
-    def __init__(self, doing: str = "drawing", unit: str = "canvases") -> None:
-        self._doing, self._unit = doing, unit
+    def __init__(self, doing: str = "drawing", unit: str = "canvases", before: str = "loading the model") -> None:
+        self._doing, self._unit, self._before = doing, unit, before
 
     def __enter__(self) -> Progress:
         self._bar = Bar(
@@ -32,7 +32,7 @@ class Progress:
             console=Console(stderr=True),
         )
         self._bar.start()
-        self._task = self._bar.add_task("loading the model", total=None, count="", rate="")
+        self._task = self._bar.add_task(self._before, total=None, count="", rate="")
         self._begun: float | None = None
         return self
 
