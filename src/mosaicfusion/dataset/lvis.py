@@ -82,7 +82,7 @@ def compile_lvis(
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": _categories(categories, annotations),
+        "categories": category_records(categories, *_counts(annotations)),
     }
 
 
@@ -96,10 +96,16 @@ def _segmentation(segmentation: dict[str, Any] | None, masks: MaskFormat) -> Any
     return segmentation if masks == "rle" else rle.polygons(rle.decode(segmentation))
 
 
-def _categories(categories: Sequence[Category], annotations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    instances = Counter(annotation["category_id"] for annotation in annotations)
-    image_pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in annotations}
-    images = Counter(category_id for category_id, _ in image_pairs)
+def _counts(annotations: Sequence[dict[str, Any]]) -> tuple[Counter[int], Counter[int]]:
+    """Images and instances by category."""
+    pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in annotations}
+    return Counter(pair[0] for pair in pairs), Counter(annotation["category_id"] for annotation in annotations)
+
+
+def category_records(
+    categories: Sequence[Category], images: Counter[int], instances: Counter[int]
+) -> list[dict[str, Any]]:
+    """The list ``categories`` of an LVIS json, by id; ``images`` and ``instances`` count by category id."""
     return [
         {
             "id": category.id,
@@ -107,7 +113,7 @@ def _categories(categories: Sequence[Category], annotations: Sequence[dict[str, 
             "synonyms": list(category.synonyms) or [category.name],
             "def": category.definition,
             "synset": category.synset or "",
-            "frequency": category.frequency or _frequency(images[category.id]),
+            "frequency": category.frequency or frequency_of(images[category.id]),
             "image_count": images[category.id],
             "instance_count": instances[category.id],
         }
@@ -115,6 +121,6 @@ def _categories(categories: Sequence[Category], annotations: Sequence[dict[str, 
     ]
 
 
-def _frequency(image_count: int) -> Frequency:
+def frequency_of(image_count: int) -> Frequency:
     """LVIS' rule for sets that come with no letters: up to 10 images rare, up to 100 common."""
     return "r" if image_count <= 10 else "c" if image_count <= 100 else "f"
