@@ -1,0 +1,106 @@
+"""Which category of one data set is which of another: by synset, then name, then synonym."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import structs
+
+from mosaicfusion.dataset.read import CategoryRef
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.vocabulary import qualifier, readable_name
+
+
+class Matcher:
+    """Finds categories among known ones; ids and positions say nothing.
+
+    Four keys are tried in turn, and the first that finds anything decides: the synset; the name, without regard to case and
+    underscores; the spoken name, without an LVIS qualifier (``bow_(weapon)`` is a ``bow``); synonyms of either side. The
+    last two do not count where both categories have a synset or a qualifier and these differ: so do the meanings.
+
+    ``choices`` decide before all keys: ``{"bow": "bow_(weapon)"}``, with ``""`` for a category to be added as new.
+    """
+
+    def __init__(self, known: Iterable[CategoryRef], choices: Mapping[str, str] | None = None) -> None:
+        self.choices = {spelled(name): other for name, other in (choices or {}).items()}
+        self._tables: list[dict[str, list[CategoryRef]]] = [{}, {}, {}, {}]
+        self._used: set[str] = set()
+        self._next_id = 1
+        for category in known:
+            self._enter(category)
+
+    def _enter(self, category: CategoryRef) -> None:
+        self._next_id = max(self._next_id, category.id + 1)
+        for table, keys in zip(self._tables, _keys(category), strict=True):
+            for key in keys:
+                table.setdefault(key, []).append(category)
+
+    def find(self, category: CategoryRef) -> list[CategoryRef]:
+        """The known categories that ``category`` may be: none (it is new), one, or several that cannot be told apart."""
+        key = spelled(category.name)
+        if key in self.choices:
+            self._used.add(key)
+            return self._chosen(category.name, self.choices[key])
+        for stage, (table, keys) in enumerate(zip(self._tables, _keys(category), strict=True)):
+            found = {other.id: other for key in keys for other in table.get(key, [])}
+            if stage >= 2:
+                found = {id_: other for id_, other in found.items() if not _told_apart(category, other)}
+            if found:
+                return list(found.values())
+        return []
+
+    def _chosen(self, name: str, other: str) -> list[CategoryRef]:
+        found = self._tables[1].get(spelled(other), []) if other else []
+        if other and not found:
+            raise MosaicFusionError(f"--match {name}={other}: no category is called {other!r}; give its full name")
+        return found
+
+    def ids(self, categories: Iterable[CategoryRef], source: str) -> tuple[dict[int, int], list[CategoryRef]]:
+        """For each of a source's categories its id among the known ones; new ones get the next ids and become known.
+
+        Returns the ids by the source's own, and the source's categories that are new. Raises :class:`MosaicFusionError` with
+        the choices if any may be several.
+        """
+        ids: dict[int, int] = {}
+        new: list[CategoryRef] = []
+        open_questions = []
+        for category in categories:
+            found = self.find(category)
+            if len(found) > 1:
+                options = [f"--match '{category.name}={other.name}'" for other in found]
+                open_questions.append(" or ".join([*options, f"--match '{category.name}=' to add it as new"]))
+            elif found:
+                ids[category.id] = found[0].id
+            else:
+                ids[category.id] = self._next_id + len(new)
+                new.append(category)
+        if open_questions:
+            raise MosaicFusionError(
+                f"categories of {source} may be several; say which:\n  " + "\n  ".join(open_questions)
+            )
+        for category in new:  # only now: categories of one source are not the same as one another
+            self._enter(structs.replace(category, id=ids[category.id]))
+        return ids, new
+
+    def unused_choices(self) -> list[str]:
+        """Names that choices were given for but that no source has."""
+        return sorted(self.choices.keys() - self._used)
+
+
+def spelled(name: str) -> str:
+    """A name without regard to case, underscores and repeated spaces."""
+    return " ".join(name.casefold().replace("_", " ").split())
+
+
+def _told_apart(one: CategoryRef, other: CategoryRef) -> bool:
+    """Whether two categories of like names say that they mean different things."""
+    meanings = ((spelled(c.synset or ""), spelled(qualifier(c.name))) for c in (one, other))
+    return any(a and b and a != b for a, b in zip(*meanings, strict=True))
+
+
+def _keys(category: CategoryRef) -> tuple[set[str], ...]:
+    """What a category goes by in each of the tables."""
+    name, spoken = spelled(category.name), spelled(readable_name(category.name))
+    synonyms = {spelled(readable_name(synonym)) for synonym in category.synonyms or []}
+    synset = {spelled(category.synset)} if category.synset else set()
+    return synset, {name}, {spoken}, {name, spoken, *synonyms}

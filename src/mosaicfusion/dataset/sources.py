@@ -1,0 +1,94 @@
+"""What is merged into a real data set: a run folder, or another LVIS or COCO json beside its images."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis
+from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.records import RunFolder
+from mosaicfusion.vocabulary import Category
+
+CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in memory; ``folder`` is what the names of its images are relative to."""
+
+    path: Path
+    folder: Path
+    data: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The run folder's or file's name as part of a path."""
+        name = self.path.resolve().name.removesuffix(".json")
+        return re.sub(r"\W+", "_", name).strip("_") or "set"
+
+    def image_path(self, image: dict[str, Any]) -> Path:
+        """Where the image should be."""
+        return self.folder / (image_name(msgspec.convert(image, ImageRef)) or "")
+
+    def annotations_by_image(self) -> dict[int, list[dict[str, Any]]]:
+        """Annotations of each image that has any, in the order of the file."""
+        grouped = defaultdict(list)
+        for annotation in self.data["annotations"]:
+            grouped[annotation["image_id"]].append(annotation)
+        return grouped
+
+    def categories_in_use(self) -> list[CategoryRef]:
+        """The categories that an annotation or an image's list names; the others do not come along."""
+        used = {annotation["category_id"] for annotation in self.data["annotations"]}
+        used.update(id_ for image in self.data["images"] for key in CATEGORY_LISTS for id_ in image.get(key) or [])
+        return [msgspec.convert(c, CategoryRef) for c in self.data["categories"] if c["id"] in used]
+
+
+def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | None = None) -> Source:
+    """A run folder, compiled from its parts, or a json; raises :class:`MosaicFusionError` if it cannot be relied on.
+
+    ``policy`` and ``masks`` are those of :func:`mosaicfusion.dataset.lvis.compile_lvis`, as last time if left out. They hold
+    for run folders; another json is taken as it stands.
+    """
+    if path.is_dir():
+        run = RunFolder.open(path)
+        categories = {
+            c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
+        }
+        output = run.header["output"]
+        records = run.records()
+        data = compile_lvis(records, list(categories.values()), policy or output["policy"], masks or output["masks"])
+        return Source(path, path, data)
+    file = DatasetFile.open(path)
+    for key, kind in (("images", ImageRef), ("annotations", AnnotationRef), ("categories", CategoryRef)):
+        file.parse(key, list[kind])  # type: ignore[valid-type]
+    source = Source(path, path.parent, {key: file.parse(key, Any) for key in file.fields})
+    _check_references(source)
+    return source
+
+
+def _check_references(source: Source) -> None:
+    """Ids must be unique and known, or masks would land on other images or categories."""
+    data = source.data
+    counts = {key: Counter(entry["id"] for entry in data[key]) for key in ("images", "categories")}
+    for key, ids in counts.items():
+        repeated = [id_ for id_, count in ids.items() if count > 1]
+        if repeated:
+            raise MosaicFusionError(f"{source.path}: several {key} have the id {repeated[0]}; ids must be unique")
+    uses = [("image_id", annotation["image_id"], "images") for annotation in data["annotations"]]
+    uses += [("category_id", annotation["category_id"], "categories") for annotation in data["annotations"]]
+    uses += [
+        (key, id_, "categories") for image in data["images"] for key in CATEGORY_LISTS for id_ in image.get(key) or []
+    ]
+    for field, id_, key in uses:
+        if id_ not in counts[key]:
+            raise MosaicFusionError(
+                f"{source.path}: a {field} is {id_}, which is not among the {key}; `mosaicfusion validate` says where"
+            )
