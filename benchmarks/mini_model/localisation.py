@@ -1,29 +1,29 @@
-"""How well does the miniature attend where things are? Masks exactly as the product makes them, against exact alpha.
+"""Does the miniature attend where things are? Masks exactly as the product makes them, against exact alpha.
 
-    python -m mini.assets --work build/mini          # the drawings, once
-    python -m benchmarks.mini_model --work build/mini
+    python -m mini.assets --work build/mini                        # the drawings, once
+    python -m benchmarks.mini_model.localisation --work build/mini
 
-New compositions of known drawings are noised to several timesteps; the recorder reads the subject's cross-attention in one
-U-Net call each, and the heat map, Otsu and the bilateral solver make the mask. Prints mean IoU with the alpha mask.
+New compositions of known drawings are noised to ten timesteps; the recorder reads the subject's cross-attention in one
+U-Net call each, and the heat map, Otsu and the bilateral solver make the mask. The first table is the paper's figure 3:
+IoU by resolution, by range of steps and by block, from the same U-Net calls.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
 
-from mini.compose import compose
+from benchmarks.mini_model.common import held_out, iou, parser, write_results
+from mini.compose import Composition
 from mini.latents import encode
-from mini.pictures import load_pictures
 from mini.trainer import noise_scheduler
 from mini.vocabulary import load_vocabulary
 from mosaicfusion.config import AttentionConfig, make_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.backend import load_backend
+from mosaicfusion.diffusion.backend import Backend, load_backend
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
@@ -31,53 +31,85 @@ from mosaicfusion.masks.threshold import binarize
 from mosaicfusion.prompts import make_prompt
 from mosaicfusion.selection import vocabulary_for
 
-TIMESTEPS = (100, 300, 500, 700)
-STRIDES_PX = {"1/8 (default)": (8,), "1/16": (16,), "1/8 and 1/16": (8, 16)}
+TIMESTEPS = tuple(range(950, 0, -100))  # as the sampler walks: from noise to picture
+BLOCKS = ("down_blocks", "up_blocks")
+STRIDES_PX = (8, 16)
+Maps = dict[tuple[str, int, int], np.ndarray]  # (block, step, stride) -> float32 (h, w)
 
-
-def iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Of two bool (H, W)."""
-    return float((mask & truth).sum() / max(1, (mask | truth).sum()))
+FIRST, MIDDLE, LAST = range(4), range(3, 7), range(6, 10)
+EVERY = range(len(TIMESTEPS))
+CHOICES: dict[str, tuple[Sequence[str], Sequence[int], Sequence[int]]] = {
+    "1/8, all steps, all blocks (the default)": (BLOCKS, EVERY, (8,)),
+    "1/16": (BLOCKS, EVERY, (16,)),
+    "1/8 and 1/16": (BLOCKS, EVERY, (8, 16)),
+    "1/8, down blocks": (("down_blocks",), EVERY, (8,)),
+    "1/8, up blocks": (("up_blocks",), EVERY, (8,)),
+    "1/8, first 40 % of steps": (BLOCKS, FIRST, (8,)),
+    "1/8, middle 40 %": (BLOCKS, MIDDLE, (8,)),
+    "1/8, last 40 %": (BLOCKS, LAST, (8,)),
+    "1/8, first half": (BLOCKS, range(5), (8,)),
+}
 
 
 @torch.inference_mode()
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build/mini"))
-    parser.add_argument("--count", type=int, default=96)
-    arguments = parser.parse_args()
-    backend = load_backend(find_model("mini"), "cpu", "float32")
-    known, template = vocabulary_for("mini"), make_config("mini").prompt.template
-    entries = load_vocabulary()
-    pictures = load_pictures(arguments.work, entries)
-    rng = np.random.default_rng([990001])
+def attention_maps(backend: Backend, scene: Composition, name: str) -> Maps:
+    """The subject's attention on the noised composition, for every block, timestep and resolution."""
+    template = make_config("mini").prompt.template
+    prompt = make_prompt(template, vocabulary_for("mini").find(name), scene.background, backend.tokenizer)
+    text = backend.encode([prompt.text])
+    subject = torch.zeros(1, text.embeddings.shape[1])
+    subject[0, list(prompt.subject)] = 1 / len(prompt.subject)
+    latents = torch.from_numpy(encode(backend.pipeline.vae, scene.image[None])).float()
     alphas = noise_scheduler().alphas_cumprod
-    scores: dict[str, list[tuple[float, float]]] = {name: [] for name in STRIDES_PX}
-    for _ in range(arguments.count):
-        scene = compose(rng, pictures, int(rng.integers(len(entries))))
-        category = known.find(entries[scene.category].prompt_name)
-        prompt = make_prompt(template, category, scene.background, backend.tokenizer)
-        text = backend.encode([prompt.text])
-        subject = torch.zeros(1, text.embeddings.shape[1])
-        subject[0, list(prompt.subject)] = 1 / len(prompt.subject)
-        latents = torch.from_numpy(encode(backend.pipeline.vae, scene.image[None])).float()
-        with AttentionRecorder(backend.unet, AttentionConfig(strides_px=(8, 16)), 8) as recorder:
-            for t in TIMESTEPS:
-                noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(t))
-                recorder.start_step(0, 1)
+    recorders = {
+        block: AttentionRecorder(
+            backend.unet, AttentionConfig(strides_px=STRIDES_PX, blocks=(block,)), 8, keep_steps=True
+        )
+        for block in BLOCKS
+    }
+    with recorders["down_blocks"], recorders["up_blocks"]:
+        for step, t in enumerate(TIMESTEPS):
+            for recorder in recorders.values():
+                recorder.start_step(step, len(TIMESTEPS))
                 recorder.aim(0, (16, 16), subject, slice(None))
-                noisy = alphas[t].sqrt() * latents + (1 - alphas[t]).sqrt() * noise
-                backend.predict(noisy, torch.tensor(t), text, (128, 128))
-        sums = {stride: maps[0].numpy() for stride, maps in recorder.sums[0].items()}
-        for name, strides in STRIDES_PX.items():
-            coarse = binarize(heat_map({stride: sums[stride] for stride in strides}, (128, 128)))
-            truth = scene.alpha > 0.5
-            scores[name].append((iou(coarse, truth), iou(refine_mask(coarse, scene.image), truth)))
-    print(f"{datetime.date.today()}, {arguments.count} compositions of {len(entries)} categories, t = {TIMESTEPS}")
-    print("| maps | IoU, Otsu | IoU, refined |\n|---|---|---|")
-    for name, pairs in scores.items():
-        coarse_mean, refined_mean = np.mean(pairs, axis=0)
-        print(f"| {name} | {coarse_mean:.3f} | {refined_mean:.3f} |")
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(t))
+            noisy = alphas[t].sqrt() * latents + (1 - alphas[t]).sqrt() * noise
+            backend.predict(noisy, torch.tensor(t), text, (128, 128))
+    return {
+        (block, step, stride): recorder.grid[0][step][stride][0].numpy()
+        for block, recorder in recorders.items()
+        for step, stride in product(EVERY, STRIDES_PX)
+        if stride in recorder.grid[0][step]
+    }
+
+
+def masks_iou(
+    maps: Maps, scene: Composition, choice: tuple[Sequence[str], Sequence[int], Sequence[int]]
+) -> tuple[float, float]:
+    """IoU with the alpha mask of the mask before and after refinement."""
+    blocks, steps, strides = choice
+    sums = {stride: sum(maps[block, step, stride] for block in blocks for step in steps) for stride in strides}
+    coarse = binarize(heat_map(sums, scene.alpha.shape), "otsu")
+    truth = scene.alpha > 0.5
+    return iou(coarse, truth), iou(refine_mask(coarse, scene.image), truth)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--count", type=int, default=158)
+    given = arguments.parse_args()
+    backend = load_backend(find_model(given.pipeline), "cpu", "float32")
+    names = [entry.prompt_name for entry in load_vocabulary()]
+    scores: dict[str, list[tuple[float, float]]] = {choice: [] for choice in CHOICES}
+    for scene in held_out(given.work, given.count):
+        maps = attention_maps(backend, scene, names[scene.category])
+        for name, choice in CHOICES.items():
+            scores[name].append(masks_iou(maps, scene, choice))
+    means = {name: [round(float(value), 4) for value in np.mean(pairs, axis=0)] for name, pairs in scores.items()}
+    print("| attention | IoU, Otsu | IoU, refined |\n|---|---|---|")
+    for name, (coarse, refined) in means.items():
+        print(f"| {name} | {coarse:.3f} | {refined:.3f} |")
+    write_results(given.json, {"compositions": given.count, "timesteps": TIMESTEPS, "iou_otsu_refined": means})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+"""Seconds and peak memory of what the miniature draws: one region of 128 px, a canvas of four, a batch of eight.
+
+    python -m benchmarks.mini_model.speed
+
+Image, masks and record, as `generate` makes them, without writing. A fresh process for each row, since a peak never
+falls; the best of five turns after a warm-up.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+
+from benchmarks.mini_model.common import parser, write_results
+from mosaicfusion.config import make_config
+from mosaicfusion.diffusion.backend import load_backend
+from mosaicfusion.diffusion.denoise import draw_canvases
+from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.plan import Plan
+from mosaicfusion.runner import extract_record
+from mosaicfusion.selection import vocabulary_for
+
+CASES = {"one region of 128 px": ("1x1", 1), "a canvas of 2 x 2 regions": ("2x2", 1), "eight such canvases": ("2x2", 8)}
+
+
+def measure(pipeline: str, grid: str, batch: int, turns: int) -> tuple[float, float, float]:
+    """Best seconds, peak resident MiB, and MiB before drawing."""
+    backend = load_backend(find_model(pipeline), "cpu", "float32")
+    config = make_config("mini", {"layout": {"grids": (grid,)}})
+    vocabulary = vocabulary_for("mini")
+    plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
+    specs = [plan.spec(index) for index in range(batch)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = []
+    for _ in range(turns + 1):
+        begun = time.perf_counter()
+        for drawn in draw_canvases(backend, specs, config):
+            extract_record(drawn, config)
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, before
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--case", choices=CASES, help="one row, in this process")
+    arguments.add_argument("--turns", type=int, default=5)
+    given = arguments.parse_args()
+    if given.case:
+        print(*measure(given.pipeline, *CASES[given.case], given.turns))
+        return
+    rows = {}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print("| | time | peak memory | of it for drawing |\n|---|---|---|---|")
+    for case in CASES:
+        command = [sys.executable, "-m", "benchmarks.mini_model.speed", "--case", case, "--turns", str(given.turns)]
+        done = subprocess.run([*command, "--pipeline", given.pipeline], check=True, capture_output=True, text=True)
+        seconds, peak, before = map(float, done.stdout.split()[-3:])
+        rows[case] = {"seconds": round(seconds, 3), "peak_mib": round(peak), "drawing_mib": round(peak - before)}
+        print(f"| {case} | {seconds:.2f} s | {peak:.0f} MiB | {peak - before:.0f} MiB |", flush=True)
+    write_results(given.json, {"threads": torch.get_num_threads(), "cases": rows})
+
+
+if __name__ == "__main__":
+    main()
