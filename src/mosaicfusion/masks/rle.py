@@ -28,7 +28,15 @@ def encode(mask: np.ndarray[Any, Any]) -> Rle:
 
 
 def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes.
+    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes; raises ValueError as :func:`run_lengths` does."""
+    runs = run_lengths(rle)
+    height, width = (int(side) for side in rle["size"])
+    values = np.arange(len(runs)) % 2 == 1  # the first run is background
+    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+
+
+def run_lengths(rle: Mapping[str, Any]) -> list[int]:
+    """Lengths of the runs column by column, background and mask by turns, beginning with background.
 
     Uncompressed counts (a list) and counts that do not fill ``size`` raise ValueError. That is why this reads the runs
     itself: pycocotools fills what is missing with whatever was in memory.
@@ -41,8 +49,7 @@ def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     runs = _runs(counts.encode() if isinstance(counts, str) else counts)
     if sum(runs) != height * width or min(runs, default=0) < 0:
         raise ValueError(f"counts cover {sum(runs)} pixels of {height} x {width}; the run lengths are damaged")
-    values = np.arange(len(runs)) % 2 == 1  # the first run is background
-    return np.ascontiguousarray(np.repeat(values, runs).reshape(width, height).T)
+    return runs
 
 
 def _runs(counts: bytes) -> list[int]:
