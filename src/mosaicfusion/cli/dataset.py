@@ -1,0 +1,216 @@
+"""Commands on data sets: merge, validate, stats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import MasksOption, PolicyOption
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.dataset.merge import MergeSummary
+    from mosaicfusion.dataset.stats import DatasetStats, Spread
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion merge lvis_v1_train.json runs/rare -o train_plus.json --masks polygon --link-images`
+
+`mosaicfusion merge lvis_v1_train.json runs/rare runs/more -o open.json --open-vocabulary --max-per-category 25`
+
+`mosaicfusion merge instances_train2017.json runs/fruit -o data/plus.json --match "bow=bow_(weapon)"`
+
+Categories match by synset, then name, then synonym. Nothing of the real file is changed but the counts of its categories."""
+)
+def merge(
+    real: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run folders, or other LVIS or COCO jsons beside their images.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The merged json; its folder gets the images.")],
+    open_vocabulary: Annotated[
+        bool, typer.Option("--open-vocabulary", help="Remove the real annotations of rare categories.")
+    ] = False,
+    max_per_category: Annotated[
+        int | None,
+        typer.Option(min=0, help="Most drawn instances of a category; images are taken whole, in order, or left out."),
+    ] = None,
+    copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy drawn images beside the json.")] = False,
+    link_images: Annotated[bool, typer.Option("--link-images", help="Link drawn images beside the json.")] = False,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(help="DRAWN=REAL name of a category; DRAWN= adds it as new. May be repeated."),
+    ] = None,
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+) -> None:
+    """Merge drawn runs into a real LVIS or COCO json."""
+    from mosaicfusion.console import Progress
+    from mosaicfusion.dataset.merge import merge as run
+
+    if copy_images and link_images:
+        raise MosaicFusionError("give --copy-images or --link-images, not both")
+    choices = dict(_choice(text) for text in match or [])
+    with Progress("placing", "images", before=f"merging into {real.name}") as progress:
+        summary = run(
+            real,
+            runs or [],
+            out,
+            open_vocabulary=open_vocabulary,
+            max_per_category=max_per_category,
+            transfer="copy" if copy_images else "link" if link_images else None,
+            policy=policy,
+            masks=masks,
+            choices=choices,
+            on_image=progress.show,
+        )
+    _print_merge(summary, placed=copy_images or link_images)
+
+
+def _choice(text: str) -> tuple[str, str]:
+    name, equals, other = text.partition("=")
+    if not (equals and name.strip()):
+        raise MosaicFusionError(f"--match {text!r} is not DRAWN=REAL; as in --match 'bow=bow_(weapon)'")
+    return name, other.strip()
+
+
+def _print_merge(summary: MergeSummary, placed: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("from", "images", "annotations", "left out", "categories matched", "new")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    removed = f"{summary.removed} annotations" if summary.removed else ""
+    table.add_row("the real set", str(summary.images), str(summary.annotations), removed, "", "")
+    for added in summary.added:
+        left_out = f"{added.over_cap} images" if added.over_cap else ""
+        counts = (added.images, added.annotations, left_out, added.matched, len(added.new_categories))
+        table.add_row(Text(str(added.path)), *map(str, counts))
+    console.print(table)
+    new = [name for added in summary.added for name in added.new_categories]
+    if new:
+        names = ", ".join(new[:10]) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
+        console.print(f"new categories, which the classifier needs outputs for: {names}", markup=False)
+    if any(added.run_lengths for added in summary.added):
+        console.print("drawn masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
+    folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
+    if folders:
+        where = f"are in {summary.out.parent}" if placed else "must be put there"
+        console.print(
+            f"loaders look for drawn images under the image root; they {where}:", markup=False, soft_wrap=True
+        )
+        for folder, path in list(folders.items())[:10]:
+            console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
+        if len(folders) > 10:
+            console.print(f"  and {len(folders) - 10} folders more")
+    console.print(f"merged: {summary.out}", markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion validate train_plus.json --images data/`
+
+`mosaicfusion validate lvis_v1_val.json --fix -o fixed.json`
+
+Exit status: 0 without errors, 1 with errors, 2 if the file cannot be read."""
+)
+def validate(
+    path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images: look at the files, too.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write what can be derived, then look at the result.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File that --fix writes.", show_default="the same file")
+    ] = None,
+    max_per_kind: Annotated[int, typer.Option(min=1, help="Findings of one kind that are printed.")] = 5,
+) -> None:
+    """Check format, references, file names, areas and boxes, and the rules of loaders."""
+    from mosaicfusion.console import Progress
+    from mosaicfusion.dataset.fix import fix as repair
+    from mosaicfusion.dataset.validate import validate as check
+
+    if out is not None and not fix:
+        raise MosaicFusionError("-o is for what --fix writes; give both")
+    if fix:
+        target = out or path
+        repairs = repair(path, target, images)
+        done = ", ".join(f"{kind} {count}" for kind, count in repairs.most_common()) or "nothing"
+        typer.echo(f"fixed in {target}: {done}")
+        path = target
+    with Progress("checking", "rows", before=f"reading {path.name}") as progress:
+        report = check(path, images, max_per_kind, progress.show)
+    for line in report.findings.lines():
+        typer.echo(line)
+    errors, warnings = report.findings.number("error"), report.findings.number("warning")
+    typer.echo(
+        f"{errors} errors and {warnings} warnings in {report.images} images, {report.annotations} annotations, "
+        f"{report.categories} categories of {path}"
+    )
+    if errors:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="**Examples**\n\n`mosaicfusion stats train_plus.json`\n\n`mosaicfusion stats train_plus.json --json`"
+)
+def stats(
+    path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All counts as JSON, for machines.")] = False,
+) -> None:
+    """Count images, masks and categories; of a merged set, the real and the drawn part too.
+
+    Three numbers by slashes are the least, the median and the greatest.
+    """
+    import json
+
+    from mosaicfusion.dataset.stats import read_stats
+
+    counted = read_stats(path)
+    if as_json:
+        typer.echo(json.dumps(counted.to_json(), indent=1))
+    else:
+        _print_stats(counted)
+
+
+def _print_stats(stats: DatasetStats) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    parts = stats.parts.values()
+    table = Table("", *stats.parts, title=Text(f"{stats.path}: {stats.categories} categories"))
+    table.add_row("images", *(str(part.images) for part in parts))
+    table.add_row("masks", *(str(part.annotations) for part in parts))
+    table.add_row("masks per image", *(_spread(part.masks_per_image) for part in parts))
+    table.add_row("categories with an image", *(str(part.categories_with_image) for part in parts))
+    table.add_row("masks per category there", *(_spread(part.instances_per_category) for part in parts))
+    table.add_row("small, below 32 x 32 px", *(str(part.small) for part in parts))
+    table.add_row("medium", *(str(part.medium) for part in parts))
+    table.add_row("large, above 96 x 96 px", *(str(part.large) for part in parts))
+    if stats.frequencies:
+        letters = Table("frequency", "categories", "by images here", "without image", "masks", "masks per category")
+        for letter, of in stats.frequencies.items():
+            counts = map(str, (of.categories, of.counted, of.without_image, of.instances))
+            letters.add_row(letter, *counts, _spread(of.instances_per_category))
+    for printed in (table, letters) if stats.frequencies else (table,):
+        for column in printed.columns[1:]:
+            column.justify = "right"
+        console.print(printed)
+    if stats.without_image:
+        names = ", ".join(stats.without_image[:10])
+        more = f" and {len(stats.without_image) - 10} more" if len(stats.without_image) > 10 else ""
+        console.print(f"categories without an image: {names}{more}", markup=False)
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.min:g} / {spread.median:g} / {spread.max:g}"

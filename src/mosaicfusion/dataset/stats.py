@@ -1,0 +1,136 @@
+"""What a data set holds: counts by frequency and category, sizes of masks, masks per image; real and drawn apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from mosaicfusion.dataset.lvis import frequency_of
+from mosaicfusion.dataset.read import CategoryRef, DatasetFile, ImageRef
+from mosaicfusion.vocabulary import FREQUENCIES
+
+SMALL, LARGE = 32**2, 96**2  # square pixels, as COCO parts them
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    image_id: int
+    category_id: int
+    area: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Least, middle and greatest count; zeros if there is none."""
+
+    min: float
+    median: float
+    max: float
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> Spread:
+        """The spread of ``counts``."""
+        return cls(min(counts), median(counts), max(counts)) if counts else cls(0, 0, 0)
+
+
+@dataclass(frozen=True)
+class PartStats:
+    """One part of a set: all, real or drawn. Areas: below 32 x 32 pixels, up to 96 x 96, above."""
+
+    images: int
+    annotations: int
+    categories_with_image: int
+    masks_per_image: Spread
+    instances_per_category: Spread  # of those with an instance
+    small: int
+    medium: int
+    large: int
+
+
+@dataclass(frozen=True)
+class FrequencyStats:
+    """Categories of one letter: how many the file says, how many its images would give by LVIS' rule, and what they hold."""
+
+    categories: int
+    counted: int
+    without_image: int
+    instances: int
+    instances_per_category: Spread
+
+
+@dataclass(frozen=True)
+class DatasetStats:
+    """``parts``: ``all``, and ``real`` and ``drawn`` where the set has both; ``frequencies`` is empty without letters."""
+
+    path: str
+    categories: int
+    parts: dict[str, PartStats]
+    frequencies: dict[str, FrequencyStats]
+    without_image: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def read_stats(path: Path) -> DatasetStats:
+    """Count an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
+    file = DatasetFile.open(path)
+    images = file.parse("images", list[ImageRef])
+    annotations = file.parse("annotations", list[_Annotation])
+    categories = file.parse("categories", list[CategoryRef])
+    drawn = {image.id for image in images if image.drawn}
+    parts = {"all": _part(annotations, len(images))}
+    if 0 < len(drawn) < len(images):
+        parts["real"] = _part((a for a in annotations if a.image_id not in drawn), len(images) - len(drawn))
+        parts["drawn"] = _part((a for a in annotations if a.image_id in drawn), len(drawn))
+    instances = Counter(annotation.category_id for annotation in annotations)
+    pairs = {(annotation.category_id, annotation.image_id) for annotation in annotations}
+    image_counts = Counter(category_id for category_id, _ in pairs)
+    return DatasetStats(
+        path=str(path),
+        categories=len(categories),
+        parts=parts,
+        frequencies=_frequencies(categories, instances, image_counts),
+        without_image=[category.name for category in categories if not image_counts[category.id]],
+    )
+
+
+def _part(annotations: Iterable[_Annotation], images: int) -> PartStats:
+    per_image: Counter[int] = Counter()
+    per_category: Counter[int] = Counter()
+    sizes: Counter[str] = Counter()
+    for annotation in annotations:
+        per_image[annotation.image_id] += 1
+        per_category[annotation.category_id] += 1
+        if annotation.area is not None:
+            sizes["small" if annotation.area < SMALL else "large" if annotation.area > LARGE else "medium"] += 1
+    empty = [0] * max(0, images - len(per_image))
+    return PartStats(
+        images=images,
+        annotations=per_image.total(),
+        categories_with_image=len(per_category),
+        masks_per_image=Spread.of([*per_image.values(), *empty]),
+        instances_per_category=Spread.of([*per_category.values()]),
+        small=sizes["small"],
+        medium=sizes["medium"],
+        large=sizes["large"],
+    )
+
+
+def _frequencies(
+    categories: Sequence[CategoryRef], instances: Counter[int], image_counts: Counter[int]
+) -> dict[str, FrequencyStats]:
+    counted = Counter(frequency_of(image_counts[category.id]) for category in categories)
+    stats: dict[str, FrequencyStats] = {}
+    for letter in FREQUENCIES:
+        ids = [category.id for category in categories if category.frequency == letter]
+        counts = [instances[id_] for id_ in ids]
+        without = sum(not image_counts[id_] for id_ in ids)
+        stats[letter] = FrequencyStats(len(ids), counted[letter], without, sum(counts), Spread.of(counts))
+    return stats if any(frequency.categories for frequency in stats.values()) else {}
