@@ -1,0 +1,83 @@
+"""The command that writes a data set in the formats of trainers: export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import PolicyOption
+
+if TYPE_CHECKING:
+    from mosaicfusion.dataset.export import Exported
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion export runs/fruit --to coco --masks polygon -o fruit-coco`
+
+`mosaicfusion export runs/fruit --to lvis --policy not_exhaustive -o fruit-lvis`
+
+`mosaicfusion export runs/fruit --to yolo --val-fraction 0.1 -o fruit-yolo`
+
+`mosaicfusion export runs/fruit --to voc -o fruit-voc`
+
+`mosaicfusion export train_plus.json --images data/ --to webdataset --shard-size 5000 -o s3://bucket/train_plus`
+
+`mosaicfusion export runs/fruit --to hf -o fruit-hf`, then `datasets.load_dataset("fruit-hf")`
+
+The folder appears whole or not at all. Images are copied byte by byte and named by their id; categories.json lists the
+categories. What a format has no room for is said at the end."""
+)
+def export(
+    source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
+    to: Annotated[Literal["coco", "lvis", "yolo", "voc", "webdataset", "hf"], typer.Option(help="The format.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL as s3://bucket/folder.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the images of a json.")] = None,
+    masks: Annotated[
+        Literal["rle", "polygon"] | None,
+        typer.Option(help="Form of the masks; not for yolo and voc.", show_default="as they are"),
+    ] = None,
+    policy: PolicyOption = None,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of the images set apart as val, chosen by their ids; for yolo and voc.")
+    ] = 0.0,
+    shard_size: Annotated[int, typer.Option(help="Images in a file of webdataset or hf.")] = 1000,
+) -> None:
+    """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
+    from mosaicfusion.console import Progress
+    from mosaicfusion.dataset import export as exporter
+
+    with Progress("exporting", "images", "reading the source") as progress:
+        exported = exporter.export(
+            source,
+            to,
+            out,
+            images=images,
+            policy=policy,
+            masks=masks,
+            val_fraction=val_fraction,
+            shard_size=shard_size,
+            on_progress=progress.show,
+        )
+    _print(exported)
+
+
+def _print(exported: Exported) -> None:
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.table import Table
+
+    console = Console()
+    table = Table("images", "instances", "categories", "size")
+    for column in table.columns:
+        column.justify = "right"
+    counts = (exported.images, exported.instances, exported.categories)
+    table.add_row(*map(str, counts), decimal(exported.size))
+    console.print(table)
+    for note in exported.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    console.print(f"data set: {exported.out}", markup=False, soft_wrap=True)

@@ -1,0 +1,58 @@
+"""COCO: ``coco.json`` beside ``images/``.
+
+All fields of LVIS stay, COCO's own are added. ``file_name`` and the end of ``coco_url`` are relative to the folder of the
+json; where the source had others, they are kept as ``source_file_name`` and ``source_coco_url``. Masks are bit for bit the
+same, as run lengths or as polygons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from mosaicfusion.dataset.export import masks
+from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset.export.options import Options
+from mosaicfusion.dataset.export.output import OutFolder
+from mosaicfusion.dataset.export.source import DataSet, Sample
+
+
+def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+    """Write the set; returns what is lost, in words."""
+    images, annotations = [], []
+    for sample in samples:
+        images.append(put_image(sample, out))
+        annotations += [
+            {
+                **annotation,
+                "iscrowd": annotation.get("iscrowd", 0),
+                "segmentation": masks.segmentation(annotation, sample.hw, options.masks),
+            }
+            for annotation in sample.annotations
+        ]
+    categories = [{"supercategory": "", **category} for category in dataset.categories]
+    put_json(out, "coco.json", dataset, images, annotations, categories)
+    return []
+
+
+def put_image(sample: Sample, out: OutFolder) -> Record:
+    """Copy an image; returns its record with the new names."""
+    name = f"images/{sample.name}"
+    out.write(name, sample.read())
+    names = {"file_name": name, "coco_url": f"mosaicfusion://export/{name}"}
+    before = {f"source_{key}": sample.image[key] for key in names if sample.image.get(key)}
+    return {**before, **sample.image, **names}
+
+
+def put_json(
+    out: OutFolder,
+    name: str,
+    dataset: DataSet,
+    images: list[Record],
+    annotations: list[Record],
+    categories: list[Record],
+) -> None:
+    """Write one json of a whole set."""
+    data = {**dataset.head, "images": images, "annotations": annotations, "categories": categories}
+    out.write(name, msgspec.json.encode(data))

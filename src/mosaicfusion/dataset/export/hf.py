@@ -1,0 +1,104 @@
+"""Hugging Face: ``data/train-00000-of-00003.parquet``, ..., which ``datasets.load_dataset("OUT")`` reads with its features.
+
+A row is an image: its bytes, its LVIS fields, and ``objects`` with a list for each field, as the object detection examples of
+transformers take them. ``objects["category"]`` is the category's place from 0 (a ``ClassLabel``), ``objects["category_id"]`` its
+id. Masks are bit for bit the same, all as run lengths (the default) or all as polygons. No more than 100 images are in memory.
+Lost: fields that are none of LVIS', but for the ``score``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mosaicfusion.dataset.export import masks
+from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset.export.options import Options
+from mosaicfusion.dataset.export.output import OutFolder
+from mosaicfusion.dataset.export.source import DataSet, Sample
+
+ROW_GROUP = 100  # images; who reads one row reads its group
+
+# A type is its name, [a list of it], or {fields of it}.
+_IMAGE = {
+    "image_id": "int64",
+    "width": "int64",
+    "height": "int64",
+    "file_name": "string",
+    "neg_category_ids": ["int64"],
+    "not_exhaustive_category_ids": ["int64"],
+}
+_OBJECTS = {
+    "id": ["int64"],
+    "category_id": ["int64"],
+    "bbox": [["float64"]],
+    "area": ["float64"],
+    "iscrowd": ["int64"],
+    "score": ["float64"],
+}
+_SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[["float64"]]]}
+
+
+def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+    """Write the set; returns what is lost, in words."""
+    form = options.masks or "rle"
+    schema = _schema(form, [category["name"] for category in dataset.categories])
+    index_of = dataset.index_of
+    shards = math.ceil(dataset.images / options.shard_size)
+    for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
+        name = f"data/train-{shard:05d}-of-{shards:05d}.parquet"
+        with out.open(name) as file, pq.ParquetWriter(file, schema) as writer:
+            for _, rows in groupby(group, lambda numbered: numbered[0] % options.shard_size // ROW_GROUP):
+                table = [_row(sample, form, index_of) for _, sample in rows]
+                writer.write_table(pa.Table.from_pylist(table, schema))
+    return []
+
+
+def _row(sample: Sample, form: str, index_of: dict[int, int]) -> Record:
+    to_form = masks.run_lengths if form == "rle" else masks.polygons
+    objects: Record = {key: [annotation.get(key) for annotation in sample.annotations] for key in _OBJECTS}
+    objects["iscrowd"] = [annotation.get("iscrowd", 0) for annotation in sample.annotations]
+    objects["category"] = [index_of[annotation["category_id"]] for annotation in sample.annotations]
+    objects["segmentation"] = [to_form(annotation, sample.hw) for annotation in sample.annotations]
+    row = {key: sample.image.get(key) for key in _IMAGE}
+    return {
+        **row,
+        "image": {"bytes": sample.read(), "path": sample.name},
+        "image_id": sample.image["id"],
+        "objects": objects,
+    }
+
+
+def _schema(form: str, names: list[str]) -> Any:
+    """Arrow's types, and those of datasets in the metadata, where it looks for them."""
+    objects = {**_OBJECTS, "segmentation": _SEGMENTATION[form]}
+    types = {
+        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+        **{key: _arrow(kind) for key, kind in _IMAGE.items()},
+        "objects": _arrow({**objects, "category": ["int64"]}),
+    }
+    labels = [{"_type": "ClassLabel", "names": names}]
+    features = {"image": {"_type": "Image"}, **_feature(_IMAGE), "objects": {**_feature(objects), "category": labels}}
+    return pa.schema(types, {"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _arrow(kind: Any) -> Any:
+    if isinstance(kind, list):
+        return pa.list_(_arrow(kind[0]))
+    if isinstance(kind, dict):
+        return pa.struct({key: _arrow(inner) for key, inner in kind.items()})
+    return pa.type_for_alias(kind)
+
+
+def _feature(kind: Any) -> Any:
+    if isinstance(kind, list):
+        return [_feature(kind[0])]
+    if isinstance(kind, dict):
+        return {key: _feature(inner) for key, inner in kind.items()}
+    return {"_type": "Value", "dtype": kind}

@@ -1,0 +1,125 @@
+"""Pascal VOC: ``JPEGImages``, ``Annotations/*.xml``, ``SegmentationObject/*.png``, ``SegmentationClass/*.png``, ``ImageSets``.
+
+In ``SegmentationObject`` a pixel holds the number of the object in the xml, from 1, and 0 is background; in
+``SegmentationClass`` it holds the line of the category in ``categories.json``, from 1. Boxes count pixels from 1, both ends
+included. Crowds become ``difficult`` objects, which VOC's evaluation passes over.
+
+Lost: a pixel has room for one object. Where objects overlap the smaller one is on top. A png has 8 bits, so an image with more
+than 254 objects is refused, and with more than 254 categories there is no ``SegmentationClass``: the xml says the same.
+Fields of LVIS other than names and boxes are left out.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.dataset.export import masks
+from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset.export.options import Options, Split
+from mosaicfusion.dataset.export.output import OutFolder
+from mosaicfusion.dataset.export.source import DataSet, Sample
+from mosaicfusion.errors import MosaicFusionError
+
+MAX_VALUE = 254  # 255 is VOC's "void"
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # also the carriage return, which readers turn into a newline
+
+
+def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+    """Write the set; returns what is lost, in words."""
+    names = {category["id"]: category["name"] for category in dataset.categories}
+    for name in names.values():
+        if _NOT_XML.search(name):
+            raise MosaicFusionError(f"the category {name!r:.80} holds characters that xml cannot; rename it")
+    index_of = dataset.index_of
+    with_classes = len(names) <= MAX_VALUE
+    stems: dict[Split, list[str]] = {"train": [], "val": []}
+    covered = 0
+    for sample in samples:
+        stems[options.split(sample.image["id"])].append(sample.stem)
+        out.write(f"JPEGImages/{sample.name}", sample.read())
+        out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names))
+        objects, hidden = label_map(sample)
+        covered += hidden
+        out.write(f"SegmentationObject/{sample.stem}.png", _png(objects))
+        if with_classes:
+            values = [0, *(index_of[annotation["category_id"]] + 1 for annotation in sample.annotations)]
+            out.write(f"SegmentationClass/{sample.stem}.png", _png(np.array(values, np.uint8)[objects]))
+    options.require_both(split for split, listed in stems.items() if listed)
+    for split, listed in (*stems.items(), ("trainval", stems["train"] + stems["val"])):
+        for task in ("Main", "Segmentation"):
+            out.write(f"ImageSets/{task}/{split}.txt", "".join(stem + "\n" for stem in sorted(listed)).encode())
+    notes = [f"no SegmentationClass: {len(names)} categories, and 8 bits hold {MAX_VALUE}"] * (not with_classes)
+    return notes + [f"{covered} pixels of objects are under smaller ones"] * bool(covered)
+
+
+def label_map(sample: Sample) -> tuple[NDArray[np.uint8], int]:
+    """uint8 (H, W): the number of the object at each pixel, from 1, the smaller on top; and the pixels that this hides."""
+    if len(sample.annotations) > MAX_VALUE:
+        raise MosaicFusionError(
+            f"image {sample.image['id']} has {len(sample.annotations)} objects, and VOC's png hold {MAX_VALUE}; "
+            "choose another format with --to"
+        )
+    objects = np.zeros(sample.hw, np.uint8)
+    each = [masks.pixels(annotation, sample.hw) for annotation in sample.annotations]
+    areas = [int(np.count_nonzero(mask)) for mask in each]
+    for number in sorted(range(len(each)), key=areas.__getitem__, reverse=True):
+        objects[each[number]] = number + 1
+    return objects, sum(areas) - int(np.count_nonzero(objects))
+
+
+def _xml(database: str, sample: Sample, names: dict[int, str]) -> bytes:
+    root = ElementTree.Element("annotation")
+    _add(root, {"folder": "JPEGImages", "filename": sample.name})
+    _add(ElementTree.SubElement(root, "source"), {"database": _NOT_XML.sub("?", database)})
+    _add(ElementTree.SubElement(root, "size"), {"width": sample.hw[1], "height": sample.hw[0], "depth": 3})
+    _add(root, {"segmented": 1})
+    for annotation in sample.annotations:
+        thing = ElementTree.SubElement(root, "object")
+        difficult = annotation.get("iscrowd", 0)
+        _add(
+            thing,
+            {"name": names[annotation["category_id"]], "pose": "Unspecified", "truncated": 0, "difficult": difficult},
+        )
+        _add(ElementTree.SubElement(thing, "bndbox"), _box(annotation))
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8"))
+
+
+def _box(annotation: Record) -> dict[str, int]:
+    left, top, width, height = annotation["bbox"]
+    return {
+        "xmin": math.floor(left) + 1,
+        "ymin": math.floor(top) + 1,
+        "xmax": math.ceil(left + width),
+        "ymax": math.ceil(top + height),
+    }
+
+
+def _add(parent: ElementTree.Element, texts: Mapping[str, str | int]) -> None:
+    for tag, text in texts.items():
+        ElementTree.SubElement(parent, tag).text = str(text)
+
+
+def _png(values: NDArray[np.uint8]) -> bytes:
+    image = Image.fromarray(values)
+    image.putpalette(_palette())
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _palette() -> bytes:
+    """VOC's colours: the bits of the value, dealt out to red, green and blue, go to the highest bits first."""
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((np.arange(256) >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    return colours.tobytes()

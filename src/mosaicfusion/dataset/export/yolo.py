@@ -1,0 +1,80 @@
+"""YOLO as Ultralytics reads it: ``data.yaml``, ``images/train/*.jpg``, ``labels/train/*.txt``, and the same under ``val``.
+
+A line is one object: ``<place of the category, from 0> <x> <y> <x> <y> ...``, the corners of one polygon divided by width and
+height. The outline runs through the middles of the pixels' edges: boxes come out exact, and COCO's way of filling gives back the
+very same pixels. Ultralytics fills polygons together with their border, at a quarter of the training size.
+
+Lost: the lines without width that join the parts of an object come out a pixel wide in Ultralytics; crowds are left out, for the
+format has no word for them, and so is all of LVIS but the category.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import yaml  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from mosaicfusion.dataset.export import masks
+from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset.export.options import Options, Split
+from mosaicfusion.dataset.export.output import OutFolder
+from mosaicfusion.dataset.export.source import DataSet, Sample
+from mosaicfusion.masks import rle
+
+
+def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+    """Write the set; returns what is lost, in words."""
+    index_of = dataset.index_of
+    lost: Counter[str] = Counter()
+    splits: set[Split] = set()
+    for sample in samples:
+        split = options.split(sample.image["id"])
+        splits.add(split)
+        lines = []
+        for annotation in sample.annotations:
+            if annotation.get("iscrowd"):
+                lost["crowds"] += 1
+                continue
+            outline = single_polygon(annotation, sample.hw)
+            if not len(outline):
+                lost["objects without a pixel"] += 1
+                continue
+            corners = np.clip(outline / (sample.hw[1], sample.hw[0]), 0, 1)
+            numbers = " ".join(f"{value:.6f}" for value in corners.ravel())
+            lines.append(f"{index_of[annotation['category_id']]} {numbers}\n")
+        out.write(f"images/{split}/{sample.name}", sample.read())
+        out.write(f"labels/{split}/{sample.stem}.txt", "".join(lines).encode())
+    options.require_both(splits)
+    # No `path`: Ultralytics takes a relative one from its own folder of data sets, and none from where the yaml lies.
+    data = {
+        "train": "images/train",
+        "val": "images/val" if options.val_fraction else "images/train",
+        "names": {index: category["name"] for index, category in enumerate(dataset.categories)},
+    }
+    out.write("data.yaml", yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode())
+    notes = [f"{count} {kind} left out" for kind, count in lost.items()]
+    return notes if options.val_fraction else [*notes, "val is train; --val-fraction 0.1 sets a tenth apart"]
+
+
+def single_polygon(annotation: Record, hw: tuple[int, int]) -> NDArray[np.float64]:
+    """One closed outline, float64 (N, 2) of x, y in pixels; a mask without a pixel gives (0, 2).
+
+    Several parts are joined where they are nearest by lines there and back. Polygons of several parts are traced anew from
+    their pixels: the parts may overlap, and what two outlines hold counts as outside.
+    """
+    parts = masks.polygons(annotation, hw)
+    if len(parts) > 1:
+        parts = rle.polygons(masks.pixels(annotation, hw))
+    if not parts:
+        return np.empty((0, 2))
+    outline, *others = (np.array(part).reshape(-1, 2) for part in parts)
+    for part in others:
+        distances = cdist(outline, part)
+        here, there = np.unravel_index(distances.argmin(), distances.shape)
+        turned = np.roll(part, -int(there), axis=0)
+        outline = np.concatenate([outline[: here + 1], turned, turned[:1], outline[here:]])
+    return outline

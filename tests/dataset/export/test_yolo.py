@@ -1,0 +1,124 @@
+"""YOLO, read by the rules of Ultralytics: files beside each other, a polygon a line, names in the yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+
+from mosaicfusion.dataset.export import export
+from mosaicfusion.dataset.export.yolo import single_polygon
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks import rle
+
+
+def read(out: Path, split: str = "train") -> dict[int, list[tuple[int, np.ndarray[Any, Any]]]]:
+    """Objects of each image: category and corners (N, 2), from 0 to 1."""
+    data = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    objects = {}
+    for image in (out / data[split]).iterdir():
+        label = Path(str(image).replace("/images/", "/labels/")).with_suffix(".txt")
+        rows = [line.split() for line in label.read_text().splitlines()]
+        assert all(len(row) >= 7 and len(row) % 2 for row in rows)  # five numbers would be a box
+        objects[int(image.stem)] = [(int(row[0]), np.array(row[1:], float).reshape(-1, 2)) for row in rows]
+    return objects
+
+
+def filled(corners: np.ndarray[Any, Any], hw: tuple[int, int]) -> np.ndarray[Any, Any]:
+    outline = (corners * hw[::-1]).ravel().tolist()
+    return np.asarray(coco_mask.decode(coco_mask.frPyObjects([outline], *hw)[0]), dtype=bool)
+
+
+def test_masks_are_the_same(made: Any, tmp_path: Path) -> None:
+    done = export(made.source, "yolo", tmp_path / "out", **made.arguments)
+    names = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))["names"]
+    assert list(names) == list(range(done.categories))
+    index_of = {category_id: index for index, category_id in enumerate([3, 7, 12] if 1 in made.masks else [1, 90])}
+    objects = read(tmp_path / "out")
+    assert objects.keys() == made.masks.keys()
+    crowds = 0
+    for image_id, masks in made.masks.items():
+        kept = [
+            pair for pair in zip(masks, made.category_ids[image_id], strict=True) if not is_crowd(made, *pair, image_id)
+        ]
+        crowds += len(masks) - len(kept)
+        assert [index for index, _ in objects[image_id]] == [index_of[category_id] for _, category_id in kept]
+        for (_, corners), (mask, _) in zip(objects[image_id], kept, strict=True):
+            assert np.array_equal(filled(corners, mask.shape), mask)
+    assert ("1 crowds left out" in done.notes) == (crowds == 1)
+
+
+def is_crowd(made: Any, mask: np.ndarray[Any, Any], category_id: int, image_id: int) -> bool:
+    return bool((image_id, category_id) == (9, 1) and "images" in made.arguments)
+
+
+def test_boxes_come_out_exact(run: Any, tmp_path: Path) -> None:
+    """Ultralytics takes the box from the polygon."""
+    export(run.source, "yolo", tmp_path / "out")
+    for image_id, objects in read(tmp_path / "out").items():
+        for (_, corners), mask in zip(objects, run.masks[image_id], strict=True):
+            pixels = corners * mask.shape[::-1]
+            box = [*pixels.min(0), *(pixels.max(0) - pixels.min(0))]
+            assert np.allclose(box, rle.box_xywh(mask), atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 17))))
+def test_any_parts_and_holes_become_one_polygon(mask: np.ndarray[Any, Any]) -> None:
+    outline = single_polygon({"id": 1, "segmentation": rle.encode(mask)}, mask.shape)
+    assert len(outline) == 0 if not mask.any() else len(outline) >= 4
+    if mask.any():
+        corners = np.round(outline / mask.shape[::-1], 6)
+        assert np.array_equal(filled(corners, mask.shape), mask)
+
+
+def test_what_ultralytics_makes_of_joined_parts(run: Any, tmp_path: Path) -> None:
+    """At 10 times the size: corners cut, a line from part to part, and one pixel more at the right and at the bottom."""
+    export(run.source, "yolo", tmp_path / "out")
+    _, corners = read(tmp_path / "out")[3][0]
+    large = np.zeros((400, 640), np.uint8)
+    cv2.fillPoly(large, [(corners * (640, 400)).astype(np.int32)], 1)
+    exact = np.kron(run.masks[3][0], np.ones((10, 10), bool))
+    corner_to_corner = 10 * np.hypot(50 - 36, 30 - 7)
+    right_and_bottom = 10 * (6 + 6 + 9 + 13)
+    assert np.count_nonzero(exact & (large == 0)) <= 8 * 5 * 5 / 2
+    assert 0 < np.count_nonzero(~exact & (large == 1)) <= corner_to_corner + right_and_bottom
+
+
+def test_names(run: Any, tmp_path: Path) -> None:
+    export(run.source, "yolo", tmp_path / "out")
+    names = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))["names"]
+    hostile = '../<img src=x onerror=alert(1)>/"a":\n- b # é \u2028 \U0001f600'
+    assert names == {0: hostile, 1: "kite", 2: "no"}
+
+
+def test_without_a_split_val_is_train_and_said_so(run: Any, tmp_path: Path) -> None:
+    done = export(run.source, "yolo", tmp_path / "out")
+    data = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))
+    assert data["val"] == data["train"] == "images/train"
+    assert "path" not in data
+    assert any("val is train" in note for note in done.notes)
+
+
+def test_split(coco: Any, tmp_path: Path) -> None:
+    done = export(coco.source, "yolo", tmp_path / "out", val_fraction=0.5, **coco.arguments)
+    train, val = read(tmp_path / "out"), read(tmp_path / "out", "val")
+    assert train.keys() | val.keys() == {5, 6, 9}
+    assert train
+    assert val
+    assert not train.keys() & val.keys()
+    assert not any("val is train" in note for note in done.notes)
+
+
+def test_an_empty_split_is_refused(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(MosaicFusionError, match=r"--val-fraction 0.0001 leaves no image for val"):
+        export(run.source, "yolo", tmp_path / "out", val_fraction=0.0001)
+    assert not list(tmp_path.glob("*out*"))
