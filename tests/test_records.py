@@ -53,6 +53,18 @@ class TestLines:
         assert CanvasRecord.from_line(record.to_line()) == record
         assert (KEPT.kept, REJECTED.kept) == (True, False)
 
+    def test_a_line_of_before_there_were_measures(self) -> None:
+        values = json.loads(canvas(3, KEPT).to_line())
+        for key in ("measures", "quality", "replaced"):
+            del values["regions"][0][key]
+        assert CanvasRecord.from_line(json.dumps(values)) == canvas(3, KEPT)
+
+    @pytest.mark.parametrize("name", ["/etc/passwd", "../other/images/000/1.jpg", "images/../../x.jpg"])
+    def test_images_lie_in_the_run_folder(self, name: str) -> None:
+        values = {**json.loads(canvas(3, KEPT).to_line()), "file_name": name}
+        with pytest.raises(ValueError, match="leads out of the run folder"):
+            CanvasRecord.from_line(json.dumps(values))
+
     @settings(deadline=None)
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     def test_any_text_stays_on_one_line(self, text: str) -> None:
@@ -151,10 +163,23 @@ class TestCreate:
         assert (tmp_path / ".mine.tmp").read_text() == "precious"
 
     def test_choices_of_output_are_remembered(self, tmp_path: Path) -> None:
-        assert RunFolder.create(tmp_path, header()).header["output"] == {"policy": "drop", "masks": "rle"}
-        chosen = {**header(), "output": {"policy": "not_exhaustive", "masks": None}}
-        assert RunFolder.create(tmp_path, chosen).header["output"] == {"policy": "not_exhaustive", "masks": "rle"}
-        assert RunFolder.create(tmp_path, header()).header["output"] == {"policy": "not_exhaustive", "masks": "rle"}
+        first = {"policy": "drop", "masks": "rle", "min_quality": 0}
+        assert RunFolder.create(tmp_path, header()).header["output"] == first
+        chosen = {**header(), "output": {"policy": "not_exhaustive", "masks": None, "min_quality": 0.5}}
+        later = {**first, "policy": "not_exhaustive", "min_quality": 0.5}
+        assert RunFolder.create(tmp_path, chosen).header["output"] == later
+        assert RunFolder.create(tmp_path, header()).header["output"] == later
+        off = RunFolder.create(tmp_path, {**header(), "output": {"min_quality": 0.0}})
+        assert off.header["output"]["min_quality"] == 0
+        assert off.output_with(masks="polygon", policy=None) == {**later, "min_quality": 0, "masks": "polygon"}
+
+    def test_a_run_of_before_there_were_thresholds(self, tmp_path: Path) -> None:
+        run = RunFolder.create(tmp_path, header())
+        old = {**run.header, "output": {"policy": "not_exhaustive", "masks": "rle"}}
+        (tmp_path / "run.json").write_text(json.dumps(old))
+        now = {"policy": "not_exhaustive", "masks": "rle", "min_quality": 0}
+        assert RunFolder.open(tmp_path).header["output"] == now
+        assert RunFolder.create(tmp_path, header()).header["output"] == now
 
     def test_grows_but_does_not_shrink(self, tmp_path: Path) -> None:
         RunFolder.create(tmp_path, header(2))
@@ -202,6 +227,7 @@ class TestOpen:
             ("[]", "not a run of this version"),
             ('{"format": 0}', "not a run of this version"),
             ('{"format": 1}', "not a run of this version"),
+            (json.dumps({"format": 1, **header(), "output": "drop"}), "not a run of this version"),
         ],
     )
     def test_refused(self, tmp_path: Path, text: str | None, said: str) -> None:

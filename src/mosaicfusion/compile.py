@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, to_bytes
-from mosaicfusion.records import RunFolder, write_atomic
+from mosaicfusion.dataset.thresholds import accepted
+from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
 from mosaicfusion.report.html import write_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
 from mosaicfusion.vocabulary import Category
@@ -26,27 +28,29 @@ class Summary:
     per_category: dict[str, tuple[int, int]]  # name -> regions asked for, kept
 
 
-def compile_run(run: RunFolder, policy: Policy | None = None, masks: MaskFormat | None = None) -> Summary:
+def compile_run(
+    run: RunFolder, policy: Policy | None = None, masks: MaskFormat | None = None, min_quality: float | None = None
+) -> Summary:
     """Write ``lvis.json`` and ``report.html`` from the parts that are there.
 
-    What is left out stays as it was when the run was last compiled; run.json remembers it.
+    ``min_quality``, in [0, 1]: instances below it count as rejected. What is left out stays as it was when the run was last
+    compiled; run.json remembers it. Raises :class:`MosaicFusionError`; then all stays as it was.
     """
-    policy = policy or run.header["output"]["policy"]
-    masks = masks or run.header["output"]["masks"]
-    run.remember_output({"policy": policy, "masks": masks})
+    output = run.output_with(policy=policy, masks=masks, min_quality=min_quality)
     categories = {
         c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
     }
-    data = compile_lvis(run.records(), list(categories.values()), policy, masks)
+    data = compile_lvis(accepted(run, output), list(categories.values()), output["policy"], output["masks"])
+    run.remember_output(output)
     write_atomic(run.path / "lvis.json", to_bytes(data))
-    write_report(run, policy)
-    return summarize(run, policy)
+    write_report(run, output["policy"], records=accepted(run, output))
+    return summarize(run, output["policy"], accepted(run, output))
 
 
-def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
-    """Count what the parts of a run hold."""
+def summarize(run: RunFolder, policy: Policy = "drop", records: Iterable[CanvasRecord] | None = None) -> Summary:
+    """Count what the parts of a run hold, or ``records`` in their place."""
     stats = RunStats(header=run.header, run_name=run.path.name, planned=run.total, policy=policy)
-    stats.read(run.records(), max_canvases=0)
+    stats.read(run.records() if records is None else records, max_canvases=0)
     return Summary(
         path=run.path,
         canvases=stats.canvases,

@@ -5,6 +5,7 @@ run/
   images/000/000000000123.jpg   canvas 123
   parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
   lvis.json, report.html        compiled from the parts
+  judge.json, quality/          what `mosaicfusion judge` found, if it was run
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mosaicfusion.config import differences, fingerprint
@@ -24,6 +25,7 @@ from mosaicfusion.errors import MosaicFusionError
 _FORMAT = 1
 _IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
 _NEEDED = (*_IDENTITY, "canvases_per_category", "output")
+_OUTPUT = {"policy": "drop", "masks": "rle", "min_quality": 0.0}  # choices of compiling, as they begin
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class RegionRecord:
     """One object that was asked for: kept with a mask, or rejected with a reason and the values behind it.
 
     ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
-    the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1].
+    the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
+    of :mod:`mosaicfusion.quality.intrinsic`; a region without a mask, and one drawn before they were recorded, has none.
+    ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` put another in place of.
     """
 
     category_id: int
@@ -44,6 +48,9 @@ class RegionRecord:
     area: int = 0
     box_xywh: tuple[float, float, float, float] | None = None
     segmentation: dict[str, Any] | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    quality: float | None = None
+    replaced: dict[str, Any] | None = None
 
     @property
     def kept(self) -> bool:
@@ -67,8 +74,11 @@ class CanvasRecord:
 
     @classmethod
     def from_line(cls, line: str) -> CanvasRecord:
-        """The reverse of :meth:`to_line`."""
+        """The reverse of :meth:`to_line`; raises ValueError, KeyError or TypeError on anything else."""
         values = json.loads(line)
+        name = PurePosixPath(values["file_name"] or "")
+        if name.is_absolute() or ".." in name.parts:
+            raise ValueError(f"file_name {values['file_name']!r} leads out of the run folder")
         regions = tuple(
             RegionRecord(
                 **{
@@ -102,27 +112,32 @@ class RunFolder:
             raise MosaicFusionError(
                 f"{path / 'run.json'} is not a run of this version of mosaicfusion (format {_FORMAT})"
             )
-        return cls(path, header)
+        return cls(path, {**header, "output": {**_OUTPUT, **header["output"]}})  # older runs lack newer choices
 
     @classmethod
     def create(cls, path: Path, header: dict[str, Any]) -> RunFolder:
         """Start a run in a new or empty folder, or go on with the same run; anything else is refused, nothing is deleted.
 
         ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``,
-        ``versions``, and maybe ``output`` with ``policy`` and ``masks``; without them they stay, or begin with the default.
+        ``versions``, and maybe ``output`` with ``policy``, ``masks`` and ``min_quality``; without them they stay, or begin
+        with the default.
         """
         check_writable(path, header)
         identity = fingerprint({key: header[key] for key in _IDENTITY})
-        before = cls.open(path).header["output"] if (path / "run.json").exists() else {"policy": "drop", "masks": "rle"}
-        output = {key: header.get("output", {}).get(key) or before[key] for key in before}
+        before = cls.open(path).header["output"] if (path / "run.json").exists() else _OUTPUT
+        output = {**before, **_given(header.get("output", {}))}
         for leftover in _leftovers(path):
             leftover.unlink(missing_ok=True)
         run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
         run._write_header()  # first of all: a folder without it is refused as foreign
         return run
 
-    def remember_output(self, output: dict[str, str]) -> None:
-        """Keep the policy and the mask format that the data set was last compiled with."""
+    def output_with(self, **choices: Any) -> dict[str, Any]:
+        """What the data set was last compiled with, changed by those of ``choices`` that are not ``None``."""
+        return {**self.header["output"], **_given(choices)}
+
+    def remember_output(self, output: dict[str, Any]) -> None:
+        """Keep what the data set was last compiled with: policy, mask format, thresholds."""
         if self.header["output"] != output:
             self.header["output"] = output
             self._write_header()
@@ -142,14 +157,17 @@ class RunFolder:
     def records(self) -> Iterator[CanvasRecord]:
         """All canvases drawn so far, by index, read part by part."""
         for file in self.part_files():
-            try:
-                with file.open(encoding="utf-8") as lines:
-                    records = [CanvasRecord.from_line(line) for line in lines]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise MosaicFusionError(
-                    f"{file} is damaged ({error}); delete it and its canvases are drawn again"
-                ) from None
-            yield from records
+            yield from self.read_part(file)
+
+    def read_part(self, file: Path) -> list[CanvasRecord]:
+        """The canvases of one of :meth:`part_files`; raises :class:`MosaicFusionError` if it is damaged."""
+        try:
+            with file.open(encoding="utf-8") as lines:
+                return [CanvasRecord.from_line(line) for line in lines]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MosaicFusionError(
+                f"{file} is damaged ({error}); delete it and its canvases are drawn again"
+            ) from None
 
     def done(self) -> set[int]:
         """Indices of the canvases that are there."""
@@ -214,7 +232,12 @@ def _is_header(header: Any) -> bool:
         and header.keys() >= {*_NEEDED}
         and isinstance(header["categories"], dict)
         and header["categories"].keys() >= {"main", "partners"}
+        and isinstance(header["output"], dict)
     )
+
+
+def _given(choices: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in choices.items() if value is not None}
 
 
 def _comparable(header: dict[str, Any]) -> Any:
@@ -231,6 +254,8 @@ def _leftovers(path: Path) -> Iterator[Path]:
         ".run.json.*.tmp",
         ".lvis.json.*.tmp",
         ".report.html.*.tmp",
+        ".judge.json.*.tmp",
+        "quality/*/.part-*.tmp",
         "parts/.part-*.tmp",
         "images/*/.*.jpg.*.tmp",
     ):

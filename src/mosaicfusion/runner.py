@@ -18,6 +18,7 @@ from PIL import Image
 from mosaicfusion.compile import Summary, compile_run
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
+from mosaicfusion.dataset.thresholds import Thresholds
 from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
@@ -25,6 +26,7 @@ from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.plan import CanvasSpec, Plan
+from mosaicfusion.quality.intrinsic import measure, predict_iou
 from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable
 from mosaicfusion.selection import Selection, select
 from mosaicfusion.vocabulary import Vocabulary
@@ -44,6 +46,7 @@ def generate(
     config: RunConfig | None = None,
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
+    min_quality: float | None = None,
     device: str = "auto",
     batch_size: int = 8,
     on_progress: Callable[[float, int], None] | None = None,
@@ -59,6 +62,8 @@ def generate(
         policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`;
             as last time, or at first ``drop``, if left out.
         masks: form of the masks in lvis.json; as last time, or at first ``rle``, if left out.
+        min_quality: instances whose :mod:`mosaicfusion.quality.intrinsic` quality is below count as rejected, 0 to 1; as last
+            time, or at first 0, if left out.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
         on_progress: called with (canvases done, canvases in all); the first may be fractional.
@@ -77,6 +82,7 @@ def generate(
         raise MosaicFusionError(
             f"canvases_per_category={canvases_per_category} and batch_size={batch_size} must be at least 1"
         )
+    Thresholds(min_quality or 0)  # refuses what is not from 0 to 1
     selection = select(categories, config.model)
     out = Path(out)
     check_writable(out)  # before a model is loaded
@@ -92,7 +98,7 @@ def generate(
         },
         "model": {"digest": digest(folder)},
         "canvases_per_category": canvases_per_category,
-        "output": {"policy": policy, "masks": masks},
+        "output": {"policy": policy, "masks": masks, "min_quality": min_quality},
         "versions": {name: version(name) for name in ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")},
     }
     check_writable(out, header)
@@ -214,14 +220,19 @@ def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionReco
     sums = drawn.sums[k]
     if drawn.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
         return RegionRecord(**asked, reason="nan_latents")
-    extraction = extract_mask(sums, drawn.image[region.slices], **config.masks.model_dump())
+    image = drawn.image[region.slices]
+    extraction = extract_mask(sums, image, **config.masks.model_dump())
     if isinstance(extraction.rejection, Rejection) or extraction.mask is None:
         assert extraction.rejection is not None
         return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
     mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)
     left, top, width, height = rle.box_xywh(mask)
+    half_sums = drawn.half_sums[k] if drawn.half_sums else {}
+    measures = measure(extraction, image, half_sums, config.masks.threshold)
     return RegionRecord(
         **asked,
+        measures=measures,
+        quality=predict_iou(measures),
         score=round(extraction.score, 4),
         area=rle.area(mask),
         box_xywh=(left, top, width, height),

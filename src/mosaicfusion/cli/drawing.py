@@ -13,6 +13,7 @@ from mosaicfusion.cli.options import (
     CategoriesOption,
     DeviceOption,
     MasksOption,
+    MinQualityOption,
     ModelOption,
     PolicyOption,
     SeedOption,
@@ -73,6 +74,7 @@ def generate(
     settings: SetOption = None,
     policy: PolicyOption = None,
     masks: MasksOption = None,
+    min_quality: MinQualityOption = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
 ) -> None:
@@ -94,6 +96,7 @@ def generate(
             config=settings_used,
             policy=policy,
             masks=masks,
+            min_quality=min_quality,
             device=device,
             batch_size=batch_size,
             on_progress=progress.show,
@@ -143,15 +146,22 @@ def categories(
     Console().print(table)
 
 
-@app.command(epilog="**Example**\n\n`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`")
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`
+
+`mosaicfusion report runs/fruit --min-quality 0.8`"""
+)
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")],
     policy: PolicyOption = None,
     masks: MasksOption = None,
+    min_quality: MinQualityOption = None,
 ) -> None:
     """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
     from mosaicfusion.compile import compile_run
     from mosaicfusion.console import print_summary
     from mosaicfusion.records import RunFolder
 
-    print_summary(compile_run(RunFolder.open(run_folder), policy, masks))
+    print_summary(compile_run(RunFolder.open(run_folder), policy, masks, min_quality))

@@ -37,6 +37,15 @@ MasksOption = Annotated[
     Literal["rle", "polygon"] | None,
     typer.Option(help="Masks in lvis.json; detectron2 wants polygons.", show_default="as last time, at first rle"),
 ]
+MinQualityOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Reject instances whose mask is expected to fit worse than this IoU.",
+        min=0,
+        max=1,
+        show_default="as last time, at first 0",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 
 

@@ -5,7 +5,7 @@ One image and one annotation of the result::
     {"id": 124, "file_name": "images/000/000000000123.jpg", "coco_url": "mosaicfusion://run/images/000/000000000123.jpg",
      "width": 256, "height": 256, "neg_category_ids": [], "not_exhaustive_category_ids": []}
     {"id": 1, "image_id": 124, "category_id": 45, "bbox": [12, 20, 96, 80], "area": 5210, "iscrowd": 0,
-     "segmentation": {"size": [256, 256], "counts": "..."}, "score": 0.61}
+     "segmentation": {"size": [256, 256], "counts": "..."}, "score": 0.61, "quality": 0.93}
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def compile_lvis(
                         "iscrowd": 0,
                         "segmentation": _segmentation(region.segmentation, masks),
                         "score": region.score,
+                        **({} if region.quality is None else {"quality": region.quality}),
                     }
                 )
     return {

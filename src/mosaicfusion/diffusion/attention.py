@@ -26,8 +26,9 @@ class AttentionRecorder:
     grows with neither. Whether an attention is cross-attention is told by what reaches it, since names differ between models:
     with ``only_cross_attention`` both attentions of a block read the text. The original processors still compute the output.
 
-    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device. With ``keep_steps``, ``grid[region][step][stride_px]``
-    holds one step's share, also of unused sizes (for figures).
+    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums as they stood halfway
+    through the steps that are read, empty if there is one step. With ``keep_steps``, ``grid[region][step][stride_px]`` holds
+    one step's share, also of unused sizes (for figures).
     """
 
     def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
@@ -36,6 +37,7 @@ class AttentionRecorder:
         self.latent_factor = latent_factor
         self.keep_steps = keep_steps
         self.sums: dict[int, dict[int, torch.Tensor]] = {}
+        self.half_sums: dict[int, dict[int, torch.Tensor]] = {}
         self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
         self._aim: _Aim | None = None
         self._step = 0
@@ -63,6 +65,10 @@ class AttentionRecorder:
         first, last = self.config.steps
         self._step = step
         self.listening = first <= step / total < last
+        if not self.half_sums and step / total >= (first + last) / 2:
+            self.half_sums = {
+                region: dict(maps) for region, maps in self.sums.items()
+            }  # sums are never changed in place
 
     def aim(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
         """Say what the next U-Net call shows.

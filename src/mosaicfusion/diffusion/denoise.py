@@ -27,7 +27,8 @@ class DrawnCanvas:
     """What the sampler hands on: plain arrays, nothing of the model.
 
     ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
-    of region k. ``grid[k][step]``: the share of one step, where it was asked for.
+    of region k. ``grid[k][step]``: the share of one step, where it was asked for. ``half_sums[k]``: the sums of the first half of
+    the steps, empty if only one was read.
     """
 
     spec: CanvasSpec
@@ -35,6 +36,7 @@ class DrawnCanvas:
     image: NDArray[np.uint8] | None
     sums: tuple[StrideMaps, ...]
     grid: tuple[dict[int, StrideMaps], ...] = field(default=())
+    half_sums: tuple[StrideMaps, ...] = field(default=())
 
 
 @torch.inference_mode()
@@ -58,21 +60,28 @@ def draw_canvases(
     with recorder:
         latents = denoise(backend, specs, prompts, config, recorder, on_step)
     regions = range(len(canvas.regions))
-    sums = [{stride: maps.cpu().numpy() for stride, maps in recorder.sums[k].items()} for k in regions]
-    grids = [
-        {step: {s: m.cpu().numpy() for s, m in maps.items()} for step, maps in recorder.grid.get(k, {}).items()}
-        for k in regions
-    ]
+    sums = [_to_numpy(recorder.sums[k]) for k in regions]
+    half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
+    grids = [{step: _to_numpy(maps) for step, maps in recorder.grid.get(k, {}).items()} for k in regions]
     return [
         DrawnCanvas(
             spec=spec,
             prompts=tuple(prompts[b]),
             image=backend.decode(latents[b : b + 1]),
-            sums=tuple({stride: maps[b] for stride, maps in sums[k].items()} for k in regions),
-            grid=tuple({i: {s: m[b] for s, m in maps.items()} for i, maps in grids[k].items()} for k in regions),
+            sums=tuple(_canvas(sums[k], b) for k in regions),
+            grid=tuple({step: _canvas(maps, b) for step, maps in grids[k].items()} for k in regions),
+            half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
         )
         for b, spec in enumerate(specs)
     ]
+
+
+def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
+    return {stride: tensor.cpu().numpy() for stride, tensor in maps.items()}  # (B, h, w)
+
+
+def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
+    return {stride: stacked[b] for stride, stacked in maps.items()}
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ class Extraction:
 
     mask: bool (H, W), or None where ``rejection`` says why not; exactly one of the two is None.
     heat: float32 (H, W) in [0, 1].
+    coarse: bool (H, W), the thresholded heat, before refinement and component rules.
     score: in [0, 1], the mean heat inside the mask minus the mean heat outside; 0 without a mask. It is 1 for attention
     that lies wholly on the mask, and falls when it is scattered or when the mask moved away from it.
     """
@@ -29,6 +30,7 @@ class Extraction:
     mask: NDArray[np.bool_] | None
     rejection: Rejection | None
     heat: NDArray[np.float32]
+    coarse: NDArray[np.bool_]
     score: float
 
 
@@ -55,10 +57,10 @@ def extract_mask(
     """
     require_image(image, image.shape[:2])
     heat = heat_map(sums, image.shape[:2])
-    mask = binarize(heat, threshold)
+    mask = coarse = binarize(heat, threshold)
     if refine:
         mask = refine_mask(
-            mask,
+            coarse,
             image,
             rounds=rounds,
             cut=cut,
@@ -70,8 +72,9 @@ def extract_mask(
         )
     outcome = keep_single_component(mask, min_area, max_area)
     if isinstance(outcome, Rejection):
-        return Extraction(mask=None, rejection=outcome, heat=heat, score=0.0)
-    return Extraction(mask=outcome.mask, rejection=None, heat=heat, score=_contrast(heat, outcome.mask))
+        return Extraction(mask=None, rejection=outcome, heat=heat, coarse=coarse, score=0.0)
+    score = _contrast(heat, outcome.mask)
+    return Extraction(mask=outcome.mask, rejection=None, heat=heat, coarse=coarse, score=score)
 
 
 def _contrast(heat: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:

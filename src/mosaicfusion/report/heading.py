@@ -63,7 +63,8 @@ def _settings(stats: RunStats) -> str:
     """Every value of the config, a row for each of its groups, so that settings to come need nothing here."""
     config = _dict(stats.header.get("config"))
     single = {key: value for key, value in config.items() if not isinstance(value, dict)}
-    single |= {"canvases_per_category": stats.header.get("canvases_per_category"), "policy": stats.policy}
+    single |= {"canvases_per_category": stats.header.get("canvases_per_category"), **_dict(stats.header.get("output"))}
+    single |= {"policy": stats.policy}
     groups = {"run": single, **{key: value for key, value in config.items() if isinstance(value, dict)}}
     groups |= {key: value for key in ("model", "versions") if (value := _dict(stats.header.get(key)))}
     rows = "".join(

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from mosaicfusion.dataset.lvis import Policy
-from mosaicfusion.records import RunFolder, write_atomic
+from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
 from mosaicfusion.report.markup import Part
 from mosaicfusion.report.sections import SECTIONS, Section
 from mosaicfusion.report.stats import RunStats
 
 
 def write_report(
-    run: RunFolder, policy: Policy = "drop", max_canvases: int = 48, sections: Sequence[Section] = SECTIONS
+    run: RunFolder,
+    policy: Policy = "drop",
+    max_canvases: int = 48,
+    sections: Sequence[Section] = SECTIONS,
+    records: Iterable[CanvasRecord] | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder, whole or not at all; returns its path.
 
     ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.compile_lvis`. At most
-    ``max_canvases`` canvases are shown, about 0.1 MB each. The records are read once; memory does not grow with them.
+    ``max_canvases`` canvases are shown, about 0.1 MB each. ``records`` stand in for the run's own, as when thresholds
+    rejected some regions; they are read once, and memory does not grow with them.
     Raises :class:`MosaicFusionError` when the file cannot be written.
     """
     name = run.path.resolve().name
     stats = RunStats(header=run.header, run_name=name, planned=run.total, policy=policy)
-    stats.read(run.records(), max_canvases)
+    stats.read(run.records() if records is None else records, max_canvases)
     path = run.path / "report.html"
     parts = [part for section in sections if (part := section(stats, run.path))]
     write_atomic(path, render_page(f"{name} – mosaicfusion", parts))

@@ -26,6 +26,7 @@ _REASONS = {
     "too_small": ("too small", "Every part of the mask is below the smallest area allowed."),
     "too_large": ("too large", "The mask fills the region: the attention did not find the object."),
     "several_components": ("several parts", "More than one part of the mask has the size of an object."),
+    "low_quality": ("low quality", "The mask is expected to fit worse than the data set's --min-quality allows."),
     "nan_latents": ("not a number", "The sampler's numbers became NaN or infinite; no image could be drawn."),
 }
 
@@ -42,7 +43,9 @@ def reason_meaning(reason: str) -> str:
 
 def instances(record: CanvasRecord) -> list[Instance]:
     """What to draw on a canvas, region by region. A mask that cannot be decoded counts as none."""
-    return [Instance(region.region_xywh, _label(region), _mask(region, record.hw_px)) for region in record.regions]
+    return [
+        Instance(region.region_xywh, _label(region), decode_mask(region, record.hw_px)) for region in record.regions
+    ]
 
 
 def card(record: CanvasRecord, folder: Path, policy: Policy) -> str:
@@ -86,8 +89,8 @@ def _picture(record: CanvasRecord, folder: Path) -> str:
     layer = instance_layer(record.hw_px, instances(record), scale)
     return (
         f'<div class="picture" {frame}>'
-        f'<img src="{_data_uri(resize(image, layer.shape[:2]), "JPEG")}" alt="{escape(_description(record))}">'
-        f'<img class="layer" src="{_data_uri(layer, "PNG")}" alt=""></div>'
+        f'<img src="{data_uri(resize(image, layer.shape[:2]), "JPEG")}" alt="{escape(_description(record))}">'
+        f'<img class="layer" src="{data_uri(layer, "PNG")}" alt=""></div>'
     )
 
 
@@ -96,7 +99,8 @@ def _description(record: CanvasRecord) -> str:
     return f"Canvas {record.index}: {', '.join(parts)}"
 
 
-def _data_uri(image: NDArray[np.uint8], kind: str) -> str:
+def data_uri(image: NDArray[np.uint8], kind: str) -> str:
+    """An image of the page's own, JPEG or PNG."""
     buffer = io.BytesIO()
     options: dict[str, Any] = {"quality": _JPEG_QUALITY} if kind == "JPEG" else {"compress_level": 6}
     Image.fromarray(image).save(buffer, kind, **options)
@@ -108,7 +112,8 @@ def _label(region: RegionRecord) -> str:
     return f"{name} {region.score:.2f}" if region.kept else f"{name}: {reason_name(region.reason)}"
 
 
-def _mask(region: RegionRecord, canvas_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
+def decode_mask(region: RegionRecord, canvas_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """bool (H, W) of the canvas; ``None`` for a rejected region and for a mask that cannot be decoded."""
     if not region.kept or region.segmentation is None:
         return None
     try:

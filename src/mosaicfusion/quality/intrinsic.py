@@ -1,0 +1,93 @@
+"""How well does a mask fit? Measures without a second model, taken while the canvas is drawn, and the IoU they predict.
+
+The model of the prediction is a logistic curve over five measures and the localisation contrast. It was fitted on the bundled
+model by ``benchmarks/mask_quality.py``, on compositions whose exact alpha is known; there, on categories that the fit had not
+seen, it correlates with the IoU at PEARSON (Spearman SPEARMAN). For other models the order of masks should carry over, the
+values need their own fit: the measures are in the records for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.masks.extract import Extraction
+from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.threshold import binarize
+
+_INTERCEPT = -4.78
+_WEIGHTS = {"stability": 0.83, "refinement": 3.08, "separation": 2.68, "edge": 2.06, "touch": -3.32}
+MEASURES = tuple(_WEIGHTS)
+"""The measures that the prediction rests on."""
+
+_COLOUR_LEVELS = 32  # of 256 in a bin of the colour histograms
+_RING_PX = 4  # how far from the mask its surroundings reach
+
+
+def measure(
+    extraction: Extraction,
+    image: NDArray[np.uint8],
+    half_sums: Mapping[int, np.ndarray[Any, Any]],
+    threshold: float | Literal["otsu"] = "otsu",
+) -> dict[str, float]:
+    """Measures of a kept mask, each in [0, 1], rounded to four digits.
+
+    - ``contrast``: the extraction's score, mean heat inside the mask minus mean heat outside.
+    - ``stability``: IoU of the thresholded heat after half of the steps (``half_sums``) and after all; left out if
+      ``half_sums`` is empty, as after a single step.
+    - ``refinement``: IoU of the thresholded heat and the mask that the image's edges made of it.
+    - ``separation``: part of the mask whose colours are not those of the rest of the region.
+    - ``edge``: the image's gradient on the mask's border, as a part of the sum of it and that just outside.
+    - ``touch``: part of the region's rim that lies in the mask.
+
+    image: uint8 RGB (H, W, 3) of the region; extraction: with a mask, of the same image; threshold: as it was used there.
+    """
+    mask = extraction.mask
+    assert mask is not None
+    measures = {"contrast": extraction.score}
+    if half_sums:
+        measures["stability"] = _iou(binarize(heat_map(half_sums, mask.shape), threshold), extraction.coarse)
+    measures |= {
+        "refinement": _iou(extraction.coarse, mask),
+        "separation": _separation(image, mask),
+        "edge": _edge(image, mask),
+        "touch": float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()),
+    }
+    return {name: round(float(value), 4) for name, value in measures.items()}
+
+
+def predict_iou(measures: Mapping[str, float]) -> float | None:
+    """The expected IoU with the exact mask, in [0, 1]; ``None`` where a measure is missing."""
+    if not measures.keys() >= _WEIGHTS.keys():
+        return None
+    logit = _INTERCEPT + sum(weight * measures[name] for name, weight in _WEIGHTS.items())
+    return round(float(1 / (1 + np.exp(-logit))), 4)
+
+
+def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return int((one & other).sum()) / max(1, int((one | other).sum()))
+
+
+def _separation(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    red, green, blue = (cv2.split(image // _COLOUR_LEVELS)[k].astype(np.int64) for k in range(3))
+    side = 256 // _COLOUR_LEVELS
+    colour = (red * side + green) * side + blue  # (H, W)
+    inside, outside = (np.bincount(colour[part], minlength=side**3) for part in (mask, ~mask))
+    return float(1 - np.minimum(inside, outside).sum() / inside.sum())
+
+
+def _edge(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
+    gradient = np.sqrt((cv2.Sobel(lab, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(lab, cv2.CV_32F, 0, 1) ** 2).sum(axis=-1))
+    pixels = mask.astype(np.uint8)
+    wider = cv2.dilate(pixels, np.ones((3, 3), np.uint8))
+    border = wider > cv2.erode(pixels, np.ones((3, 3), np.uint8))
+    ring = cv2.dilate(pixels, np.ones((2 * _RING_PX + 1,) * 2, np.uint8)) > wider
+    if not border.any() or not ring.any():  # the mask fills the region
+        return 0.0
+    on, beside = float(gradient[border].mean()), float(gradient[ring].mean())
+    return on / (on + beside) if on else 0.0
