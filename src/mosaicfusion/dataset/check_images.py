@@ -59,12 +59,17 @@ def _check_names(row: dict[str, Any], place: str, seen: Seen, findings: Findings
         findings.add(
             "error", "coco_url", place, f"coco_url is {shown(url)}, which detectron2 finds the file by; {hint}"
         )
-    if name is None and str(url)[_DETIC_PREFIX:] != tail:
-        text = f"Detic would look for {shown(str(url)[_DETIC_PREFIX:])}; --fix makes file_name of coco_url"
-        findings.add("warning", "detic", place, text)
+    if name is None and needs_file_name(str(url), seen.lvis):
+        text = "file_name is missing, which COCO's loaders take, and Detic unless coco_url is an address of COCO's"
+        findings.add("error", "file_name", place, f"{text}; --fix makes it of coco_url")
     if str(name).startswith("COCO") and not _COCO_NAME.fullmatch(str(name)):
         text = f"Detic takes {shown(str(name)[-16:])} of file_name {shown(name)}; begin it with something else"
         findings.add("warning", "detic", place, text)
+
+
+def needs_file_name(url: str, lvis: bool) -> bool:
+    """Whether an image without ``file_name`` cannot be found by its address; LVIS v1 has addresses only, all of one server."""
+    return not (lvis and url[_DETIC_PREFIX:] == url_tail(url))
 
 
 def _check_lists(row: dict[str, Any], place: str, seen: Seen, findings: Findings) -> None:

@@ -14,6 +14,7 @@ from mosaicfusion.dataset.sources import CATEGORY_LISTS
 from mosaicfusion.vocabulary import FREQUENCIES
 
 MAX_SIDE_PX = 100_000
+LARGEST = 1e12  # of coordinates and areas; whole numbers from outside may be too large for a float
 COUNTS = ("image_count", "instance_count")
 
 
@@ -59,9 +60,14 @@ def is_box(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 4
-        and all(type(v) in (int, float) for v in value)
+        and all(type(v) in (int, float) and abs(v) < LARGEST for v in value)
         and min(value[2:]) > 0
     )
+
+
+def is_area(value: Any) -> bool:
+    """Whether a value is a number of square pixels."""
+    return type(value) in (int, float) and 0 <= value < LARGEST
 
 
 def check_category(row: Any, place: str, seen: Seen, findings: Findings) -> None:
@@ -116,7 +122,7 @@ def _check_mask(row: dict[str, Any], place: str, hw: tuple[int, int], seen: Seen
     if not is_box(box):
         text = f"bbox is {shown(box)}; four numbers with a size above 0 are needed; --fix takes the mask's"
         findings.add("error", "bbox", place, text)
-    if type(area) not in (int, float) or area < 0:
+    if not is_area(area):
         findings.add("error", "area", place, f"area is {shown(area)}; --fix takes the mask's")
     try:
         shape = measure(row.get("segmentation"), hw)
@@ -127,7 +133,7 @@ def _check_mask(row: dict[str, Any], place: str, hw: tuple[int, int], seen: Seen
         findings.add(
             "error", "bbox", place, f"bbox is {shown(box)}, the mask's {shown(shape.box_xywh)}; --fix writes that"
         )
-    if type(area) in (int, float) and area >= 0 and not shape.has_area(area):
+    if is_area(area) and not shape.has_area(area):
         of_box = ", which is its box's" if is_box(box) and abs(box[2] * box[3] - area) < 1 else ""
         findings.add(
             "error", "area", place, f"area is {area:g}{of_box}; the mask has {shape.area:g}; --fix writes that"

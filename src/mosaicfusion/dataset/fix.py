@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from mosaicfusion.dataset.checks import COUNTS, Seen, is_box, is_int, is_lvis, is_size
+from mosaicfusion.dataset.check_images import needs_file_name
+from mosaicfusion.dataset.checks import COUNTS, Seen, is_area, is_box, is_int, is_lvis, is_size
 from mosaicfusion.dataset.measure import measure
 from mosaicfusion.dataset.read import DatasetFile, ImageRef, find_image, path_fault, url_tail
 from mosaicfusion.dataset.sources import CATEGORY_LISTS
@@ -74,7 +75,7 @@ def _image_changes(image: Row, lvis: bool, root: Path | None) -> Row:
     changes: Row = {}
     name, url = image.get("file_name"), image.get("coco_url")
     tail = url_tail(url) if isinstance(url, str) else None
-    if name is None and tail is not None and path_fault(tail) is None:
+    if name is None and tail is not None and path_fault(tail) is None and needs_file_name(str(url), lvis):
         changes["file_name"] = tail
     if lvis and url is None and isinstance(name, str) and "/" in name and path_fault(name) is None:
         changes["coco_url"] = name  # loaders look at its last two parts only, and nobody knows an address
@@ -154,6 +155,6 @@ def _mask_changes(row: Row, seen: Seen) -> Row:
     area: Any = row.get("area")
     if not (is_box(box) and shape.has_box(box)):
         changes["bbox"] = shape.box_xywh
-    if not (type(area) in (int, float) and shape.has_area(area)):
+    if not (is_area(area) and shape.has_area(area)):
         changes["area"] = shape.area
     return changes

@@ -55,7 +55,10 @@ def measure(segmentation: Any, hw: tuple[int, int]) -> Shape:
     if isinstance(segmentation, dict):
         return _measure_runs(segmentation, hw)
     if isinstance(segmentation, list) and segmentation:
-        return _measure_polygons(segmentation, hw)
+        try:
+            return _measure_polygons(segmentation, hw)
+        except OverflowError:
+            raise ValueError("holds numbers that are too large") from None
     raise ValueError("is empty, or neither a list of polygons nor run lengths")
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis
 from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name
+from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.records import RunFolder
 from mosaicfusion.vocabulary import Category
@@ -54,8 +55,8 @@ class Source:
 def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | None = None) -> Source:
     """A run folder, compiled from its parts, or a json; raises :class:`MosaicFusionError` if it cannot be relied on.
 
-    ``policy`` and ``masks`` are those of :func:`mosaicfusion.dataset.lvis.compile_lvis`, as last time if left out. They hold
-    for run folders; another json is taken as it stands.
+    ``policy`` and ``masks`` are those of :func:`mosaicfusion.dataset.lvis.compile_lvis`, as last time if left out, and so is
+    the least quality. They hold for run folders; another json is taken as it stands.
     """
     if path.is_dir():
         run = RunFolder.open(path)
@@ -63,8 +64,8 @@ def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | No
             c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
         }
         output = run.header["output"]
-        records = run.records()
-        data = compile_lvis(records, list(categories.values()), policy or output["policy"], masks or output["masks"])
+        policy, masks = policy or output["policy"], masks or output["masks"]
+        data = compile_lvis(accepted(run), list(categories.values()), policy, masks)
         return Source(path, path, data)
     file = DatasetFile.open(path)
     for key, kind in (("images", ImageRef), ("annotations", AnnotationRef), ("categories", CategoryRef)):
@@ -90,5 +91,5 @@ def _check_references(source: Source) -> None:
     for field, id_, key in uses:
         if id_ not in counts[key]:
             raise MosaicFusionError(
-                f"{source.path}: a {field} is {id_}, which is not among the {key}; `mosaicfusion validate` says where"
+                f"{source.path}: {field} {id_} is not among its {key}; `mosaicfusion validate` says where"
             )

@@ -1,0 +1,190 @@
+"""How long does merging take, and how much memory? Prints a markdown table; the plain ``json`` way stands beside it.
+
+    python benchmarks/merge.py --folder /tmp/merge --scales 0.01,0.1,1
+
+Scale 1 is a file of the size and shape of LVIS v1's training set: 1,270,141 annotations of 866 bytes on average in 1203
+categories and 100,170 images, 1.1 GB. Each merge runs in a process of its own, which reports its time and peak memory; the
+plain way loads all of it, appends, counts and dumps. A run of 1000 canvases with 4 objects each is merged in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+IMAGES, ANNOTATIONS, CATEGORIES = 100_170, 1_270_141, 1203
+FREQUENCIES = {"r": 337, "c": 461, "f": 405}
+NUMBERS = 90  # of polygon corners in an annotation, on average
+CANVASES = 1000
+
+
+def make_categories() -> list[dict]:
+    letters = [letter for letter, count in FREQUENCIES.items() for _ in range(count)]
+    return [
+        {"id": i, "name": f"thing_{i}", "synonyms": [f"thing_{i}", f"object_{i}"], "synset": f"thing_{i}.n.01",
+         "def": "a thing of this kind, as the dictionary has it", "frequency": letters[i - 1],
+         "image_count": 0, "instance_count": 0}
+        for i in range(1, CATEGORIES + 1)
+    ]  # fmt: skip
+
+
+def make_masks(rng: np.random.Generator, count: int = 2000) -> list[str]:
+    """Polygons of very different lengths, as people draw them, with box and area."""
+    masks = []
+    for _ in range(count):
+        corners = int(np.clip(rng.lognormal(np.log(NUMBERS / 2) - 0.4, 0.9), 3, 400))
+        angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
+        radius = rng.uniform(4, 100) * rng.uniform(0.8, 1, corners)
+        x, y = np.round(320 + radius * np.cos(angles), 2), np.round(240 + radius * np.sin(angles), 2)
+        box = [round(float(v), 2) for v in (x.min(), y.min(), np.ptp(x), np.ptp(y))]
+        area = round(abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2, 2)
+        polygon = np.stack([x, y], axis=1).ravel().tolist()
+        masks.append(f'"segmentation": {json.dumps([polygon])}, "bbox": {json.dumps(box)}, "area": {area}')
+    return masks
+
+
+def write_real(path: Path, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    masks, images = make_masks(rng), max(1, round(IMAGES * scale))
+    image = (
+        '{{"id": {0}, "coco_url": "http://images.cocodataset.org/train2017/{0:012d}.jpg", "height": 480, "width": 640, '
+    )
+    image += '"license": 3, "flickr_url": "http://farm9.staticflickr.com/8035/{0}_1cf6a8d0_z.jpg", '
+    image += (
+        '"date_captured": "2013-11-17 02:14:35", "neg_category_ids": [899, 127], "not_exhaustive_category_ids": [914]}}'
+    )
+    with path.open("w") as file:
+        file.write('{"info": {"description": "synthetic"}, "licenses": [], "images": [')
+        file.write(", ".join(image.format(i) for i in range(1, images + 1)))
+        file.write('], "annotations": [')
+        categories = np.minimum(CATEGORIES, rng.zipf(1.3, round(ANNOTATIONS * scale)))
+        image_ids = rng.integers(1, images + 1, categories.size)
+        rows = zip(image_ids, categories, rng.integers(0, len(masks), categories.size), strict=True)
+        for number, (image_id, category_id, mask) in enumerate(rows, start=1):
+            head = ", " if number > 1 else ""
+            file.write(f'{head}{{"id": {number}, "image_id": {image_id}, "category_id": {category_id}, {masks[mask]}}}')
+        file.write('], "categories": ' + json.dumps(make_categories()) + "}")
+
+
+def write_run(path: Path) -> None:
+    from mosaicfusion.config import make_config
+    from mosaicfusion.masks import rle
+    from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+
+    names = [category["name"] for category in make_categories()[: FREQUENCIES["r"]]]
+    header = {
+        "config": make_config().model_dump(mode="json"), "model": {"digest": "0"}, "versions": {},
+        "categories": {"main": [{"id": i, "name": name, "synonyms": []} for i, name in enumerate(names)], "partners": []},
+        "canvases_per_category": 3,
+    }  # fmt: skip
+    run = RunFolder.create(path, header)
+    disc = np.hypot(*np.ogrid[-256:256, -384:384]) < 80
+    mask = {"area": rle.area(disc), "box_xywh": tuple(rle.box_xywh(disc)), "segmentation": dict(rle.encode(disc))}
+    run.write_part(
+        [
+            CanvasRecord(i, disc.shape, i, run.image_name(i), tuple(
+                RegionRecord((i + k) % len(names), names[(i + k) % len(names)], "", (0, 0, 768, 512), score=0.5, **mask)
+                for k in range(4)))
+            for i in range(CANVASES)
+        ]
+    )  # fmt: skip
+
+
+def merge_ours(real: Path, run: Path, out: Path) -> None:
+    from mosaicfusion.dataset.merge import merge
+
+    merge(real, [run], out)
+
+
+def merge_plain(real: Path, run: Path, out: Path) -> None:
+    """The usual script: everything in memory as Python objects."""
+    from mosaicfusion.dataset.sources import read_source
+
+    drawn = read_source(run).data
+    with real.open() as file:
+        data = json.load(file)
+    ids = {category["name"]: category["id"] for category in data["categories"]}
+    own = {category["id"]: ids[category["name"]] for category in drawn["categories"]}
+    image_offset = max(image["id"] for image in data["images"])
+    annotation_offset = max(annotation["id"] for annotation in data["annotations"])
+    data["images"] += [{**image, "id": image["id"] + image_offset} for image in drawn["images"]]
+    data["annotations"] += [
+        {
+            **a,
+            "id": a["id"] + annotation_offset,
+            "image_id": a["image_id"] + image_offset,
+            "category_id": own[a["category_id"]],
+        }
+        for a in drawn["annotations"]
+    ]
+    instances = Counter(a["category_id"] for a in data["annotations"])
+    images = Counter(c for c, _ in {(a["category_id"], a["image_id"]) for a in data["annotations"]})
+    for category in data["categories"]:
+        category |= {"instance_count": instances[category["id"]], "image_count": images[category["id"]]}
+    with out.open("w") as file:
+        json.dump(data, file)
+
+
+WAYS = {"mosaicfusion": merge_ours, "plain json": merge_plain}
+
+
+def measure(way: str, real: Path, run: Path, out: Path) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a merge in a process of its own; the output is removed."""
+    command = [sys.executable, __file__, "--merge", way, str(real), str(run), str(out)]
+    seconds, peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    out.unlink()
+    return seconds, peak
+
+
+def report_merge(way: str, *paths: str) -> None:
+    start = time.perf_counter()
+    WAYS[way](*map(Path, paths))
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9]))
+
+
+def machine() -> str:
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, one used"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, help="a new folder; scale 1 needs 3 GB there for a while")
+    parser.add_argument("--scales", default="0.01,0.1,1", help="sizes, as parts of LVIS v1's training set")
+    parser.add_argument("--merge", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.merge:
+        report_merge(*options.merge)
+        return
+    options.folder.mkdir(parents=True)
+    run, real, out = (options.folder / name for name in ("run", "real.json", "out.json"))
+    write_run(run)
+    print(f"{machine()}; {datetime.date.today()}; {CANVASES} canvases merged in\n")
+    print("| scale | annotations | file | " + " | ".join(f"{way}: time | peak memory" for way in WAYS) + " |")
+    print("|---|---|---|" + "---|---|" * len(WAYS))
+    for scale in map(float, options.scales.split(",")):
+        write_real(real, scale)
+        cells = [f"{scale:g}", f"{round(ANNOTATIONS * scale):,}", f"{real.stat().st_size / 1e9:.2f} GB"]
+        for way in WAYS:
+            seconds, peak = measure(way, real, run, out)
+            cells += [f"{seconds:.1f} s", f"{peak:.2f} GB"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+        real.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""merge, validate and stats as a user calls them: what is printed, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from lvis_sets import REAL_LVIS, category, make_run, read, write_json, write_lvis
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+
+
+def call(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    return write_lvis(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    categories = [category(1, "kite"), category(2, "[red]zebra[/red]"), category(3, "bow")]
+    return make_run(tmp_path / "run", categories, [[(1, True), (2, True)], [(1, True), (3, False)]])
+
+
+class TestMerge:
+    def test_prints_a_table_and_where_images_must_be(self, real: Path, run: Path, tmp_path: Path) -> None:
+        result = call("merge", real, run, "-o", tmp_path / "out.json")
+        assert result.exit_code == 0, result.output
+        assert "the real set" in result.stdout
+        assert "new categories, which the classifier needs outputs for: [red]zebra[/red]" in result.stdout
+        assert "--masks polygon" in result.stdout
+        assert f"drawn-run-000/  now in {run / 'images' / '000'}" in result.stdout
+        assert f"merged: {tmp_path / 'out.json'}" in result.stdout
+        assert len(read(tmp_path / "out.json")["images"]) == 3
+
+    def test_all_flags(self, real: Path, run: Path, tmp_path: Path) -> None:
+        flags = ("--open-vocabulary", "--max-per-category", "1", "--link-images", "--policy", "not_exhaustive")
+        out = tmp_path / "data" / "out.json"
+        result = call("merge", real, run, "-o", out, *flags, "--masks", "polygon", "--match", "bow=bow_(weapon)")
+        assert result.exit_code == 0, result.output
+        assert "1 annotations" in result.stdout
+        assert "1 images" in result.stdout
+        assert "--masks polygon" not in result.stdout
+        assert f"they are in {out.parent}" in result.stdout
+        (drawn,) = read(out)["images"][2:]
+        assert (out.parent / drawn["file_name"]).is_symlink()
+
+    def test_nothing_to_merge(self, real: Path, tmp_path: Path) -> None:
+        assert call("merge", real, "-o", tmp_path / "out.json").exit_code == 0
+        assert read(tmp_path / "out.json") == json.loads(REAL_LVIS)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--copy-images", "--link-images"], "give --copy-images or --link-images, not both"),
+            (["--match", "bow"], "--match 'bow' is not DRAWN=REAL"),
+            (["--match", "=kite"], "is not DRAWN=REAL"),
+            (["--match", "kite=gnu"], "no category is called 'gnu'"),
+            (["--policy", "not_exhaustive"], "'bow=bow_(weapon)' or --match 'bow=bow_(decorative_ribbons)'"),
+            (["no_such_run"], "cannot read no_such_run"),
+            (["--max-per-category", "-1"], "Invalid value"),
+        ],
+    )
+    def test_refused(self, real: Path, run: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+        result = call("merge", real, run, "-o", tmp_path / "out" / "out.json", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+class TestValidate:
+    def test_exit_status(self, real: Path, tmp_path: Path) -> None:
+        result = call("validate", real)
+        assert result.exit_code == 0  # warnings only
+        assert "warning [category-ids]" in result.stdout
+        assert "0 errors and 1 warnings in 2 images, 3 annotations, 3 categories" in result.stdout
+        result = call("validate", real, "--images", tmp_path)
+        assert (result.exit_code, "2 errors" in result.stdout) == (1, True)
+        (tmp_path / "cut.json").write_text(REAL_LVIS[:500], encoding="utf-8")
+        result = call("validate", tmp_path / "cut.json")
+        assert (result.exit_code, "is not whole JSON" in result.stderr) == (2, True)
+
+    def test_fix(self, real: Path, tmp_path: Path) -> None:
+        broken = write_json(tmp_path / "broken.json", json.loads(REAL_LVIS.replace('"area": 64.0', '"area": 1')))
+        assert call("validate", broken).exit_code == 1
+        result = call("validate", broken, "--fix", "-o", tmp_path / "fixed.json")
+        assert (result.exit_code, f"fixed in {tmp_path / 'fixed.json'}: area 1" in result.stdout) == (0, True)
+        assert call("validate", broken).exit_code == 1
+        assert call("validate", broken, "--fix").exit_code == 0
+        assert "nothing" in call("validate", broken, "--fix").stdout
+
+    def test_refused(self, real: Path, tmp_path: Path) -> None:
+        result = call("validate", real, "-o", tmp_path / "out.json")
+        assert (result.exit_code, "-o is for what --fix writes" in result.stderr) == (2, True)
+
+
+class TestStats:
+    def test_table_and_json(self, real: Path, run: Path, tmp_path: Path) -> None:
+        call("merge", real, run, "-o", tmp_path / "out.json")
+        output = call("stats", tmp_path / "out.json").stdout
+        for word in ("drawn", "masks per image", "frequency", "categories without an image: bow_(decorative_ribbons)"):
+            assert word in output
+        counted = json.loads(call("stats", tmp_path / "out.json", "--json").stdout)
+        assert counted["parts"]["drawn"]["annotations"] == 2
+        assert counted["frequencies"]["r"]["instances"] == 2
+
+    def test_bad_file(self, tmp_path: Path) -> None:
+        assert call("stats", tmp_path / "none.json").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["merge", "validate", "stats"])
+def test_help_has_examples(command: str) -> None:
+    output = call(command, "--help").stdout
+    assert "Example" in output
+    assert f"mosaicfusion {command}" in output

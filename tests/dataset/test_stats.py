@@ -1,0 +1,59 @@
+"""Counts of a data set, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lvis_sets import REAL_COCO, category, make_run, write_json, write_lvis
+
+from mosaicfusion.dataset.merge import merge
+from mosaicfusion.dataset.stats import Spread, read_stats
+from mosaicfusion.errors import MosaicFusionError
+
+
+def test_real_and_drawn_apart(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)], [(1, True)]])
+    merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
+    stats = read_stats(tmp_path / "out.json")
+    every, real, drawn = (stats.parts[key] for key in ("all", "real", "drawn"))
+    assert (every.images, real.images, drawn.images) == (4, 2, 2)
+    assert (every.annotations, real.annotations, drawn.annotations) == (6, 3, 3)
+    assert (real.masks_per_image, drawn.masks_per_image) == (Spread(1, 1.5, 2), Spread(1, 1.5, 2))
+    assert (real.instances_per_category, drawn.instances_per_category) == (Spread(1, 1.5, 2), Spread(1, 1.5, 2))
+    assert (real.categories_with_image, drawn.categories_with_image, every.categories_with_image) == (2, 2, 3)
+    assert (every.small, every.medium, every.large) == (6, 0, 0)
+    assert stats.without_image == ["bow_(decorative_ribbons)"]
+
+
+def test_frequencies_given_and_counted(tmp_path: Path) -> None:
+    frequencies = read_stats(write_lvis(tmp_path)).frequencies
+    assert {letter: (of.categories, of.counted) for letter, of in frequencies.items()} == {
+        "r": (1, 3),  # no category has more than 10 images here
+        "c": (1, 0),
+        "f": (1, 0),
+    }
+    assert [frequencies[letter].instances for letter in "rcf"] == [1, 0, 2]
+    assert [frequencies[letter].without_image for letter in "rcf"] == [0, 1, 0]
+
+
+def test_coco_has_no_letters(tmp_path: Path) -> None:
+    stats = read_stats(write_json(tmp_path / "coco.json", REAL_COCO))
+    assert stats.frequencies == {}
+    assert list(stats.parts) == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("area", "counts"), [(1023, (1, 0, 0)), (1024, (0, 1, 0)), (9216, (0, 1, 0)), (9217, (0, 0, 1))]
+)
+def test_sizes_as_coco_parts_them(tmp_path: Path, area: int, counts: tuple[int, int, int]) -> None:
+    data = {**REAL_COCO, "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "area": area}]}
+    whole = read_stats(write_json(tmp_path / "coco.json", data)).parts["all"]
+    assert (whole.small, whole.medium, whole.large) == counts
+
+
+def test_empty_and_bad_sets(tmp_path: Path) -> None:
+    empty = read_stats(write_json(tmp_path / "empty.json", {"images": [], "annotations": [], "categories": []}))
+    assert empty.parts["all"].masks_per_image == Spread(0, 0, 0)
+    with pytest.raises(MosaicFusionError, match="cannot read"):
+        read_stats(tmp_path / "none.json")
