@@ -13,6 +13,7 @@ from pathlib import Path
 from mosaicfusion.report.charts import histogram, position_map
 from mosaicfusion.report.heading import heading
 from mosaicfusion.report.markup import Part, meter, paragraph, percent, section, share, spoken, table
+from mosaicfusion.report.quality_sections import diversity, failures, semantics
 from mosaicfusion.report.sheet import card, reason_meaning, reason_name
 from mosaicfusion.report.stats import CategoryTally, RunStats
 
@@ -116,7 +117,17 @@ def distributions(stats: RunStats, folder: Path) -> Part:
     return section("Distributions", paragraph(note, "note"), f'<div class="charts">{shown}</div>')
 
 
-SECTIONS: tuple[Section, ...] = (heading, tiles, canvases, categories, rejections, distributions)
+SECTIONS: tuple[Section, ...] = (
+    heading,
+    tiles,
+    canvases,
+    categories,
+    rejections,
+    distributions,
+    failures,
+    semantics,
+    diversity,
+)
 
 
 def _category_row(tally: CategoryTally) -> tuple[str, ...]:

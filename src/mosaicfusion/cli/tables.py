@@ -1,0 +1,89 @@
+"""Short tables of what the commands on diversity and semantics found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mosaicfusion.quality.diversity import Diversity
+    from mosaicfusion.quality.semantics import RegionSemantics
+
+_SHOWN = 20
+
+
+def print_diversity(result: Diversity) -> None:
+    """Categories, the least varied first, and the whole set against the real one; what lacks instances is said."""
+    from mosaicfusion.quality.diversity import MIN_INSTANCES, MIN_PAIRS, ranked
+
+    console = Console()
+    enough = ranked(result)
+    title = f"{result.instances} instances, {len(result.categories)} categories; features {result.features}"
+    head = ["category", "instances", "Vendi", "distance"]
+    if result.against:
+        head += ["of each", "Vendi", "Vendi real", "distance real", "KID x 1000"]
+    table = _table(title, head)
+    for category in enough[:_SHOWN]:
+        cells = [str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}"]
+        if (gap := category.against) is not None:
+            cells += [str(gap.instances), f"{gap.vendi_drawn:.2f}", f"{gap.vendi_real:.2f}"]
+            cells += [f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}"]
+        table.add_row(Text(category.category), *cells)
+    _add_rest(table, len(enough))
+    if enough:
+        console.print(table)
+    console.print(f"all instances: Vendi {result.vendi:.1f}, distance {result.distance:.3f}")
+    few = len(result.categories) - len(enough)
+    if few:
+        console.print(f"{few} categories have fewer than {MIN_INSTANCES} instances, too few for a figure")
+    if result.against is None:
+        return
+    against = Text(f"against {result.against}")
+    console.print(against, soft_wrap=True)
+    if result.unmatched:
+        console.print(f"{len(result.unmatched)} categories are not in it: {_names(result.unmatched)}", markup=False)
+    if (whole := result.gap) is None:
+        console.print(f"{result.pairs} pairs of one category each: the set's figures need {MIN_PAIRS}")
+        return
+    console.print(
+        f"{whole.pairs} pairs of one category each: FID {whole.fid:.1f} (real against real {whole.fid_floor:.1f}), "
+        f"KID x 1000 {1000 * whole.kid:.1f}, precision {whole.precision:.2f}, recall {whole.recall:.2f}"
+    )
+    console.print(f"a linear classifier tells real from drawn in {whole.classifier:.1%} (50 % is guessing)")
+
+
+def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
+    """Categories, the least recognised first."""
+    from mosaicfusion.quality.semantics import by_category
+
+    console = Console()
+    first = sum(region.rank == 1 for region in judged)
+    share = first / len(judged) if judged else 0
+    title = f"{len(judged)} regions; {share:.0%} are taken for their category first, among {choices}"
+    table = _table(title, ["category", "regions", "first", "probability", "score", "taken for"])
+    rows = by_category(judged)
+    for row in rows[:_SHOWN]:
+        cells = (str(row.regions), f"{row.first:.0%}", f"{row.probability:.2f}", f"{row.score:.3f}")
+        table.add_row(Text(row.category), *cells, Text(row.mistaken_for or "-"))
+    _add_rest(table, len(rows))
+    console.print(table)
+
+
+def _table(title: str, head: Iterable[str]) -> Table:
+    table = Table(*head, title=Text(title))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
+def _add_rest(table: Table, rows: int) -> None:
+    if rows > _SHOWN:
+        table.add_row(f"... {rows - _SHOWN} more")
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

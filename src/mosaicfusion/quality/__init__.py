@@ -1,0 +1,1 @@
+"""How good the masks and the images of a run are."""

@@ -1,0 +1,145 @@
+"""The commands diversity and semantics, in one process, on a small run of the bundled model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from tiny_clip import save_clip
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+from mosaicfusion.records import RunFolder
+
+SMALL = [
+    *("--categories", "banana, teapot", "-n", "3", "--grid", "2x2", "--steps", "2"),
+    *("--set", "layout.region_hw_px=[64,64]", "--set", "layout.overlap_xy_px=[16,16]"),
+    *("--set", "masks.min_area=0", "--set", "masks.max_area=1", "--policy", "not_exhaustive"),
+]
+
+
+def call(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    result = call("generate", *SMALL, "--out", path)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_clip(tmp_path_factory.mktemp("clip") / "model")
+
+
+@pytest.fixture
+def run(drawn: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(drawn, tmp_path / "run"))
+
+
+class TestDiversity:
+    def test_a_run_against_itself(self, run: Path) -> None:
+        result = call("diversity", run, "--against", run, "--mask-background", "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        found = json.loads((run / "diversity.json").read_text())
+        assert {category["category"] for category in found["categories"]} == {"banana", "teapot"}
+        assert found["features"] == "efficientnet_lite0"
+        assert 1 < found["vendi"] <= found["instances"]
+        assert "Vendi real" in result.stdout
+        assert "pairs of one category each: the set's figures need 100" in result.stdout
+        assert "Diversity" in (run / "report.html").read_text()
+
+    def test_a_json_with_its_images_writes_only_where_it_is_told(self, run: Path, tmp_path: Path) -> None:
+        before = sorted(path.name for path in run.iterdir())
+        assert call("diversity", run / "lvis.json", "--images", run, "--per-category", "6").exit_code == 0
+        assert sorted(path.name for path in run.iterdir()) == before
+        result = call("diversity", run / "lvis.json", "--images", run, "--per-category", "6", "-o", tmp_path / "d.json")
+        assert result.exit_code == 0
+        assert json.loads((tmp_path / "d.json").read_text())["instances"] <= 12
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["none.json"], "where are the images of none.json?"),
+            (["none.json", "--images", "."], "cannot read none.json"),
+            (["."], "holds no run (no run.json)"),
+            (["{run}", "--against", "none.json"], "where are the images of none.json?"),
+            (["{run}", "--against", "{run}/lvis.json", "--images", "."], "there is no image images/000"),
+            (["{run}", "--features", "nope"], "timm has no pretrained model 'nope'"),
+            (["{run}", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        ],
+    )
+    def test_refused(self, run: Path, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any) -> None:
+        (tmp_path / "empty").mkdir()
+        monkeypatch.chdir(tmp_path / "empty")
+        result = call("diversity", *(argument.replace("{run}", str(run)) for argument in arguments))
+        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        assert not (run / "diversity.json").exists()
+        assert list((tmp_path / "empty").iterdir()) == []
+
+    def test_a_run_that_was_not_compiled(self, run: Path) -> None:
+        (run / "lvis.json").unlink()
+        assert "make it with `mosaicfusion report" in call("diversity", run).stderr
+
+
+class TestSemantics:
+    def test_every_region_has_a_line_in_order(self, run: Path, clip: Path) -> None:
+        result = call("semantics", run, "--clip", clip, "--device", "cpu")
+        assert result.exit_code == 0, result.output
+        lines = [json.loads(line) for line in (run / "semantics.jsonl").read_text().splitlines()]
+        regions = [
+            (r.index, k, region.category) for r in RunFolder.open(run).records() for k, region in enumerate(r.regions)
+        ]
+        assert [(line["canvas"], line["region"], line["category"]) for line in lines] == regions
+        assert all(line["rank"] in (1, 2) and 0 <= line["probability"] <= 1 for line in lines)
+        assert "among 2" in result.stdout
+        assert "mistaken for" in (run / "report.html").read_text()
+
+    def test_the_same_again(self, run: Path, clip: Path) -> None:
+        call("semantics", run, "--clip", clip)
+        once = (run / "semantics.jsonl").read_bytes()
+        call("semantics", run, "--clip", clip)
+        assert (run / "semantics.jsonl").read_bytes() == once
+
+    def test_among_more_categories_and_templates(self, run: Path, clip: Path, tmp_path: Path) -> None:
+        more = {"categories": [{"id": 1, "name": "kite"}, {"id": 2, "name": "teapot"}, {"id": 3, "name": "<b>"}]}
+        (tmp_path / "more.json").write_text(json.dumps(more | {"categories": more["categories"][:2]}))
+        (tmp_path / "texts.txt").write_text("a {name}\na drawing of a {name}\n")
+        options = ("--vocabulary", tmp_path / "more.json", "--templates", tmp_path / "texts.txt")
+        assert "among 3" in call("semantics", run, "--clip", clip, *options).stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["."], "holds no run"),
+            (["{run}", "--clip", "nope"], "there is no CLIP model 'nope'"),
+            (["{run}", "--vocabulary", "none.json"], "cannot read none.json"),
+            (["{run}", "--templates", "none.txt"], "cannot read none.txt"),
+            (["{run}", "--templates", "{bad}", "--clip", "{clip}"], "must hold {name} exactly once"),
+        ],
+    )
+    def test_refused(
+        self, run: Path, clip: Path, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "bad.txt").write_text("a photo\n")
+        places = {"{run}": run, "{clip}": clip, "{bad}": tmp_path / "bad.txt"}
+        result = call("semantics", *(places.get(argument, argument) for argument in arguments))
+        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        assert not (run / "semantics.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", ["diversity", "semantics"])
+def test_help_has_examples(command: str) -> None:
+    output = call(command, "--help").stdout
+    assert "Example" in output
+    assert f"mosaicfusion {command}" in output

@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+
+from mosaicfusion.quality.failures import map_failures, measure
+from mosaicfusion.quality.semantics import RegionSemantics
+from mosaicfusion.records import CanvasRecord, RegionRecord
+
+
+def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), **changes: Any) -> RegionRecord:
+    """In a region of 100 x 100 pixels."""
+    asked = {"category_id": 1, "category": "kite", "prompt": "a kite", "region_xywh": (0, 0, 100, 100)}
+    return RegionRecord(**{**asked, "area": round(area * 10_000), "score": score, "box_xywh": box, **changes})
+
+
+def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
+    return RegionSemantics(0, 0, "kite", 0.2, probability, rank, "drum")
+
+
+@pytest.mark.parametrize(
+    ("found", "kinds"),
+    [
+        (region(), set()),
+        (region(area=0.8), set()),  # a large object that is drawn well
+        (region(area=0.8, score=0.3), {"entangled"}),
+        (region(score=0.3, box=(0, 0, 60, 60)), {"entangled"}),  # reaches two sides
+        (region(score=0.3, box=(0, 20, 60, 60)), {"abstract"}),
+        (region(score=0.3), {"abstract"}),
+        (region(area=0.06), {"small"}),
+        (region(area=0, score=0, box=None, reason="too_small", values={"largest_area": 0.02}), {"small"}),
+        (region(area=0, score=0, box=None, reason="empty_mask"), {"small"}),
+        (region(area=0, score=0, box=None, reason="too_large", values={"largest_area": 0.97}), {"entangled"}),
+        (region(area=0, score=0, box=None, reason="several_components"), {"entangled"}),
+        (region(area=0, score=0, box=None, reason="nan_latents"), set()),
+    ],
+)
+def test_kinds_of_failure(found: RegionRecord, kinds: set[str]) -> None:
+    assert set(measure(found)) == kinds
+
+
+def test_semantics_tell_abstract_ones() -> None:
+    assert set(measure(region(), seen(rank=5))) == set()
+    assert measure(region(), seen(rank=6)) == {"abstract": pytest.approx(0.99)}
+    assert set(measure(region(area=0.06), seen(rank=9))) == {"small", "abstract"}
+
+
+def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
+    return CanvasRecord(index, (100, 100), 0, None, regions)
+
+
+def test_flags_need_enough_regions_and_a_third_of_them() -> None:
+    good, bad = region(), region(area=0.06)
+    drum = {"category": "drum", "category_id": 2}
+    records = [canvas(0, good, good, good, bad, bad), canvas(1, region(area=0.06, **drum), region(area=0.06, **drum))]
+    kite, drums = map_failures(records)
+    assert (kite.category, kite.regions, kite.counts["small"], kite.flags) == ("kite", 5, 2, ["small"])
+    assert (drums.category, drums.share("small"), drums.flags) == ("drum", 1.0, [])
+    (below,) = map_failures([canvas(0, *[good] * 5, bad, bad)])
+    assert below.flags == []
+
+
+def test_the_worst_example_of_each_kind_is_kept() -> None:
+    records = (canvas(i, region(area=0.09 - 0.001 * (i == 7)), region(score=0.4 - 0.01 * (i == 3))) for i in range(20))
+    (kite,) = map_failures(records, {(5, 0): seen(rank=1)})
+    assert (kite.worst["small"].record.index, kite.worst["small"].region) == (7, 0)
+    assert (kite.worst["abstract"].record.index, kite.worst["abstract"].region) == (3, 1)

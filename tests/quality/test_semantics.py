@@ -1,0 +1,137 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mosaicfusion.config import make_config
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.quality.semantics import (
+    FILE_NAME,
+    RegionSemantics,
+    by_category,
+    choices,
+    judge_regions,
+    read_semantics,
+    text_vectors,
+    write_semantics,
+)
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.vocabulary import Category
+
+RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")
+
+
+class ColourClip:
+    """In place of a CLIP: images by their mean colour, texts by the colour that they name."""
+
+    logit_scale = 10.0
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return self._unit(np.array([image.mean(axis=(0, 1)) for image in images]))
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self._unit(np.array([[name in text.split() for name in ("red", "green", "blue")] for text in texts]))
+
+    def _unit(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFolder:
+    """Canvases of red beside green: as asked for, with a reddish blue in place of red, and without an image."""
+    listed = [category.to_json() for category in categories]
+    header = {
+        "config": make_config().model_dump(mode="json"),
+        "categories": {"main": listed, "partners": listed},
+        "model": {"digest": "0"},
+        "canvases_per_category": 3,
+        "versions": {},
+    }
+    run = RunFolder.create(path, header)
+
+    def region(k: int, category: Category, reason: str | None = None) -> RegionRecord:
+        return RegionRecord(category.id, category.name, "", (16 * k, 0, 16, 32), reason)
+
+    records = []
+    for index, colours in enumerate([((255, 0, 0), (0, 255, 0)), ((90, 0, 255), (0, 255, 0))]):
+        pixels = np.repeat(np.array(colours, np.uint8), 16, axis=0)[None].repeat(32, axis=0)
+        name = run.image_name(index)
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(run.path / name, quality=95)
+        records.append(CanvasRecord(index, (32, 32), 0, name, (region(0, RED), region(1, GREEN, "too_small"))))
+    records.append(CanvasRecord(2, (32, 32), 0, None, (region(0, RED), region(1, GREEN))))
+    run.write_part(records)
+    return run
+
+
+def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    seen: list[tuple[float, int]] = []
+    judged = list(judge_regions(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done)))
+    assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
+        (0, 0, 1, "red_(colour)"),
+        (0, 1, 1, "green"),  # a rejected region is judged, too
+        (1, 0, 2, "blue"),
+        (1, 1, 1, "green"),
+    ]
+    right, wrong = judged[0], judged[2]
+    assert right.score == pytest.approx(1, abs=0.01)
+    assert right.probability == pytest.approx(np.exp(10) / (np.exp(10) + 2), abs=0.01)
+    assert wrong.score == pytest.approx(1 / 3, abs=0.02)
+    assert wrong.probability < 0.01
+    assert seen == [(3, 3)]
+
+
+def test_templates_are_averaged_and_checked() -> None:
+    (vector,) = text_vectors(ColourClip(), [RED], ["a {name}", "a {name} and blue"])
+    blue = 1 / np.sqrt(2)
+    assert vector == pytest.approx(np.array([1 + blue, 0, blue]) / np.linalg.norm([1 + blue, 0, blue]), abs=1e-5)
+    for template, said in (("a photo", "must hold {name} exactly once"), ("{name} {x}", "unknown field")):
+        with pytest.raises(MosaicFusionError, match=said):
+            text_vectors(ColourClip(), [RED], [template])
+    with pytest.raises(MosaicFusionError, match="there is no template"):
+        text_vectors(ColourClip(), [RED], [])
+
+
+def test_choices(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "two")
+    other_red = Category(9, "red")  # spoken like one of the run's
+    assert [category.name for category in choices(run, [other_red, BLUE])] == ["red_(colour)", "green", "blue"]
+    with pytest.raises(MosaicFusionError, match="a single category"):
+        choices(make_run(tmp_path / "one", [RED]))
+
+
+def test_kept_and_read_again(tmp_path: Path) -> None:
+    lines = [RegionSemantics(0, 0, "<b>", 0.3, 0.9, 1, "<b>"), RegionSemantics(0, 1, "é", 0.2, 0.1, 4, "<b>")]
+    assert read_semantics(tmp_path) is None
+    path = write_semantics(tmp_path, lines)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+    assert read_semantics(tmp_path) == {(0, 0): lines[0], (0, 1): lines[1]}
+
+
+@pytest.mark.parametrize("damaged", ["{", "{}\n", "[]\n", '{"canvas": 1}\n', "\x00\xff"])
+def test_a_damaged_file(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / FILE_NAME).write_bytes(damaged.encode("latin-1"))
+    with pytest.raises(MosaicFusionError, match=r"is damaged .*run `mosaicfusion semantics` again"):
+        read_semantics(tmp_path)
+
+
+def test_a_missing_image(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run.path / run.image_name(0)).unlink()
+    with pytest.raises(MosaicFusionError, match="cannot read"):
+        list(judge_regions(run, ColourClip(), choices(run)))
+
+
+def test_by_category_the_least_recognised_first() -> None:
+    def line(category: str, rank: int, top: str) -> RegionSemantics:
+        return RegionSemantics(0, 0, category, 0.5, 1 / rank, rank, top)
+
+    rows = by_category(
+        [line("kite", 1, "kite"), line("drum", 2, "kite"), line("drum", 4, "bell"), line("drum", 2, "bell")]
+    )
+    assert [(row.category, row.regions, row.first, row.mistaken_for) for row in rows] == [
+        ("drum", 3, 0.0, "bell"),
+        ("kite", 1, 1.0, None),
+    ]

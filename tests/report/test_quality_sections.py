@@ -1,0 +1,100 @@
+"""What was computed about a run's images, on the page: only what is there, and text from outside stays text."""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosaicfusion.quality import diversity as kept
+from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diversity, Gap
+from mosaicfusion.quality.semantics import RegionSemantics, write_semantics
+from mosaicfusion.records import RegionRecord, RunFolder
+from mosaicfusion.report.html import write_report
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+RunOf = Callable[..., RunFolder]
+MakeRegion = Callable[..., RegionRecord]
+
+
+def page(run: RunFolder) -> str:
+    return write_report(run).read_text(encoding="utf-8")
+
+
+def result(**changes: Any) -> Diversity:
+    gap = CategoryGap(instances=6, vendi_drawn=2.5, vendi_real=4.5, distance_real=0.4, kid=0.0125)
+    categories = (
+        CategoryDiversity(category=HOSTILE, instances=8, vendi=3.25, distance=0.3, against=gap),
+        CategoryDiversity(category="teapot", instances=3, vendi=None, distance=None),
+    )
+    values = {"features": HOSTILE, "mask_background": False, "per_category": 100, "instances": 11, "vendi": 4.0}
+    return Diversity(**{**values, "distance": 0.35, "categories": categories, **changes})
+
+
+def test_only_what_was_computed_is_shown(run_of: RunOf) -> None:
+    source = page(run_of([None]))
+    assert 'href="#failures"' in source
+    assert 'href="#semantics"' not in source
+    assert 'href="#diversity"' not in source
+    assert "What CLIP sees was not computed" in source
+    assert 'href="#failures"' not in page(run_of([], name="empty"))
+
+
+def test_failures_are_flagged_and_shown(run_of: RunOf, region: MakeRegion) -> None:
+    torn = region(1, "cup", "several_components", 2)
+    source = page(run_of([[region(0), torn]] * 5))
+    assert "1 of the 2 with 5 objects or more" in source
+    assert '<span class="badge out">entangled</span>' in source
+    assert "5 of 10 objects." in source
+    assert 'alt="cup"' in source
+    assert "several parts" in source
+
+
+def test_semantics(run_of: RunOf, region: MakeRegion) -> None:
+    run = run_of([[region(0), region(1, HOSTILE, None, 2)]])
+    write_semantics(
+        run.path,
+        [
+            RegionSemantics(0, 0, "teapot", 0.31, 0.9, 1, "teapot"),
+            RegionSemantics(0, 1, HOSTILE, 0.2, 0.01, 7, HOSTILE),
+        ],
+    )
+    source = page(run)
+    assert "CLIP takes 50.0 % of 2 objects" in source
+    assert "rank 7; CLIP sees " in source
+    assert HOSTILE not in source
+    assert source.count(escape(HOSTILE)) > 4
+
+
+def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
+    run = run_of([None])
+    (run.path / kept.FILE_NAME).write_text(result().model_dump_json())
+    source = page(run)
+    assert "mean cosine distance of all pairs 0.350, Vendi score 4.0" in source
+    assert "Fewer than 5 instances: 1 categories" in source
+    assert "Real or drawn" not in source
+    gap = Gap(pairs=120, fid=31.5, fid_floor=20.5, kid=0.0042, precision=0.8, recall=0.4, classifier=0.93)
+    (run.path / kept.FILE_NAME).write_text(result(against=HOSTILE, pairs=120, gap=gap).model_dump_json())
+    source = page(run)
+    for words in ("31.5", "real against real: 20.5", "4.2", "0.80, 0.40", "93.0 %", "12.5", "4.50"):
+        assert words in source
+    assert HOSTILE not in source
+    (run.path / kept.FILE_NAME).write_text(result(against="real.json", pairs=7).model_dump_json())
+    assert "7 pairs of one category each, and figures of the whole set need 100" in page(run)
+
+
+@pytest.mark.parametrize("name", ["semantics.jsonl", "diversity.json"])
+def test_a_damaged_file_is_said_on_the_page(run_of: RunOf, name: str) -> None:
+    run = run_of([None])
+    (run.path / name).write_text("{<b>")
+    source = page(run)
+    assert f"{name} is damaged" in source
+    assert "<b>)" not in source
+    assert 'href="#failures"' in source
+
+
+def test_examples_do_without_images(run_of: RunOf, region: MakeRegion, tmp_path: Path) -> None:
+    run = run_of([[region(0, reason="too_small"), region(1, reason="too_small")]])
+    (run.path / run.image_name(0)).unlink()
+    assert "2 of 2 objects." in page(run)

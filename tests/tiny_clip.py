@@ -1,0 +1,38 @@
+"""A random CLIP of a few thousand weights in open_clip's format, with the miniature's tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors.torch import save_file
+
+from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
+
+_MODEL = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 1365,
+        "hf_tokenizer_name": "tiny",  # any name: the tokenizer beside the model is taken
+        "width": 16,
+        "heads": 2,
+        "layers": 1,
+        "pool_type": "eos",
+        "eos_id": 1130,
+    },
+}
+
+
+def save_clip(folder: Path) -> Path:
+    """A ResNet with attention pooling, as the miniature's CLIP; an images' side of 32 pixels."""
+    shutil.copytree(BUNDLED_FOLDER / "weights" / "tokenizer", folder)
+    torch.manual_seed(0)
+    weights = open_clip.CLIP(**_MODEL).state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": _MODEL, "preprocess_cfg": {}}))
+    return folder
