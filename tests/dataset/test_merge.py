@@ -159,6 +159,12 @@ class TestDrawnPart:
         assert "license" not in image  # 5 is no licence of the real set
         assert (tmp_path / image["file_name"]).read_bytes() == jpeg()
 
+    def test_two_categories_that_become_one(self, real: Path, tmp_path: Path) -> None:
+        other = {**REAL_COCO, "categories": [{"id": 2, "name": "kite"}, {"id": 3, "name": "box kite"}]}
+        other["images"] = [{"id": 1, "file_name": "x.jpg", "neg_category_ids": [3]}]
+        merge(real, [write_json(tmp_path / "other.json", other)], tmp_path / "out.json")
+        assert read(tmp_path / "out.json")["images"][2]["neg_category_ids"] == []
+
 
 class TestCap:
     def test_images_are_taken_whole_in_order(self, real: Path, tmp_path: Path) -> None:
@@ -273,7 +279,8 @@ class TestRefused:
         calls: list[tuple[dict[str, Any], str]] = [
             ({"real": real, "sources": [run], "out": real}, "is an input and would be overwritten"),
             ({"real": real, "sources": [run, tmp_path / "runs" / "." / "rare"]}, "is given more than once"),
-            ({"real": real, "sources": [tmp_path]}, "holds no run"),
+            ({"real": real, "sources": [run], "out": run / "lvis.json"}, "is in the run folder"),
+            ({"real": real, "sources": [tmp_path / "runs"]}, "holds no run"),
             ({"real": tmp_path / "none.json", "sources": []}, "cannot read"),
             ({"real": coco, "sources": [], "open_vocabulary": True}, "no category of frequency r"),
             ({"real": real, "sources": [run], "choices": {"bow": "kite"}}, "--match names bow, which no source has"),

@@ -45,7 +45,7 @@ def changed(place: str, **fields: Any) -> dict[str, Any]:
 def test_sound_sets(tmp_path: Path) -> None:
     assert lines(tmp_path, SOUND) == []
     assert lines(tmp_path, REAL_COCO) == []  # none of LVIS' own fields is asked of it
-    real = write_json(tmp_path / "real.json", SOUND)
+    coco, real = (write_json(tmp_path / name, data) for name, data in (("coco.json", REAL_COCO), ("real.json", SOUND)))
     run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)]] * 2)
     merge(real, [run], tmp_path / "out.json", masks="polygon", transfer="copy")
     (tmp_path / "train2017").mkdir()
@@ -54,6 +54,8 @@ def test_sound_sets(tmp_path: Path) -> None:
     report = validate(tmp_path / "out.json", tmp_path)
     assert report.findings.lines() == []
     assert (report.images, report.annotations, report.categories) == (4, 7, 4)
+    merge(coco, [run], tmp_path / "coco_plus.json")
+    assert validate(tmp_path / "coco_plus.json").findings.lines() == []  # still COCO
 
 
 def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
@@ -151,6 +153,16 @@ def test_files(tmp_path: Path) -> None:
     )
     with pytest.raises(MosaicFusionError, match="there is no folder"):
         validate(tmp_path / "data.json", tmp_path / "none")
+
+
+def test_a_drawn_image_is_not_taken_for_one_of_cocos(tmp_path: Path) -> None:
+    """Canvas 1 and COCO's image 1 are both called 000000000001.jpg."""
+    run = make_run(tmp_path / "run", [category(1, "kite")], [[(1, True)], [(1, True)]])
+    merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017" / "000000000001.jpg").write_bytes(jpeg())
+    found = validate(tmp_path / "out.json", tmp_path / "train2017").findings.lines()
+    assert [line.partition(" (")[0] for line in found] == [f"error [missing-file] images[{k}]" for k in (1, 2)]
 
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mosaicfusion.dataset.findings import Findings, shown
 from mosaicfusion.dataset.match import spelled
 from mosaicfusion.dataset.measure import PIXEL_TOLERANCE, measure
+from mosaicfusion.dataset.read import DRAWN
 from mosaicfusion.dataset.sources import CATEGORY_LISTS
 from mosaicfusion.vocabulary import FREQUENCIES
 
@@ -39,10 +40,13 @@ class Seen:
         return {"image_count": Counter(category for category, _ in self.pairs), "instance_count": self.instances}
 
 
-def is_lvis(categories: Iterable[Any], images: Iterable[Any]) -> bool:
-    """Whether any row has a field that COCO does not know."""
-    keys = {*CATEGORY_LISTS, "frequency", "synset"}
-    return any(isinstance(row, dict) and keys & row.keys() for rows in (categories, images) for row in rows)
+def is_lvis(categories: Sequence[Any], images: Sequence[Any]) -> bool:
+    """Whether a set has LVIS' own fields. Drawn images have them also in a COCO set that they were merged into."""
+    rows = [image for image in images if isinstance(image, dict)]
+    real = [image for image in rows if not str(image.get("coco_url")).startswith(DRAWN)] or rows
+    lists = any(key in image for image in real for key in CATEGORY_LISTS)
+    letters = bool(categories) and all(isinstance(c, dict) and "frequency" in c for c in categories)
+    return lists or letters
 
 
 def is_int(value: Any) -> bool:

@@ -101,6 +101,9 @@ def merge(
 def _check_paths(real: Path, sources: Sequence[Path], out: Path) -> None:
     if out.resolve() in {path.resolve() for path in (real, *sources)}:
         raise MosaicFusionError(f"{out} is an input and would be overwritten; give another -o")
+    inside = [path for path in sources if path.is_dir() and out.resolve().is_relative_to(path.resolve())]
+    if inside:
+        raise MosaicFusionError(f"{out} is in the run folder {inside[0]}, which keeps its own files; give another -o")
     twice = [path for path, count in Counter(path.resolve() for path in sources).items() if count > 1]
     if twice:
         raise MosaicFusionError(f"{twice[0]} is given more than once; its images would be in the data set as often")
@@ -174,7 +177,9 @@ class _Merger:
     def _add_image(
         self, image: dict[str, Any], name: str, annotations: list[dict[str, Any]], ids: dict[int, int]
     ) -> None:
-        lists = {key: sorted({ids[id_] for id_ in image.get(key) or []}) for key in CATEGORY_LISTS}
+        negative, not_exhaustive = ({ids[id_] for id_ in image.get(key) or []} for key in CATEGORY_LISTS)
+        negative -= {ids[annotation["category_id"]] for annotation in annotations}  # two categories may have become one
+        lists = dict(zip(CATEGORY_LISTS, (sorted(negative), sorted(not_exhaustive)), strict=True))
         new = {**image, **lists, "id": self.next_image_id, "file_name": name, "coco_url": f"{DRAWN}run/{name}"}
         new.pop("license", None)  # a number in the source's own list of licences
         self.images.append(new)

@@ -6,9 +6,10 @@ bytes: it is not parsed, takes no more memory than the file, and goes back into 
 
 from __future__ import annotations
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -116,7 +117,7 @@ def path_fault(name: str) -> str | None:
     """Why a ``file_name`` must not be used as a path under the images' folder; ``None`` for a good one."""
     if not name.isprintable() or not name.strip():
         return "is empty or holds characters that cannot be printed"
-    if "\\" in name or name.startswith("/") or ":" in name:
+    if "\\" in name or name.startswith("/") or re.match("[A-Za-z]:", name):
         return "is absolute or of another system"
     if set(name.split("/")) & {"", ".", ".."}:
         return "leaves its folder, or holds an empty part"
@@ -140,9 +141,10 @@ def url_tail(url: str | None) -> str | None:
 def find_image(folder: Path, image: ImageRef) -> Path | None:
     """The file of an image under ``folder``, by any of the names that loaders try; ``None`` if it is not there.
 
-    LVIS v0.5 names ``COCO_val2014_000000266409.jpg`` what lies on disk as ``val2017/000000266409.jpg``.
+    LVIS v0.5 names ``COCO_val2014_000000266409.jpg`` what lies on disk as ``val2017/000000266409.jpg``. The file alone is not
+    looked for if the image was drawn: canvases are numbered as COCO's images are, so that would be another image.
     """
     tail = url_tail(image.coco_url)
-    names = [image.file_name, tail, PurePosixPath(tail).name if tail else None]
+    names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.drawn else None]
     paths = [folder / name for name in names if name and path_fault(name) is None]
     return next((path for path in paths if path.is_file()), None)
