@@ -163,7 +163,7 @@ class TestCreate:
         assert (tmp_path / ".mine.tmp").read_text() == "precious"
 
     def test_choices_of_output_are_remembered(self, tmp_path: Path) -> None:
-        first = {"policy": "drop", "masks": "rle", "min_quality": 0}
+        first = {"policy": "drop", "masks": "rle", "min_quality": 0, "min_semantics": 0, "clip": "mini"}
         assert RunFolder.create(tmp_path, header()).header["output"] == first
         chosen = {**header(), "output": {"policy": "not_exhaustive", "masks": None, "min_quality": 0.5}}
         later = {**first, "policy": "not_exhaustive", "min_quality": 0.5}
@@ -177,7 +177,7 @@ class TestCreate:
         run = RunFolder.create(tmp_path, header())
         old = {**run.header, "output": {"policy": "not_exhaustive", "masks": "rle"}}
         (tmp_path / "run.json").write_text(json.dumps(old))
-        now = {"policy": "not_exhaustive", "masks": "rle", "min_quality": 0}
+        now = {**old["output"], "min_quality": 0, "min_semantics": 0, "clip": "mini"}
         assert RunFolder.open(tmp_path).header["output"] == now
         assert RunFolder.create(tmp_path, header()).header["output"] == now
 

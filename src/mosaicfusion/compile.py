@@ -29,14 +29,18 @@ class Summary:
 
 
 def compile_run(
-    run: RunFolder, policy: Policy | None = None, masks: MaskFormat | None = None, min_quality: float | None = None
+    run: RunFolder,
+    policy: Policy | None = None,
+    masks: MaskFormat | None = None,
+    min_quality: float | None = None,
+    min_semantics: float | None = None,
 ) -> Summary:
     """Write ``lvis.json`` and ``report.html`` from the parts that are there.
 
-    ``min_quality``, in [0, 1]: instances below it count as rejected. What is left out stays as it was when the run was last
-    compiled; run.json remembers it. Raises :class:`MosaicFusionError`; then all stays as it was.
+    ``min_quality`` and ``min_semantics``, in [0, 1]: instances below either count as rejected. What is left out stays as it
+    was when the run was last compiled; run.json remembers it. Raises :class:`MosaicFusionError`; then all stays as it was.
     """
-    output = run.output_with(policy=policy, masks=masks, min_quality=min_quality)
+    output = run.output_with(policy=policy, masks=masks, min_quality=min_quality, min_semantics=min_semantics)
     categories = {
         c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
     }

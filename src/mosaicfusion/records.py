@@ -6,6 +6,8 @@ run/
   parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
   lvis.json, report.html        compiled from the parts
   judge.json, quality/          what `mosaicfusion judge` found, if it was run
+  semantics.jsonl               what `mosaicfusion semantics` found: one line a region
+  diversity.json                what `mosaicfusion diversity` found
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from mosaicfusion.errors import MosaicFusionError
 _FORMAT = 1
 _IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
 _NEEDED = (*_IDENTITY, "canvases_per_category", "output")
-_OUTPUT = {"policy": "drop", "masks": "rle", "min_quality": 0.0}  # choices of compiling, as they begin
+# Choices of compiling, as they begin; ``clip`` is the model that judges for min_semantics.
+_OUTPUT = {"policy": "drop", "masks": "rle", "min_quality": 0.0, "min_semantics": 0.0, "clip": "mini"}
 
 
 @dataclass(frozen=True)
@@ -119,18 +122,23 @@ class RunFolder:
         """Start a run in a new or empty folder, or go on with the same run; anything else is refused, nothing is deleted.
 
         ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``,
-        ``versions``, and maybe ``output`` with ``policy``, ``masks`` and ``min_quality``; without them they stay, or begin
-        with the default.
+        ``versions``, and maybe ``output`` with some of ``policy``, ``masks``, ``min_quality``, ``min_semantics`` and
+        ``clip``; without them they stay, or begin with the default.
         """
         check_writable(path, header)
         identity = fingerprint({key: header[key] for key in _IDENTITY})
-        before = cls.open(path).header["output"] if (path / "run.json").exists() else _OUTPUT
-        output = {**before, **_given(header.get("output", {}))}
+        output = cls.output_at(path, header.get("output", {}))
         for leftover in _leftovers(path):
             leftover.unlink(missing_ok=True)
         run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
         run._write_header()  # first of all: a folder without it is refused as foreign
         return run
+
+    @classmethod
+    def output_at(cls, path: Path, choices: dict[str, Any]) -> dict[str, Any]:
+        """What a run in ``path``, which may not be there yet, will be compiled with; choices that are ``None`` do not count."""
+        before = cls.open(path).header["output"] if (path / "run.json").exists() else _OUTPUT
+        return {**before, **_given(choices)}
 
     def output_with(self, **choices: Any) -> dict[str, Any]:
         """What the data set was last compiled with, changed by those of ``choices`` that are not ``None``."""
@@ -255,6 +263,8 @@ def _leftovers(path: Path) -> Iterator[Path]:
         ".lvis.json.*.tmp",
         ".report.html.*.tmp",
         ".judge.json.*.tmp",
+        ".semantics.jsonl.*.tmp",
+        ".diversity.json.*.tmp",
         "quality/*/.part-*.tmp",
         "parts/.part-*.tmp",
         "images/*/.*.jpg.*.tmp",

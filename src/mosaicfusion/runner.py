@@ -27,6 +27,7 @@ from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.plan import CanvasSpec, Plan
 from mosaicfusion.quality.intrinsic import measure, predict_iou
+from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
 from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable
 from mosaicfusion.selection import Selection, select
 from mosaicfusion.vocabulary import Vocabulary
@@ -47,6 +48,8 @@ def generate(
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
     min_quality: float | None = None,
+    min_semantics: float | None = None,
+    clip: str | None = None,
     device: str = "auto",
     batch_size: int = 8,
     on_progress: Callable[[float, int], None] | None = None,
@@ -64,6 +67,9 @@ def generate(
         masks: form of the masks in lvis.json; as last time, or at first ``rle``, if left out.
         min_quality: instances whose :mod:`mosaicfusion.quality.intrinsic` quality is below count as rejected, 0 to 1; as last
             time, or at first 0, if left out.
+        min_semantics: instances whose category is less probable than this in the picture, among those of the run, count as
+            rejected, 0 to 1; as last time, or at first 0, if left out.
+        clip: the model that judges this, see :func:`mosaicfusion.clip.load_clip`; as last time, or at first ``mini``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
         on_progress: called with (canvases done, canvases in all); the first may be fractional.
@@ -82,7 +88,7 @@ def generate(
         raise MosaicFusionError(
             f"canvases_per_category={canvases_per_category} and batch_size={batch_size} must be at least 1"
         )
-    Thresholds(min_quality or 0)  # refuses what is not from 0 to 1
+    Thresholds(min_quality or 0, min_semantics or 0)  # refuses what is not from 0 to 1
     selection = select(categories, config.model)
     out = Path(out)
     check_writable(out)  # before a model is loaded
@@ -90,7 +96,7 @@ def generate(
     # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
     dtype = resolve_dtype(config.sampling.dtype, resolve_device(device))
     config = config.model_copy(update={"sampling": config.sampling.model_copy(update={"dtype": dtype})})
-    header = {
+    header: dict[str, Any] = {
         "config": config.model_dump(mode="json"),
         "categories": {
             "main": [category.to_json() for category in selection.main],
@@ -98,10 +104,17 @@ def generate(
         },
         "model": {"digest": digest(folder)},
         "canvases_per_category": canvases_per_category,
-        "output": {"policy": policy, "masks": masks, "min_quality": min_quality},
+        "output": {
+            "policy": policy,
+            "masks": masks,
+            "min_quality": min_quality,
+            "min_semantics": min_semantics,
+            "clip": clip,
+        },
         "versions": {name: version(name) for name in ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")},
     }
     check_writable(out, header)
+    check_semantics(RunFolder.output_at(out, header["output"]), selection)
     backend = load_backend(folder, device, dtype)
     check_layout(config.layout, backend.latent_factor)
     plan = Plan(config, selection.main, selection.partners, backend.latent_factor)
@@ -110,11 +123,30 @@ def generate(
     run = RunFolder.create(out, header)
     try:
         draw_missing(backend, plan, run, batch_size, on_progress)
+        judge_semantics(run, device)
         return compile_run(run)
     except MosaicFusionError as error:
         raise MosaicFusionError(
             f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; run the same command again to go on"
         ) from error
+
+
+def check_semantics(output: dict[str, Any], selection: Selection) -> None:
+    """Try what would fail after drawing, where the data set is to have a least semantics."""
+    from mosaicfusion.clip import find_clip
+
+    if output["min_semantics"] > 0:
+        check_choices(selection.union)
+        find_clip(output["clip"])
+
+
+def judge_semantics(run: RunFolder, device: str) -> None:
+    """Judge what the run's data set is to be chosen by, unless it is judged already."""
+    from mosaicfusion.clip import load_clip
+
+    output = run.header["output"]
+    if output["min_semantics"] > 0 and not is_judged(run, output["clip"]):
+        judge_run(run, load_clip(output["clip"], device))
 
 
 def check_plan(backend: Backend, plan: Plan, selection: Selection) -> None:

@@ -138,6 +138,57 @@ class TestSemantics:
         assert not (run / "semantics.jsonl").exists()
 
 
+class TestMinSemantics:
+    def test_report_rejects_what_shows_something_else(self, run: Path, clip: Path) -> None:
+        assert "run `mosaicfusion semantics` on the run first" in call("report", run, "--min-semantics", "0.5").stderr
+        call("semantics", run, "--clip", clip)
+        lines = [json.loads(line) for line in (run / "semantics.jsonl").read_text().splitlines()]
+        kept = {
+            (r.index, k) for r in RunFolder.open(run).records() for k, region in enumerate(r.regions) if region.kept
+        }
+        probabilities = sorted(line["probability"] for line in lines if (line["canvas"], line["region"]) in kept)
+        least = probabilities[len(probabilities) // 2]
+        result = call("report", run, "--min-semantics", least)
+        assert result.exit_code == 0, result.output
+        wrong = sum(probability < least for probability in probabilities)
+        assert f"wrong_object {wrong}" in result.stdout
+        assert len(json.loads((run / "lvis.json").read_text())["annotations"]) == len(kept) - wrong
+        assert "wrong object" in (run / "report.html").read_text()
+        assert "wrong_object" not in call("report", run, "--min-semantics", "0").stdout
+
+    def test_generate_judges_and_goes_on_with_the_same_model(self, run: Path, clip: Path) -> None:
+        result = call("generate", *SMALL, "--out", run, "--min-semantics", "1", "--clip", clip)
+        assert result.exit_code == 0, result.output
+        assert "wrong_object" in result.stdout
+        before = (run / "semantics.jsonl").read_bytes()
+        more = [argument if argument != "3" else "4" for argument in SMALL]
+        assert call("generate", *more, "--out", run).exit_code == 0
+        after = (run / "semantics.jsonl").read_bytes()
+        assert after.startswith(before)
+        assert len(after.splitlines()) == 8 * 4
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
+            (["--clip", "{clip}", "-c", "banana"], "a single category leaves nothing to choose"),
+        ],
+    )
+    def test_refused_before_anything_is_drawn(
+        self, clip: Path, tmp_path: Path, arguments: list[str], said: str
+    ) -> None:
+        given = [argument.replace("{clip}", str(clip)) for argument in arguments]
+        result = call("generate", *SMALL[2:], *given, "--min-semantics", "0.2", "--out", tmp_path / "new")
+        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize("least", ["-0.1", "1.1", "nan"])
+    def test_no_probability(self, run: Path, least: str) -> None:
+        before = (run / "run.json").read_bytes()
+        assert call("report", run, "--min-semantics", least).exit_code == 2
+        assert (run / "run.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["diversity", "semantics"])
 def test_help_has_examples(command: str) -> None:
     output = call(command, "--help").stdout

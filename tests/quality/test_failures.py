@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from mosaicfusion.quality.failures import map_failures, measure
-from mosaicfusion.quality.semantics import RegionSemantics
 from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.sidecars import RegionSemantics
 
 
 def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), **changes: Any) -> RegionRecord:
@@ -14,7 +14,7 @@ def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), *
 
 
 def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
-    return RegionSemantics(0, 0, "kite", 0.2, probability, rank, "drum")
+    return RegionSemantics(0, 0, "kite", "mini", 0.2, probability, rank, "drum")
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,14 @@ from PIL import Image
 from mosaicfusion.config import make_config
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.quality.semantics import (
-    FILE_NAME,
-    RegionSemantics,
     by_category,
     choices,
-    judge_regions,
-    read_semantics,
+    is_judged,
+    judge_run,
     text_vectors,
-    write_semantics,
 )
 from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.sidecars import RegionSemantics, read_semantics
 from mosaicfusion.vocabulary import Category
 
 RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")
@@ -26,6 +24,7 @@ RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3
 class ColourClip:
     """In place of a CLIP: images by their mean colour, texts by the colour that they name."""
 
+    name = "colours"
     logit_scale = 10.0
 
     def encode_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -68,7 +67,7 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
 def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     seen: list[tuple[float, int]] = []
-    judged = list(judge_regions(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done)))
+    judged = judge_run(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
     assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
         (0, 0, 1, "red_(colour)"),
         (0, 1, 1, "green"),  # a rejected region is judged, too
@@ -81,6 +80,20 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     assert wrong.score == pytest.approx(1 / 3, abs=0.02)
     assert wrong.probability < 0.01
     assert seen == [(3, 3)]
+    assert read_semantics(run.path) == {(line.canvas, line.region): line for line in judged}
+
+
+def test_the_model_is_remembered(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert not is_judged(run, "colours")
+    judge_run(run, ColourClip())
+    assert RunFolder.open(tmp_path).header["output"]["clip"] == "colours"
+    assert not is_judged(run, "colours"), "red on the canvas without an image has no reason of rejection here"
+    first = next(run.records())
+    (run.path / "parts").joinpath("part-00000000.jsonl").unlink()
+    run.write_part([first])
+    assert is_judged(run, "colours")
+    assert not is_judged(run, "others")
 
 
 def test_templates_are_averaged_and_checked() -> None:
@@ -98,35 +111,21 @@ def test_choices(tmp_path: Path) -> None:
     run = make_run(tmp_path / "two")
     other_red = Category(9, "red")  # spoken like one of the run's
     assert [category.name for category in choices(run, [other_red, BLUE])] == ["red_(colour)", "green", "blue"]
-    with pytest.raises(MosaicFusionError, match="a single category"):
+    with pytest.raises(MosaicFusionError, match="a single category leaves nothing to choose"):
         choices(make_run(tmp_path / "one", [RED]))
-
-
-def test_kept_and_read_again(tmp_path: Path) -> None:
-    lines = [RegionSemantics(0, 0, "<b>", 0.3, 0.9, 1, "<b>"), RegionSemantics(0, 1, "é", 0.2, 0.1, 4, "<b>")]
-    assert read_semantics(tmp_path) is None
-    path = write_semantics(tmp_path, lines)
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
-    assert read_semantics(tmp_path) == {(0, 0): lines[0], (0, 1): lines[1]}
-
-
-@pytest.mark.parametrize("damaged", ["{", "{}\n", "[]\n", '{"canvas": 1}\n', "\x00\xff"])
-def test_a_damaged_file(tmp_path: Path, damaged: str) -> None:
-    (tmp_path / FILE_NAME).write_bytes(damaged.encode("latin-1"))
-    with pytest.raises(MosaicFusionError, match=r"is damaged .*run `mosaicfusion semantics` again"):
-        read_semantics(tmp_path)
 
 
 def test_a_missing_image(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match="cannot read"):
-        list(judge_regions(run, ColourClip(), choices(run)))
+        judge_run(run, ColourClip())
+    assert read_semantics(run.path) is None
 
 
 def test_by_category_the_least_recognised_first() -> None:
     def line(category: str, rank: int, top: str) -> RegionSemantics:
-        return RegionSemantics(0, 0, category, 0.5, 1 / rank, rank, top)
+        return RegionSemantics(0, 0, category, "colours", 0.5, 1 / rank, rank, top)
 
     rows = by_category(
         [line("kite", 1, "kite"), line("drum", 2, "kite"), line("drum", 4, "bell"), line("drum", 2, "bell")]

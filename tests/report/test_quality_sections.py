@@ -9,9 +9,9 @@ import pytest
 
 from mosaicfusion.quality import diversity as kept
 from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diversity, Gap
-from mosaicfusion.quality.semantics import RegionSemantics, write_semantics
 from mosaicfusion.records import RegionRecord, RunFolder
 from mosaicfusion.report.html import write_report
+from mosaicfusion.sidecars import RegionSemantics, write_semantics
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RunOf = Callable[..., RunFolder]
@@ -56,8 +56,8 @@ def test_semantics(run_of: RunOf, region: MakeRegion) -> None:
     write_semantics(
         run.path,
         [
-            RegionSemantics(0, 0, "teapot", 0.31, 0.9, 1, "teapot"),
-            RegionSemantics(0, 1, HOSTILE, 0.2, 0.01, 7, HOSTILE),
+            RegionSemantics(0, 0, "teapot", HOSTILE, 0.31, 0.9, 1, "teapot"),
+            RegionSemantics(0, 1, HOSTILE, HOSTILE, 0.2, 0.01, 7, HOSTILE),
         ],
     )
     source = page(run)

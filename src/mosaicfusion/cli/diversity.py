@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import DeviceOption
+from mosaicfusion.cli.options import CLIP_HELP, DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ def diversity(
 )
 def semantics(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may be unfinished.")],
-    clip: Annotated[
-        str, typer.Option(help="'mini' (bundled), a folder in open_clip's format, a hub id, or name:pretrained.")
-    ] = "mini",
+    clip: Annotated[str, typer.Option(help=CLIP_HELP)] = "mini",
     vocabulary: Annotated[
         Path | None, typer.Option(help="More categories to choose among, of an LVIS or COCO json.")
     ] = None,
@@ -100,18 +98,18 @@ def semantics(
     from mosaicfusion.clip import load_clip
     from mosaicfusion.compile import compile_run
     from mosaicfusion.console import Progress
-    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_regions, write_semantics
+    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_run
     from mosaicfusion.records import RunFolder
+    from mosaicfusion.sidecars import SEMANTICS
     from mosaicfusion.vocabulary import from_json_file, read_lines
 
     run = RunFolder.open(run_folder)
     among = choices(run, from_json_file(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
     with Progress("judging", "canvases") as progress:
-        judged = list(judge_regions(run, load_clip(clip, device), among, texts, progress.show))
-    path = write_semantics(run.path, judged)
+        judged = judge_run(run, load_clip(clip, device), among, texts, progress.show)
     print_semantics(judged, len(among))
-    typer.echo(f"result: {path}")
+    typer.echo(f"result: {run.path / SEMANTICS}")
     typer.echo(f"report: {compile_run(run).path / 'report.html'}")
 
 

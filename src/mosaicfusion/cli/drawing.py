@@ -9,11 +9,13 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import (
+    CLIP_HELP,
     MODEL_HELP,
     CategoriesOption,
     DeviceOption,
     MasksOption,
     MinQualityOption,
+    MinSemanticsOption,
     ModelOption,
     PolicyOption,
     SeedOption,
@@ -75,6 +77,11 @@ def generate(
     policy: PolicyOption = None,
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
+    min_semantics: MinSemanticsOption = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help=f"Model of --min-semantics: {CLIP_HELP}", show_default="as last time, at first mini"),
+    ] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
 ) -> None:
@@ -97,6 +104,8 @@ def generate(
             policy=policy,
             masks=masks,
             min_quality=min_quality,
+            min_semantics=min_semantics,
+            clip=clip,
             device=device,
             batch_size=batch_size,
             on_progress=progress.show,
@@ -158,10 +167,11 @@ def report(
     policy: PolicyOption = None,
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
+    min_semantics: MinSemanticsOption = None,
 ) -> None:
     """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
     from mosaicfusion.compile import compile_run
     from mosaicfusion.console import print_summary
     from mosaicfusion.records import RunFolder
 
-    print_summary(compile_run(RunFolder.open(run_folder), policy, masks, min_quality))
+    print_summary(compile_run(RunFolder.open(run_folder), policy, masks, min_quality, min_semantics))

@@ -37,6 +37,16 @@ MasksOption = Annotated[
     Literal["rle", "polygon"] | None,
     typer.Option(help="Masks in lvis.json; detectron2 wants polygons.", show_default="as last time, at first rle"),
 ]
+MinSemanticsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Reject instances that CLIP takes for their category with a lower probability.",
+        min=0,
+        max=1,
+        show_default="as last time, at first 0",
+    ),
+]
+CLIP_HELP = "'mini' (bundled), a folder in open_clip's format, a hub id, or name:pretrained."
 MinQualityOption = Annotated[
     float | None,
     typer.Option(

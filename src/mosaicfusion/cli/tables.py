@@ -11,7 +11,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import Diversity
-    from mosaicfusion.quality.semantics import RegionSemantics
+    from mosaicfusion.sidecars import RegionSemantics
 
 _SHOWN = 20
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from mosaicfusion.quality.semantics import RegionSemantics
 from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.sidecars import RegionSemantics
 
 Kind = Literal["entangled", "small", "abstract"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

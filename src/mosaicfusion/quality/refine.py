@@ -62,7 +62,7 @@ def refine_run(
 def _header(run: RunFolder, annotator: Annotator) -> dict[str, Any]:
     """The annotator becomes a part of the run's identity: to go on with another, or to draw more, is refused."""
     kept = {key: run.header[key] for key in ("config", "categories", "canvases_per_category", "versions")}
-    output = {**run.header["output"], "min_quality": 0.0}
+    output = {**run.header["output"], "min_quality": 0.0, "min_semantics": 0.0}
     return {**kept, "model": {**run.header["model"], "refined_by": annotator.identity}, "output": output}
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,10 @@ from pydantic import ValidationError
 from mosaicfusion.config import PromptConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.prompts import render
-from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
+from mosaicfusion.records import CanvasRecord, RunFolder
+from mosaicfusion.sidecars import RegionSemantics, read_semantics, write_semantics
 from mosaicfusion.vocabulary import Category
 
-FILE_NAME = "semantics.jsonl"
 TEMPLATES = ("a photo of a single {name}",)
 _CANVASES = 16  # read together: a batch of about 64 regions
 
@@ -28,6 +27,7 @@ _CANVASES = 16  # read together: a batch of about 64 regions
 class Clip(Protocol):
     """What is needed of a model; :func:`mosaicfusion.clip.load_clip` gives one."""
 
+    name: str
     logit_scale: float
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -39,34 +39,23 @@ class Clip(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class RegionSemantics:
-    """One line of ``semantics.jsonl``: region number ``region`` of canvas ``canvas``, kept or rejected.
-
-    ``score``: cosine similarity of picture and category, in [-1, 1]. ``probability``: that of the category among the
-    vocabulary, in [0, 1]. ``rank``: its place among them, from 1. ``top``: the likeliest category.
-    """
-
-    canvas: int
-    region: int
-    category: str
-    score: float
-    probability: float
-    rank: int
-    top: str
-
-
 def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
     """The categories of a run, and those of ``others`` that are spoken of in other words; raises for fewer than two."""
     header = run.header["categories"]
     own = {c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in header[kind]}
     spoken = {category.readable for category in own.values()}
     among = [*own.values(), *(category for category in others if category.readable not in spoken)]
+    check_choices(among)
+    return among
+
+
+def check_choices(among: Sequence[Category]) -> None:
+    """Raise :class:`MosaicFusionError` for fewer than two categories, among which there is nothing to choose."""
     if len(among) < 2:
         raise MosaicFusionError(
-            f"{run.path} has a single category, so any picture shows it best; give more to choose among with --vocabulary"
+            "a single category leaves nothing to choose, any picture shows it best; draw several, or give more to "
+            "`mosaicfusion semantics` with --vocabulary"
         )
-    return among
 
 
 def check_templates(templates: Sequence[str]) -> None:
@@ -93,28 +82,45 @@ def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
 
 
-def judge_regions(
+def judge_run(
     run: RunFolder,
     clip: Clip,
-    vocabulary: Sequence[Category],
+    among: Sequence[Category] | None = None,
     templates: Sequence[str] = TEMPLATES,
-    on_progress: Callable[[float, int], None] = lambda done, total: None,
-) -> Iterator[RegionSemantics]:
-    """Judge every region of a run by its whole picture, with a mask or without one, in the order of the records.
+    on_progress: Callable[[float, int], None] | None = None,
+) -> list[RegionSemantics]:
+    """Judge every region of a run by its whole picture, with a mask or without one, and keep it in ``semantics.jsonl``.
 
-    ``vocabulary`` holds the categories of the run and maybe more. Canvases without an image are passed over. The score does
-    not see the mask, so that rejected regions are judged by the same measure.
+    ``among``: the categories to choose from, those of the run if left out. Canvases without an image are passed over. The mask
+    is not looked at, so that rejected regions are judged by the same measure. Raises :class:`MosaicFusionError`; then all
+    stays as it was.
     """
-    texts = text_vectors(clip, vocabulary, templates)
-    column = {category.name: k for k, category in enumerate(vocabulary)}
-    total = sum(1 for _ in run.records())
+    report = on_progress or (lambda done, total: None)
+    among = choices(run) if among is None else among
+    texts = text_vectors(clip, among, templates)
+    judged: list[RegionSemantics] = []
     batch: list[CanvasRecord] = []
+    total = len(run.done())
     for done, record in enumerate(run.records(), start=1):
         batch.append(record)
         if len(batch) == _CANVASES or done == total:
-            yield from _judge(batch, run.path, clip, texts, column, vocabulary)
-            on_progress(done, total)
+            judged += _judge(batch, run.path, clip, texts, among)
+            report(done, total)
             batch = []
+    write_semantics(run.path, judged)
+    run.remember_output(run.output_with(clip=clip.name))  # generate goes on with it
+    return judged
+
+
+def is_judged(run: RunFolder, clip_name: str) -> bool:
+    """Whether this model judged every region that has a mask."""
+    judged = read_semantics(run.path) or {}
+    return all(
+        (record.index, k) in judged and judged[record.index, k].clip == clip_name
+        for record in run.records()
+        for k, region in enumerate(record.regions)
+        if region.kept
+    )
 
 
 def _judge(
@@ -122,9 +128,9 @@ def _judge(
     folder: Path,
     clip: Clip,
     texts: NDArray[np.float32],
-    column: dict[str, int],
     vocabulary: Sequence[Category],
 ) -> Iterator[RegionSemantics]:
+    column = {category.name: k for k, category in enumerate(vocabulary)}
     places, crops = [], []
     for record in records:
         if record.file_name is None:
@@ -144,6 +150,7 @@ def _judge(
             canvas=canvas,
             region=number,
             category=vocabulary[own].name,
+            clip=clip.name,
             score=round(float(scores[own]), 4),
             probability=round(float(parts[own]), 4),
             rank=1 + int(np.count_nonzero(scores > scores[own])),
@@ -191,31 +198,3 @@ def by_category(judged: Iterable[RegionSemantics]) -> list[CategorySemantics]:
             )
         )
     return sorted(rows, key=lambda row: (row.first, row.probability, row.category))
-
-
-def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
-    """Keep the result in a run folder, whole or not at all."""
-    lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in judged)
-    path = folder / FILE_NAME
-    write_atomic(path, lines.encode())
-    return path
-
-
-def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | None:
-    """(canvas, region) -> what was judged, or ``None`` if nothing was; raises :class:`MosaicFusionError` when damaged."""
-    path = folder / FILE_NAME
-    try:
-        with path.open(encoding="utf-8") as lines:
-            judged = [_from_line(line) for line in lines]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise MosaicFusionError(f"{path} is damaged ({error}); run `mosaicfusion semantics` again") from None
-    return {(line.canvas, line.region): line for line in judged}
-
-
-def _from_line(line: str) -> RegionSemantics:
-    values: dict[str, Any] = json.loads(line)
-    kinds: dict[str, Callable[[Any], Any]] = {"canvas": int, "region": int, "category": str}
-    kinds |= {"score": float, "probability": float, "rank": int, "top": str}
-    return RegionSemantics(**{key: kind(values[key]) for key, kind in kinds.items()})

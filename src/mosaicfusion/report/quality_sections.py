@@ -23,12 +23,13 @@ from mosaicfusion.quality.failures import (
     area_part,
     map_failures,
 )
-from mosaicfusion.quality.semantics import RegionSemantics, by_category, read_semantics
+from mosaicfusion.quality.semantics import by_category
 from mosaicfusion.records import RunFolder
 from mosaicfusion.report.examples import example
 from mosaicfusion.report.markup import Part, meter, paragraph, percent, section, share, spoken, table
 from mosaicfusion.report.sheet import reason_name
 from mosaicfusion.report.stats import RunStats
+from mosaicfusion.sidecars import RegionSemantics, read_semantics
 
 _EXAMPLES = 6  # pictures of each kind
 _MEANINGS: dict[Kind, str] = {

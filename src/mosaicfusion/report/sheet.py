@@ -27,6 +27,7 @@ _REASONS = {
     "too_large": ("too large", "The mask fills the region: the attention did not find the object."),
     "several_components": ("several parts", "More than one part of the mask has the size of an object."),
     "low_quality": ("low quality", "The mask is expected to fit worse than the data set's --min-quality allows."),
+    "wrong_object": ("wrong object", "CLIP finds the category less likely than the data set's --min-semantics allows."),
     "nan_latents": ("not a number", "The sampler's numbers became NaN or infinite; no image could be drawn."),
 }
 

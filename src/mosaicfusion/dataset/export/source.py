@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from mosaicfusion.dataset.export.annotated import Record, Records, read_json
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, category_records, compile_lvis
 from mosaicfusion.dataset.read import ImageRef, find_image
-from mosaicfusion.dataset.thresholds import Thresholds, reject_below
+from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.records import RunFolder
 from mosaicfusion.vocabulary import Category
@@ -103,11 +103,10 @@ def read_source(source: Path, images: Path | None = None, policy: Policy | None 
 
 def _read_run(run: RunFolder, policy: Policy | None) -> DataSet:
     policy = policy or run.header["output"]["policy"]
-    thresholds = Thresholds(run.header["output"]["min_quality"])
 
     def records() -> Iterator[tuple[Record, list[Record]]]:
         ids = count(1)
-        for record in reject_below(run.records(), thresholds):
+        for record in accepted(run):
             data = compile_lvis([record], (), policy)
             for image in data["images"]:
                 yield image, [{**annotation, "id": next(ids)} for annotation in data["annotations"]]

@@ -1,0 +1,60 @@
+"""What was found about the regions of a run after they were drawn, in files beside the records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.records import write_atomic
+
+SEMANTICS = "semantics.jsonl"
+
+
+@dataclass(frozen=True)
+class RegionSemantics:
+    """One line of ``semantics.jsonl``: region number ``region`` of canvas ``canvas``, kept or rejected.
+
+    ``clip``: the model that was asked. ``score``: cosine similarity of picture and category, in [-1, 1]. ``probability``: that
+    of the category among the vocabulary, in [0, 1]. ``rank``: its place among them, from 1. ``top``: the likeliest one.
+    """
+
+    canvas: int
+    region: int
+    category: str
+    clip: str
+    score: float
+    probability: float
+    rank: int
+    top: str
+
+
+def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
+    """Keep the result in a run folder, whole or not at all."""
+    lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in judged)
+    path = folder / SEMANTICS
+    write_atomic(path, lines.encode())
+    return path
+
+
+def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | None:
+    """(canvas, region) -> what was judged, or ``None`` if nothing was; raises :class:`MosaicFusionError` when damaged."""
+    path = folder / SEMANTICS
+    try:
+        with path.open(encoding="utf-8") as lines:
+            judged = [_from_line(line) for line in lines]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise MosaicFusionError(f"{path} is damaged ({error}); run `mosaicfusion semantics` again") from None
+    return {(line.canvas, line.region): line for line in judged}
+
+
+def _from_line(line: str) -> RegionSemantics:
+    values: dict[str, Any] = json.loads(line)
+    kinds: dict[str, Callable[[Any], Any]] = {"canvas": int, "region": int, "category": str, "clip": str}
+    kinds |= {"score": float, "probability": float, "rank": int, "top": str}
+    return RegionSemantics(**{key: kind(values[key]) for key, kind in kinds.items()})
