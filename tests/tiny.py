@@ -13,11 +13,32 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    Sam2Config,
+    Sam2ImageProcessor,
+    Sam2Model,
+    Sam2Processor,
+    SamConfig,
+    SamImageProcessor,
+    SamModel,
+    SamProcessor,
+)
 
 from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
 
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+_MASK_DECODER = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "mlp_dim": 16,
+    "iou_head_hidden_dim": 16,
+    "attention_downsample_rate": 1,
+}
 
 
 def save_stable_diffusion(folder: Path, prediction_type: str = "epsilon") -> Path:
@@ -107,3 +128,62 @@ def _autoencoder() -> AutoencoderKL:
         norm_num_groups=4,
         sample_size=32,
     )
+
+
+def save_sam(folder: Path) -> Path:
+    """Segment Anything in small: images of 64 px, an encoder with windows and one global layer."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "image_size": 64, "patch_size": 8}
+    config = SamConfig(
+        vision_config={
+            **small,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+            "num_pos_feats": 8,
+            "mlp_dim": 32,
+        },
+        prompt_encoder_config={**small, "mask_input_channels": 4},
+        mask_decoder_config=_MASK_DECODER,
+    )
+    SamModel(config).save_pretrained(folder)
+    image_processor = SamImageProcessor(
+        size={"longest_edge": 64},
+        pad_size={"height": 64, "width": 64},
+        mask_size={"longest_edge": 32},
+        mask_pad_size={"height": 32, "width": 32},
+    )
+    SamProcessor(image_processor).save_pretrained(folder)
+    return folder
+
+
+def save_sam2(folder: Path) -> Path:
+    """SAM 2 in small: images of 64 px, four stages of Hiera."""
+    torch.manual_seed(0)
+    config = Sam2Config(
+        vision_config={
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": 8,
+                "num_attention_heads": 1,
+                "image_size": [64, 64],
+                "window_positional_embedding_background_size": [4, 4],
+                "blocks_per_stage": [1, 2, 2, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 1, 2, 2],
+                "window_size_per_stage": [4, 2, 4, 2],
+                "global_attention_blocks": [4],
+            },
+            "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+            "fpn_hidden_size": 16,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config=_MASK_DECODER,
+    )
+    Sam2Model(config).save_pretrained(folder)
+    processor = Sam2ImageProcessor(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
+    Sam2Processor(processor).save_pretrained(folder)
+    return folder

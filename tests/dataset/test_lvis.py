@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -97,6 +98,13 @@ def test_every_value() -> None:
             "instance_count": 1,
         },
     ]
+
+
+def test_quality_where_it_is_known() -> None:
+    regions = dataclasses.replace(kept(KITE), quality=0.875), kept(DRUM)
+    first, second = compile_lvis([canvas(0, *regions)], [KITE, DRUM])["annotations"]
+    assert first["quality"] == 0.875
+    assert "quality" not in second
 
 
 @pytest.mark.parametrize(("policy", "ids", "annotations"), [("drop", [1, 6], 4), ("not_exhaustive", [1, 2, 6], 5)])

@@ -35,7 +35,13 @@ def test_without_refinement_the_mask_is_the_thresholded_heat() -> None:
     sums, image, _ = scene((50, 60))
     found = extract_mask(sums, image, threshold=0.4, refine=False)
     assert found.mask is not None
-    assert (found.mask == (found.heat > 0.4)).all()
+    assert (found.mask == (found.heat > 0.4)).all() and (found.mask == found.coarse).all()
+
+
+def test_the_mask_before_refinement_is_there_too() -> None:
+    sums, image, _ = scene((48, 30), (48, 98))
+    found = extract_mask(sums, image, threshold=0.4)
+    assert found.mask is None and (found.coarse == (found.heat > 0.4)).all()
 
 
 def test_two_discs_are_rejected() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import cv2
@@ -153,7 +152,7 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
         processor = classes[name][1].from_pretrained(model)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        where = "the folder" if Path(model).is_dir() else "the name and the network, or give a local folder"
+        where = "the folder" if os.path.isdir(model) else "the name and the network, or give a local folder"  # noqa: PTH112
         raise MosaicFusionError(
             f"cannot load {name} from {model}; check {where} (config.json, preprocessor_config.json and safetensors)\n"
             f"  (transformers says: {reason:.160})"

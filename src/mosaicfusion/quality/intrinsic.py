@@ -19,8 +19,8 @@ from mosaicfusion.masks.extract import Extraction
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize
 
-_INTERCEPT = -4.78
-_WEIGHTS = {"stability": 0.83, "refinement": 3.08, "separation": 2.68, "edge": 2.06, "touch": -3.32}
+_INTERCEPT = -4.1
+_WEIGHTS = {"refinement": 3.1, "separation": 2.7, "edge": 2.0, "touch": -3.0}
 MEASURES = tuple(_WEIGHTS)
 """The measures that the prediction rests on."""
 
@@ -60,10 +60,8 @@ def measure(
     return {name: round(float(value), 4) for name, value in measures.items()}
 
 
-def predict_iou(measures: Mapping[str, float]) -> float | None:
-    """The expected IoU with the exact mask, in [0, 1]; ``None`` where a measure is missing."""
-    if not measures.keys() >= _WEIGHTS.keys():
-        return None
+def predict_iou(measures: Mapping[str, float]) -> float:
+    """The expected IoU with the exact mask, in [0, 1], from :data:`MEASURES`."""
     logit = _INTERCEPT + sum(weight * measures[name] for name, weight in _WEIGHTS.items())
     return round(float(1 / (1 + np.exp(-logit))), 4)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mosaicfusion.report.charts import histogram, position_map
 from mosaicfusion.report.heading import heading
+from mosaicfusion.report.judgement import judgement
 from mosaicfusion.report.markup import Part, meter, paragraph, percent, section, share, spoken, table
 from mosaicfusion.report.quality_sections import diversity, failures, semantics
 from mosaicfusion.report.sheet import card, reason_meaning, reason_name
@@ -124,6 +125,7 @@ SECTIONS: tuple[Section, ...] = (
     categories,
     rejections,
     distributions,
+    judgement,
     failures,
     semantics,
     diversity,

@@ -1,0 +1,124 @@
+"""Commands about the masks of a run: judge, refine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import DeviceOption
+
+if TYPE_CHECKING:
+    from mosaicfusion.quality.annotator import Annotator
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")]
+AnnotatorOption = Annotated[
+    Literal["sam", "sam2", "grabcut"], typer.Option("--annotator", "-a", help="grabcut needs no weights.")
+]
+AnnotatorModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="SAM: a folder in transformers format or a hub id as owner/name.",
+        show_default="facebook/sam-vit-huge, facebook/sam2.1-hiera-large",
+    ),
+]
+_SHOWN = 5  # categories, of the worst and of the best
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion judge runs/fruit --annotator grabcut`
+
+`mosaicfusion judge runs/rare --annotator sam --model facebook/sam-vit-huge`
+
+What was judged is not judged again: an interrupted command goes on, and a grown run costs only what is new."""
+)
+def judge(
+    run_folder: RunArgument,
+    annotator: AnnotatorOption = "grabcut",
+    model: AnnotatorModelOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
+    from mosaicfusion.compile import compile_run
+    from mosaicfusion.console import Progress
+    from mosaicfusion.quality.agreement import judge_run
+    from mosaicfusion.records import RunFolder
+
+    run = RunFolder.open(run_folder)
+    with Progress("judging") as progress:
+        result = judge_run(run, _load(annotator, model, device), progress.show)
+    _print_judgement(annotator, result)
+    typer.echo(f"report: {compile_run(run).path / 'report.html'}")
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion refine runs/fruit --annotator grabcut --out runs/fruit-grabcut`
+
+`mosaicfusion refine runs/rare --annotator sam --model facebook/sam-vit-huge --out runs/rare-sam`
+
+The same command again goes on with an interrupted one. The first run stays as it is; the new one keeps its masks, too."""
+)
+def refine(
+    run_folder: RunArgument,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Run folder of the result: new, empty, or the same refinement.")
+    ],
+    annotator: AnnotatorOption = "grabcut",
+    model: AnnotatorModelOption = None,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy the images; else they are hard links.")
+    ] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Make a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
+    from mosaicfusion.compile import compile_run
+    from mosaicfusion.console import Progress, print_summary
+    from mosaicfusion.quality.refine import refine_run
+    from mosaicfusion.records import RunFolder
+
+    run = RunFolder.open(run_folder)
+    with Progress("refining") as progress:
+        refined = refine_run(
+            run, _load(annotator, model, device), out, copy_images=copy_images, on_progress=progress.show
+        )
+    print_summary(compile_run(refined))
+
+
+def _load(name: Literal["sam", "sam2", "grabcut"], model: str | None, device: str) -> Annotator:
+    from mosaicfusion.quality.annotator import load_annotator
+
+    return load_annotator(name, model, device)
+
+
+def _print_judgement(annotator: str, result: dict[str, Any]) -> None:
+    """Mean IoU overall, of the worst and the best categories, and above some qualities."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("all", str(result["instances"]), f"{result['mean_iou']:.1%}", end_section=True)
+    ranked = sorted(result["categories"].items(), key=lambda item: (item[1]["mean_iou"], item[0]))
+    worst, best = (ranked[:_SHOWN], ranked[-_SHOWN:]) if len(ranked) > 2 * _SHOWN else (ranked, [])
+    for group in (worst, best):
+        for k, (name, found) in enumerate(group, start=1):
+            cells = (str(found["instances"]), f"{found['mean_iou']:.1%}")
+            table.add_row(Text(name), *cells, end_section=k == len(group))
+    quality = result["quality"]
+    for kept in quality["kept"][1:] if quality else ():
+        label = f"best {kept['share']:.0%}: quality from {kept['min_quality']:.2f}"
+        table.add_row(label, str(kept["instances"]), f"{kept['mean_iou']:.1%}")
+    console.print(table)
+    if quality:
+        console.print(f"quality and IoU: Pearson {quality['pearson']:.2f}, Spearman {quality['spearman']:.2f}")

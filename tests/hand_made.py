@@ -1,0 +1,64 @@
+"""A run made by hand: bright discs on dark canvases of 64 x 96 pixels, 2 regions side by side."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mosaicfusion.config import make_config
+from mosaicfusion.masks import rle
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.vocabulary import Category
+
+CANVAS_HW = (64, 96)
+REGIONS_XYWH = ((0, 0, 48, 64), (48, 0, 48, 64))
+
+
+def disc(k: int, radius: float = 16, dx: float = 0) -> np.ndarray[Any, Any]:
+    """The object of region k, bool (64, 96), moved to the right by ``dx`` pixels."""
+    y, x = np.mgrid[: CANVAS_HW[0], : CANVAS_HW[1]] + 0.5
+    return (x - 24 - 48 * k - dx) ** 2 + (y - 32) ** 2 < radius**2
+
+
+def region(k: int, mask: np.ndarray[Any, Any] | None, category: str = "kite", **values: Any) -> RegionRecord:
+    """Kept with a mask of the canvas, bool (64, 96), or rejected without."""
+    asked: dict[str, Any] = {
+        "category_id": 1 if category == "kite" else 2,
+        "category": category,
+        "prompt": f"a {category}",
+        "region_xywh": REGIONS_XYWH[k],
+    }
+    if mask is None:
+        return RegionRecord(**asked, reason="too_small")
+    found: dict[str, Any] = {"box_xywh": tuple(rle.box_xywh(mask)), "segmentation": dict(rle.encode(mask))}
+    return RegionRecord(**{**asked, "score": 0.5, "area": rle.area(mask), "quality": 0.9, **found, **values})
+
+
+def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2) -> RunFolder:
+    """A run with these regions; every image shows the two discs."""
+    rng = np.random.default_rng(0)
+    categories = [Category(1, "kite").to_json(), Category(2, "drum").to_json()]
+    header = {
+        "config": make_config().model_dump(mode="json"),
+        "categories": {"main": categories[:1], "partners": categories},
+        "model": {"digest": "0" * 16},
+        "canvases_per_category": len(canvases),
+        "versions": {"mosaicfusion": "0"},
+    }
+    run = RunFolder.create(path, header)
+    records = []
+    for index, regions in enumerate(canvases):
+        image = np.where((disc(0) | disc(1))[..., None], (220, 60, 40), (30, 60, 110)) + rng.normal(
+            0, 6, (*CANVAS_HW, 3)
+        )
+        buffer = io.BytesIO()
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=95, subsampling=0)
+        name = run.write_image(index, buffer.getvalue())
+        records.append(CanvasRecord(index, CANVAS_HW, 7, name, tuple(regions)))
+    for start in range(0, len(records), in_a_part):
+        run.write_part(records[start : start + in_a_part])
+    return run

@@ -1,0 +1,170 @@
+"""Judging a run made by hand: the figures, what is not done twice, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hand_made import CANVAS_HW, disc, make_run, region
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.quality.agreement import judge_run, mask_iou, read_judgements, relate
+from mosaicfusion.quality.annotator import GrabCut
+from mosaicfusion.records import RunFolder
+
+
+class Boxes:
+    """An annotator whose mask is the box itself; counts how often it is asked."""
+
+    name: Any = "grabcut"
+    model = "boxes"
+
+    def __init__(self, version: str = "1") -> None:
+        self.identity = {"boxes": version}
+        self.asked = 0
+
+    def segment(self, image: np.ndarray[Any, Any], boxes_xywh: Sequence[Sequence[float]]) -> np.ndarray[Any, Any]:
+        self.asked += 1
+        masks = np.zeros((len(boxes_xywh), *image.shape[:2]), bool)
+        for mask, box in zip(masks, boxes_xywh, strict=True):
+            left, top, width, height = map(int, box)
+            mask[top : top + height, left : left + width] = True
+        return masks
+
+
+def block(left: int, top: int, width: int, height: int, cut: int = 0) -> np.ndarray[Any, Any]:
+    """A rectangle of the canvas without the first ``cut`` of its rows in the left half: the box stays."""
+    mask = np.zeros(CANVAS_HW, bool)
+    mask[top : top + height, left : left + width] = True
+    mask[top : top + cut, left : left + width // 2] = False
+    return mask
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """IoUs with their boxes: 1 and 0.75 for kites, 0.5 + for a drum; one region was rejected."""
+    return make_run(
+        tmp_path / "run",
+        [
+            [region(0, block(0, 0, 8, 8), quality=0.9), region(1, block(48, 0, 8, 8, cut=4), quality=0.6)],
+            [region(0, None), region(1, block(48, 0, 8, 8, cut=6), category="drum", quality=0.4)],
+            [region(0, None), region(1, None)],
+        ],
+    )
+
+
+def test_iou_of_small_masks() -> None:
+    one, other = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
+    assert mask_iou(one, other) == pytest.approx(1 / 3)
+    assert mask_iou(one, ~one) == 0
+    assert mask_iou(one & ~one, one & ~one) == 1
+
+
+def test_every_figure(run: RunFolder) -> None:
+    result = judge_run(run, Boxes())
+    assert (result["model"], result["instances"], result["mean_iou"]) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
+    assert result["categories"] == {
+        "drum": {"instances": 1, "mean_iou": 0.625},
+        "kite": {"instances": 2, "mean_iou": 0.875},
+    }
+    assert result["quality"]["spearman"] == 1
+    assert result["quality"]["kept"][-1] == {"share": 0.5, "min_quality": 0.6, "instances": 2, "mean_iou": 0.875}
+    assert read_judgements(run.path) == {"grabcut": result}
+
+
+def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -> None:
+    regions = [region(0, disc(0), category="kite"), region(1, disc(1, dx=10), category="drum")]
+    found = judge_run(make_run(tmp_path / "run", [regions]), GrabCut())["categories"]
+    assert found["kite"]["mean_iou"] > 0.95
+    assert found["drum"]["mean_iou"] < 0.8
+
+
+def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
+    judge_run(run, Boxes())
+    other = Boxes()
+    other.name = "sam"
+    judge_run(run, other)
+    assert list(read_judgements(run.path)) == ["grabcut", "sam"]
+    assert other.asked == 2
+
+
+def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
+    first, second, changed = Boxes(), Boxes(), Boxes("2")
+    seen: list[tuple[float, int]] = []
+    result = judge_run(run, first, lambda done, total: seen.append((done, total)))
+    assert (first.asked, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is not shown to it
+    assert (judge_run(run, second), second.asked) == (result, 0)
+    (run.path / "quality" / "judge-grabcut" / "part-00000000.jsonl").write_text("[]\n{")
+    judge_run(run, second)
+    assert second.asked == 2
+    judge_run(run, changed)
+    assert changed.asked == 2
+
+
+def test_interrupted(run: RunFolder) -> None:
+    """The first part stays judged."""
+
+    def stop(done: float, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    annotator = Boxes()
+    with pytest.raises(KeyboardInterrupt):
+        judge_run(run, annotator, stop)
+    assert not (run.path / "judge.json").exists()
+    judge_run(run, annotator)
+    assert annotator.asked == 2
+
+
+def test_masks_without_a_quality(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None), region(1, disc(1))]])
+    assert judge_run(run, Boxes())["quality"] is None
+    assert relate([0.5, 0.5], [0.1, 0.9]) is None
+
+
+class TestRefused:
+    def test_no_mask(self, tmp_path: Path) -> None:
+        with pytest.raises(MosaicFusionError, match="holds no mask to judge"):
+            judge_run(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
+
+    def test_image_missing_or_of_another_size(self, run: RunFolder) -> None:
+        from PIL import Image
+
+        image = run.path / "images" / "000" / "000000000001.jpg"
+        Image.new("RGB", (8, 8)).save(image)
+        with pytest.raises(
+            MosaicFusionError, match=r"1\.jpg has \(8, 8\) pixels \(height, width\), its record \(64, 96\)"
+        ):
+            judge_run(run, Boxes())
+        image.unlink()
+        with pytest.raises(MosaicFusionError, match=r"cannot read the image .*1\.jpg"):
+            judge_run(run, Boxes())
+        assert not (run.path / "judge.json").exists()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{",
+            "[]",
+            '{"sam": 1}',
+            '{"sam": {"instances": "<b>"}}',
+            "\x00",
+            '{"sam": {"instances": 1, "mean_iou": null}}',
+        ],
+    )
+    def test_a_damaged_judgement(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "judge.json").write_text(text)
+        with pytest.raises(MosaicFusionError, match=r"judge\.json is damaged .*; delete it and judge the run again"):
+            read_judgements(tmp_path)
+
+    def test_numbers_are_numbers(self, run: RunFolder) -> None:
+        judge_run(run, Boxes())
+        whole = json.loads((run.path / "judge.json").read_text())
+        whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
+        (run.path / "judge.json").write_text(json.dumps(whole))
+        with pytest.raises(MosaicFusionError, match="a figure is not a number"):
+            read_judgements(run.path)

@@ -1,0 +1,168 @@
+"""Refining a run made by hand: what is new, what is kept, what is linked, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hand_made import CANVAS_HW, disc, make_run, region
+
+from mosaicfusion.compile import compile_run
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks import rle
+from mosaicfusion.quality.agreement import judge_run, mask_iou
+from mosaicfusion.quality.annotator import GrabCut
+from mosaicfusion.quality.refine import refine_run
+from mosaicfusion.records import RunFolder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Fixed:
+    """An annotator that gives the same masks whatever it sees."""
+
+    name: Any = "sam"
+    model = "fixed"
+    identity: dict[str, str] = {"weights": "fixed"}  # noqa: RUF012
+
+    def __init__(self, *masks: np.ndarray[Any, Any]) -> None:
+        self.masks = masks
+
+    def segment(self, image: np.ndarray[Any, Any], boxes_xywh: Sequence[Sequence[float]]) -> np.ndarray[Any, Any]:
+        return np.stack(self.masks[: len(boxes_xywh)])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """Discs of 20 pixels in place of 16; one rejected region; a canvas without a mask."""
+    return make_run(
+        tmp_path / "run",
+        [
+            [region(0, disc(0, 20), quality=0.7), region(1, disc(1, 20))],
+            [region(0, None), region(1, disc(1, 20))],
+            [region(0, None), region(1, None)],
+        ],
+    )
+
+
+def test_masks_areas_boxes_and_what_was_there_before(run: RunFolder, tmp_path: Path) -> None:
+    before = tree(run.path)
+    refined = refine_run(run, GrabCut(), tmp_path / "new")
+    assert tree(run.path) == before
+    old, new = list(run.records()), list(refined.records())
+    assert [record.index for record in new] == [0, 1, 2]
+    first, was = new[0].regions[0], old[0].regions[0]
+    mask = rle.decode(first.segmentation or {})
+    assert mask_iou(mask, disc(0)) > 0.95 > 0.7 > mask_iou(rle.decode(was.segmentation or {}), disc(0))
+    assert (first.area, list(first.box_xywh or ())) == (mask.sum(), rle.box_xywh(mask))
+    assert first.replaced == {
+        "area": was.area,
+        "box_xywh": list(was.box_xywh or ()),
+        "segmentation": was.segmentation,
+        "score": was.score,
+        "quality": 0.7,
+        "measures": {},
+        "replaced": None,
+    }
+    assert first.quality == pytest.approx(mask_iou(mask, rle.decode(was.segmentation or {})), abs=1e-4)
+    assert new[1].regions[0] == old[1].regions[0]  # rejected before, and still
+    assert new[2] == old[2]
+
+
+def test_what_lies_outside_of_the_region_is_not_the_objects(run: RunFolder, tmp_path: Path) -> None:
+    wide = np.zeros(CANVAS_HW, bool)
+    wide[10:30, 20:90] = True
+    (record, *_) = refine_run(run, Fixed(wide, wide), tmp_path / "new").records()
+    assert [region.box_xywh for region in record.regions] == [(20, 10, 28, 20), (48, 10, 42, 20)]
+
+
+def test_component_rules_hold_again(run: RunFolder, tmp_path: Path) -> None:
+    two = np.zeros(CANVAS_HW, bool)
+    two[4:24, 4:20] = two[40:60, 4:20] = True
+    nothing = np.zeros(CANVAS_HW, bool)
+    refined = refine_run(run, Fixed(two, nothing), tmp_path / "new")
+    first, second = next(iter(refined.records())).regions
+    assert (first.reason, second.reason) == ("several_components", "empty_mask")
+    assert (first.segmentation, first.box_xywh, first.area, first.quality) == (None, None, 0, None)
+    assert first.replaced is not None and first.replaced["segmentation"]["size"] == list(CANVAS_HW)
+    assert compile_run(refined).instances == 0
+
+
+def test_images_are_links_or_copies(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "images/000/000000000002.jpg"
+    linked, copied = (refine_run(run, GrabCut(), tmp_path / str(copy), copy_images=copy) for copy in (False, True))
+    inodes = [(folder.path / name).stat().st_ino for folder in (run, linked, copied)]
+    assert inodes[0] == inodes[1] != inodes[2]
+
+    def fail(*_: Any) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    fallback = refine_run(run, GrabCut(), tmp_path / "fallback")
+    assert tree(fallback.path)[name] == tree(copied.path)[name] == tree(run.path)[name]
+
+
+def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
+    def stop(done: float, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole = refine_run(run, GrabCut(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        refine_run(run, GrabCut(), tmp_path / "new", on_progress=stop)
+    part = tmp_path / "new" / "parts" / "part-00000000.jsonl"
+    written = part.stat().st_mtime_ns
+    assert len(list(part.parent.iterdir())) == 1
+    assert tree(refine_run(run, GrabCut(), tmp_path / "new").path) == tree(whole.path)
+    assert part.stat().st_mtime_ns == written
+
+
+def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
+    """Compiled, judged, refined once more; thresholds of the first run do not reach over."""
+    compile_run(run, "not_exhaustive", "polygon", min_quality=0.8)
+    refined = refine_run(run, GrabCut(), tmp_path / "new")
+    summary = compile_run(refined)
+    assert refined.header["output"] == {**run.header["output"], "min_quality": 0}
+    assert summary.instances == 3
+    data = json.loads((refined.path / "lvis.json").read_text())
+    assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
+    assert judge_run(refined, GrabCut())["mean_iou"] > judge_run(run, GrabCut())["mean_iou"]
+    assert compile_run(refined, min_quality=0.999).rejections["low_quality"] > 0
+    again = next(iter(refine_run(refined, Fixed(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
+    assert again.replaced is not None and again.replaced["replaced"]["quality"] == 0.7
+
+
+class TestRefused:
+    def test_the_run_itself(self, run: RunFolder) -> None:
+        before = tree(run.path)
+        with pytest.raises(MosaicFusionError, match="is the run itself; give another folder with --out"):
+            refine_run(run, GrabCut(), run.path)
+        assert tree(run.path) == before
+
+    def test_another_annotator_and_another_run(self, run: RunFolder, tmp_path: Path) -> None:
+        refine_run(run, GrabCut(), tmp_path / "new")
+        before = tree(tmp_path / "new")
+        with pytest.raises(
+            MosaicFusionError, match=r"holds another run.*\n  model\.refined_by\.annotator: 'grabcut' -> None"
+        ):
+            refine_run(run, Fixed(disc(0), disc(1)), tmp_path / "new")
+        assert tree(tmp_path / "new") == before
+
+    def test_files_of_others(self, run: RunFolder, tmp_path: Path) -> None:
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "thesis.tex").write_text("precious")
+        with pytest.raises(MosaicFusionError, match="holds files but no run"):
+            refine_run(run, GrabCut(), tmp_path / "mine")
+        assert tree(tmp_path / "mine") == {"thesis.tex": b"precious"}
+
+    def test_settings_that_do_not_hold(self, run: RunFolder, tmp_path: Path) -> None:
+        run.header["config"]["masks"]["min_area"] = "<b>"
+        with pytest.raises(MosaicFusionError, match=r"masks\.min_area"):
+            refine_run(run, GrabCut(), tmp_path / "new")
+        assert not (tmp_path / "new").exists()
