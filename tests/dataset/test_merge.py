@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lvis_sets import BOW, KITE, REAL_COCO, REAL_LVIS, RIBBON, category, jpeg, make_run, read, write_json, write_lvis
+from pycocotools.coco import COCO
 
 from mosaicfusion.dataset.merge import merge
 from mosaicfusion.errors import MosaicFusionError
@@ -118,6 +121,15 @@ class TestDrawnPart:
         data = read(tmp_path / "out.json")
         assert [image["not_exhaustive_category_ids"] for image in data["images"][2:]] == [[BOW], [BOW], [10]]
         assert all(isinstance(a["segmentation"], list) for a in data["annotations"])
+
+    @pytest.mark.parametrize("masks", ["rle", "polygon"])
+    def test_pycocotools_reads_the_same_masks(self, real: Path, run: Path, tmp_path: Path, masks: Any) -> None:
+        merge(real, [run], tmp_path / "out.json", masks=masks)
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(str(tmp_path / "out.json"))
+        assert coco.getImgIds(catIds=[10]) == [53]
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[52, 53])):
+            assert coco.annToMask(annotation).sum() == annotation["area"]
 
     def test_categories_nobody_drew_do_not_come_along(self, real: Path, tmp_path: Path) -> None:
         run = make_run(tmp_path / "run", [*DRAWN, category(9, "bow")], [[(BOXKITE, True)]])  # bow is ambiguous
