@@ -54,6 +54,7 @@ PREPROCESS_CFG = {
     "interpolation": "bicubic",
     "resize_mode": "squash",
 }
+PEAK_LR = 1.5e-3
 HELD_OUT = 1_000_000_000  # step numbers from here on are never trained
 
 
@@ -172,19 +173,25 @@ def save(path: Path, state: dict) -> None:
 def train(
     model: nn.Module, tokenizer: HFTokenizer, pictures: list[Picture], names: list[str], work: Path, steps: int
 ) -> None:
-    """Up to step number `steps`, from the checkpoint where there is one; the schedule is made for that many."""
+    """Up to step number `steps`, from the checkpoint where there is one.
+
+    The learning rate rises and falls once on the way there. A training that had come to its end goes on to a greater
+    number with a rise and fall of its own.
+    """
     checkpoint = work / "clip.pt"
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.1)
-    first = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["steps"] != steps or state["names"] != names:
-            raise SystemExit(f"{checkpoint} is of another run ({state['steps']} steps); remove it to start anew")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
+    first = state["step"] if state else 0
+    finished = state is not None and first == state["steps"] < steps
+    if state and (state["names"] != names or not (finished or state["steps"] == steps)):
+        raise SystemExit(f"{checkpoint} is of another run, to {state['steps']} steps; end that or remove it")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_LR, betas=(0.9, 0.98), weight_decay=0.05)
+    cycle = steps - first if finished else steps
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=cycle, pct_start=0.1)
+    if state:
         model.load_state_dict(state["model"])
+    if state and not finished:
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        first = state["step"]
 
     def state_now(step: int) -> dict:
         parts = {"model": model, "optimizer": optimizer, "schedule": schedule}

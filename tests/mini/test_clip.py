@@ -77,10 +77,17 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, pictures
 
 
 @pytest.mark.usefixtures("small")
-def test_another_length_is_refused(tmp_path: Path, pictures: list[Picture]) -> None:
-    clip.train(new_model(), tokenizer(), pictures, NAMES, tmp_path, steps=1)
-    with pytest.raises(SystemExit, match="another run"):
-        clip.train(new_model(), tokenizer(), pictures, NAMES, tmp_path, steps=2)
+def test_a_finished_training_goes_on_but_an_unfinished_one_keeps_its_length(
+    tmp_path: Path, pictures: list[Picture]
+) -> None:
+    model = new_model()
+    clip.train(model, tokenizer(), pictures, NAMES, tmp_path, steps=2)
+    before = model.visual.conv1.weight.clone()
+    with pytest.raises(SystemExit, match="another run, to 2 steps"):
+        clip.train(new_model(), tokenizer(), pictures, NAMES, tmp_path, steps=1)
+    clip.train(model, tokenizer(), pictures, NAMES, tmp_path, steps=3)
+    assert not torch.equal(before, model.visual.conv1.weight)
+    assert torch.load(tmp_path / "clip.pt", weights_only=True)["step"] == 3
 
 
 @pytest.mark.usefixtures("small")
