@@ -33,13 +33,14 @@ class Judge:
     weight: torch.Tensor
     ceiling: float = 0.0
 
-    def scores(self, features: np.ndarray) -> torch.Tensor:
-        inputs = (torch.from_numpy(features) - self.mean) / self.std
-        return functional.pad(inputs, (0, 1), value=1.0) @ self.weight
+    def inputs(self, features: torch.Tensor) -> torch.Tensor:
+        """Standardised, with a one for the bias: float32 (N, D + 1)."""
+        return functional.pad((features - self.mean) / self.std, (0, 1), value=1.0)
 
     def name(self, images: list[np.ndarray]) -> np.ndarray:
         """Category numbers of pictures, uint8 (H, W, 3) each: int64 (N,)."""
-        return self.scores(features_of(self.backbone, images)).argmax(1).numpy()
+        features = torch.from_numpy(features_of(self.backbone, images))
+        return (self.inputs(features) @ self.weight).argmax(1).numpy()
 
 
 def features_of(backbone: Backbone, images: list[np.ndarray]) -> np.ndarray:
@@ -77,24 +78,16 @@ def fit(inputs: torch.Tensor, labels: torch.Tensor, decay: float = 1e-3) -> torc
 
 
 def load_judge(work: Path) -> Judge:
-    """Fitted on first use; the features, which take minutes, stay in the work folder."""
+    """Fitted on first use, which takes minutes, and kept in the work folder."""
     backbone = load_backbone(device="cpu")
-    cache = work / "judge_features.npz"
-    if not cache.exists():
-        train, train_labels = compositions(work, HELD_OUT_SEED + 1, TRAIN_PER_CATEGORY, soften=True)
-        test, test_labels = compositions(work, HELD_OUT_SEED + 2, HELD_OUT_PER_CATEGORY, soften=False)
-        arrays = {
-            "train": features_of(backbone, train),
-            "train_labels": train_labels,
-            "test": features_of(backbone, test),
-            "test_labels": test_labels,
-        }
-        np.savez(cache.with_suffix(".part.npz"), **arrays)
-        cache.with_suffix(".part.npz").replace(cache)
-    with np.load(cache) as arrays:
-        features = torch.from_numpy(arrays["train"])
-        judge = Judge(backbone, features.mean(0), features.std(0) + 1e-6, torch.empty(0))
-        inputs = functional.pad((features - judge.mean) / judge.std, (0, 1), value=1.0)
-        judge.weight = fit(inputs, torch.from_numpy(arrays["train_labels"]))
-        judge.ceiling = float((judge.scores(arrays["test"]).argmax(1).numpy() == arrays["test_labels"]).mean())
+    cache = work / "linear_judge.pt"
+    if cache.exists():
+        return Judge(backbone, **torch.load(cache, weights_only=True))
+    train, train_labels = compositions(work, HELD_OUT_SEED + 1, TRAIN_PER_CATEGORY, soften=True)
+    features = torch.from_numpy(features_of(backbone, train))
+    judge = Judge(backbone, features.mean(0), features.std(0) + 1e-6, torch.empty(0))
+    judge.weight = fit(judge.inputs(features), torch.from_numpy(train_labels))
+    test, test_labels = compositions(work, HELD_OUT_SEED + 2, HELD_OUT_PER_CATEGORY, soften=False)
+    judge.ceiling = float((judge.name(test) == test_labels).mean())
+    torch.save({key: value for key, value in vars(judge).items() if key != "backbone"}, cache)
     return judge
