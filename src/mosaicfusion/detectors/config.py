@@ -1,0 +1,195 @@
+"""A recipe: everything that decides what a detector learns, in frozen models. One YAML file a row of the paper's table.
+
+What only changes speed (device, number of GPUs, worker processes) is not here.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mosaicfusion.errors import MosaicFusionError
+
+Positive = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+RECIPES = files("mosaicfusion.detectors") / "recipes"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BackboneConfig(_Frozen):
+    """See :func:`mosaicfusion.detectors.backbones.build_backbone`."""
+
+    name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME")
+    pretrained: bool = True
+    frozen_stages: Annotated[int, Field(ge=0, le=5)] = Field(2, description="from the input on; the stem is the first")
+    frozen_norm: bool = Field(True, description="batch norm keeps its statistics, scale and shift")
+    channels: Positive = Field(256, description="of every level of the feature pyramid")
+
+
+class ClassifierConfig(_Frozen):
+    """See :mod:`mosaicfusion.detectors.classifier`."""
+
+    kind: Literal["linear", "text"] = "linear"
+    temperature: PositiveFloat = Field(0.02, description="text: logits are cosines divided by it; Detic's 1/50")
+    bias: float | None = Field(None, description="text: first value of a learned bias; None is no bias")
+
+
+class LossConfig(_Frozen):
+    """See :mod:`mosaicfusion.detectors.losses`."""
+
+    kind: Literal["softmax", "sigmoid"] = "softmax"
+    federated: bool = Field(False, description="sigmoid: only a sample of the classes counts in a step")
+    federated_classes: Positive = 50
+    federated_power: PositiveFloat = 0.5
+
+
+class HeadsConfig(_Frozen):
+    """Sizes of the second stage, and whether boxes and masks know the class."""
+
+    class_agnostic_boxes: bool = False
+    class_agnostic_masks: bool = False
+    box_features: Positive = Field(1024, description="width of the two fully connected layers")
+    mask_layers: tuple[Positive, ...] = Field((256, 256, 256, 256), min_length=1)
+    rois_per_image: Positive = 512
+    anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), min_length=5, max_length=5)
+    proposals_train: tuple[Positive, Positive] = Field((2000, 2000), description="before NMS by level, after NMS")
+    proposals_test: tuple[Positive, Positive] = (1000, 1000)
+    score_threshold: Share = 1e-4
+    nms_threshold: Share = 0.5
+    detections: Positive = Field(300, description="kept of an image; LVIS allows 300")
+
+
+class DataConfig(_Frozen):
+    """Sizes in pixels and augmentation."""
+
+    resize: Literal["short_side", "large_scale_jitter"] = "short_side"
+    train_sides_px: tuple[Positive, ...] = Field(
+        (640, 672, 704, 736, 768, 800), min_length=1, description="short_side: one is drawn"
+    )
+    jitter_side_px: Positive = Field(1024, description="large_scale_jitter: side of the square")
+    jitter_scale: tuple[PositiveFloat, PositiveFloat] = (0.1, 2.0)
+    test_side_px: Positive = 800
+    max_side_px: Positive = 1333
+    flip: Share = 0.5
+    repeat_threshold: Share = Field(1e-3, description="repeat-factor sampling's t; 0 is none")
+    copy_paste: bool = False
+    mosaic: bool = False
+
+
+class ScheduleConfig(_Frozen):
+    """Optimizer and learning rate. ``batch_size`` counts the images of a step on all devices together."""
+
+    iterations: Positive = 90_000
+    batch_size: Positive = 16
+    accumulate: Positive = Field(1, description="parts of a batch one after the other: less memory")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: PositiveFloat = 0.02
+    momentum: Share = Field(0.9, description="of sgd")
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    warmup_iterations: Annotated[int, Field(ge=0)] = 1000
+    warmup_factor: Share = 1e-3
+    decay: Literal["step", "cosine"] = "step"
+    steps: tuple[Positive, ...] = Field((60_000, 80_000), description="step: where the rate is divided by 10")
+    clip_norm: PositiveFloat | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="decay of averaged weights")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _batch_can_be_parted(self) -> ScheduleConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size={self.batch_size} cannot be parted into accumulate={self.accumulate}")
+        return self
+
+
+class Recipe(_Frozen):
+    """A detector and how it is trained. The defaults are Mask R-CNN R50-FPN of the paper."""
+
+    detector: Literal["mask_rcnn", "centernet2", "fvlm"] = "mask_rcnn"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    backbone: BackboneConfig = BackboneConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    loss: LossConfig = LossConfig()
+    heads: HeadsConfig = HeadsConfig()
+    data: DataConfig = DataConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    @model_validator(mode="after")
+    def _loss_can_be_federated(self) -> Recipe:
+        if self.loss.federated and self.loss.kind != "sigmoid":
+            raise ValueError("loss.federated needs loss.kind=sigmoid: softmax has no class to leave out")
+        return self
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(file.name.removesuffix(".yaml") for file in RECIPES.iterdir() if file.name.endswith(".yaml"))
+
+
+def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """A recipe by its name or from a YAML file, with some values replaced; ``overrides`` is nested like :class:`Recipe`.
+
+    Raises :class:`MosaicFusionError` with the place of what is wrong.
+    """
+    path = Path(source)
+    known = recipe_names()
+    if str(source) in known:
+        text = (RECIPES / f"{source}.yaml").read_text(encoding="utf-8")
+    elif path.suffix in (".yaml", ".yml"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MosaicFusionError(f"cannot read the recipe {path}: {error}") from None
+    else:
+        raise MosaicFusionError(
+            f"unknown recipe {str(source)!r:.80}; choose one of {', '.join(known)}, or a .yaml file"
+        )
+    return _parse(_merge(_read_yaml(text, str(source)), overrides or {}))
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """All values of a recipe, in the form :func:`load_recipe` reads."""
+    import yaml
+
+    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+
+
+def _read_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        import yaml
+    except ImportError:
+        raise MosaicFusionError('recipes need PyYAML; pip install "mosaicfusion[train]"') from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise MosaicFusionError(f"the recipe {source} is not YAML: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise MosaicFusionError(f"the recipe {source} holds no settings; begin with `detector: mask_rcnn`")
+    return values
+
+
+def _parse(values: dict[str, Any]) -> Recipe:
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r:.80})"
+            for item in error.errors()
+        ]
+        raise MosaicFusionError("the recipe does not hold together:\n  " + "\n  ".join(problems)) from None
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Nested values with those of ``top`` put over those of ``base``."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = base.get(key)
+        merged[key] = _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+    return merged
