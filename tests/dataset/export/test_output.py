@@ -103,5 +103,18 @@ def test_a_folder_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     ],
 )
 def test_places_that_cannot_be(out: str, said: str) -> None:
-    with pytest.raises(MosaicFusionError, match=said), whole_or_absent(out):
-        raise AssertionError
+    with pytest.raises(MosaicFusionError, match=said), whole_or_absent(out) as folder:
+        folder.write("a", b"1")
+
+
+def test_a_place_that_is_taken_is_said_before_the_source_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine").write_text("1")
+    with pytest.raises(MosaicFusionError, match="is there already"):
+        export(tmp_path / "none", "coco", tmp_path / "out")
+
+
+def test_a_bad_source_makes_no_folders(tmp_path: Path) -> None:
+    with pytest.raises(MosaicFusionError, match="--images"):
+        export(tmp_path / "none", "coco", tmp_path / "deep" / "out")
+    assert list(tmp_path.iterdir()) == []

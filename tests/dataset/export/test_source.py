@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.export.source import read_source
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.records import RunFolder
 
 
 def refused(made: Any, said: str, **changes: Any) -> None:
@@ -47,6 +49,19 @@ def test_policies(run: Any) -> None:
         assert [sample.image["id"] for sample in samples] == ids
         numbers = [annotation["id"] for sample in samples for annotation in sample.annotations]
         assert numbers == list(range(1, dataset.instances + 1))
+
+
+def test_the_thresholds_of_the_run_hold(run: Any) -> None:
+    """An export has what lvis.json has: instances below the quality that the run was compiled with count as rejected."""
+    folder = RunFolder.open(run.source)
+    qualities = (0.9, 0.9, 0.1)
+    records = [
+        replace(record, regions=tuple(replace(region, quality=quality) for region in record.regions))
+        for record, quality in zip(folder.records(), qualities, strict=True)
+    ]
+    folder.write_part(records)  # in the place of the only one
+    folder.remember_output(folder.output_with(min_quality=0.5))
+    assert [sample.image["id"] for sample in read_source(run.source)] == [1]
 
 
 def test_missing_images_are_named_and_counted(run: Any, make_run: Any, tmp_path: Path) -> None:

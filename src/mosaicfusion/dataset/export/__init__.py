@@ -54,8 +54,8 @@ def export(
     """
     options = Options(to, masks, val_fraction, shard_size)
     write = _writer(to)
-    dataset = read_source(Path(source), None if images is None else Path(images), policy)
     with whole_or_absent(str(out)) as folder:
+        dataset = read_source(Path(source), None if images is None else Path(images), policy)
         if options.masks is None and to not in ("yolo", "voc"):
             options = replace(options, masks=dataset.masks)
         notes = write(dataset, _counted(dataset, on_progress), folder, options)

@@ -42,7 +42,9 @@ class OutFolder:
 def whole_or_absent(out: str) -> Iterator[OutFolder]:
     """A folder written beside ``out`` under another name, and renamed when the block ends well; else removed.
 
-    Object stores have no rename: there the files are copied by the store and take their names one by one.
+    Nothing is made before the first file.
+    A process that is killed leaves ``.out.<letters>.partial``, which nothing reads. Object stores have no rename: there the
+    store copies the files, which take their names one by one.
     Raises :class:`MosaicFusionError` when ``out`` is a file or holds files, and when it cannot be written.
     """
     fs, path = _locate(out)
@@ -52,7 +54,6 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
         if fs.isfile(path) or (fs.isdir(path) and fs.ls(path, detail=False)):
             raise MosaicFusionError(f"{out} is there already; give an empty or a new folder with --out")
         try:
-            fs.makedirs(staging, exist_ok=True)
             yield OutFolder(fs, staging)
             _rename(fs, staging, path)
         except BaseException:

@@ -49,7 +49,10 @@ class Sample:
 
     def read(self) -> bytes:
         """The image, byte by byte."""
-        return self.file.read_bytes()
+        try:
+            return self.file.read_bytes()
+        except OSError as error:
+            raise MosaicFusionError(f"cannot read {self.file}: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Pascal VOC: ``JPEGImages``, ``Annotations/*.xml``, ``SegmentationObject/*.png``, ``SegmentationClass/*.png``, ``ImageSets``.
 
 In ``SegmentationObject`` a pixel holds the number of the object in the xml, from 1, and 0 is background; in
-``SegmentationClass`` it holds the line of the category in ``categories.json``, from 1. Boxes count pixels from 1, both ends
-included. Crowds become ``difficult`` objects, which VOC's evaluation passes over.
+``SegmentationClass`` it holds the category's ``index`` of ``categories.json`` plus 1. Boxes are those of the masks and count
+pixels from 1, both ends included. Crowds become ``difficult`` objects, which VOC's evaluation passes over.
 
 Lost: a pixel has room for one object. Where objects overlap the smaller one is on top. A png has 8 bits, so an image with more
 than 254 objects is refused, and with more than 254 categories there is no ``SegmentationClass``: the xml says the same.
@@ -12,7 +12,6 @@ Fields of LVIS other than names and boxes are left out.
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree
@@ -27,7 +26,9 @@ from mosaicfusion.dataset.export.options import Options, Split
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.export.source import DataSet, Sample
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks import rle
 
+Mask = NDArray[np.bool_]
 MAX_VALUE = 254  # 255 is VOC's "void"
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # also the carriage return, which readers turn into a newline
 
@@ -45,9 +46,10 @@ def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: 
     for sample in samples:
         stems[options.split(sample.image["id"])].append(sample.stem)
         out.write(f"JPEGImages/{sample.name}", sample.read())
-        out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names))
-        objects, hidden = label_map(sample)
-        covered += hidden
+        each = pixels_of_each(sample)
+        out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names, each))
+        objects = label_map(each, sample.hw)
+        covered += int(sum(map(np.count_nonzero, each)) - np.count_nonzero(objects))
         out.write(f"SegmentationObject/{sample.stem}.png", _png(objects))
         if with_classes:
             values = [0, *(index_of[annotation["category_id"]] + 1 for annotation in sample.annotations)]
@@ -60,47 +62,46 @@ def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: 
     return notes + [f"{covered} pixels of objects are under smaller ones"] * bool(covered)
 
 
-def label_map(sample: Sample) -> tuple[NDArray[np.uint8], int]:
-    """uint8 (H, W): the number of the object at each pixel, from 1, the smaller on top; and the pixels that this hides."""
+def pixels_of_each(sample: Sample) -> list[Mask]:
+    """The masks of an image, bool (H, W)."""
     if len(sample.annotations) > MAX_VALUE:
         raise MosaicFusionError(
             f"image {sample.image['id']} has {len(sample.annotations)} objects, and VOC's png hold {MAX_VALUE}; "
             "choose another format with --to"
         )
-    objects = np.zeros(sample.hw, np.uint8)
-    each = [masks.pixels(annotation, sample.hw) for annotation in sample.annotations]
-    areas = [int(np.count_nonzero(mask)) for mask in each]
-    for number in sorted(range(len(each)), key=areas.__getitem__, reverse=True):
-        objects[each[number]] = number + 1
-    return objects, sum(areas) - int(np.count_nonzero(objects))
+    return [masks.pixels(annotation, sample.hw) for annotation in sample.annotations]
 
 
-def _xml(database: str, sample: Sample, names: dict[int, str]) -> bytes:
+def label_map(each: list[Mask], hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Masks, bool (H, W) -> uint8 (H, W): the number of the object at each pixel, from 1, the smaller on top."""
+    objects = np.zeros(hw, np.uint8)
+    for number, mask in sorted(enumerate(each, start=1), key=lambda pair: np.count_nonzero(pair[1]), reverse=True):
+        objects[mask] = number
+    return objects
+
+
+def _xml(database: str, sample: Sample, names: dict[int, str], each: list[Mask]) -> bytes:
     root = ElementTree.Element("annotation")
     _add(root, {"folder": "JPEGImages", "filename": sample.name})
     _add(ElementTree.SubElement(root, "source"), {"database": _NOT_XML.sub("?", database)})
     _add(ElementTree.SubElement(root, "size"), {"width": sample.hw[1], "height": sample.hw[0], "depth": 3})
     _add(root, {"segmented": 1})
-    for annotation in sample.annotations:
+    for annotation, mask in zip(sample.annotations, each, strict=True):
         thing = ElementTree.SubElement(root, "object")
         difficult = annotation.get("iscrowd", 0)
         _add(
             thing,
             {"name": names[annotation["category_id"]], "pose": "Unspecified", "truncated": 0, "difficult": difficult},
         )
-        _add(ElementTree.SubElement(thing, "bndbox"), _box(annotation))
+        _add(ElementTree.SubElement(thing, "bndbox"), _box(annotation, mask))
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8"))
 
 
-def _box(annotation: Record) -> dict[str, int]:
-    left, top, width, height = annotation["bbox"]
-    return {
-        "xmin": math.floor(left) + 1,
-        "ymin": math.floor(top) + 1,
-        "xmax": math.ceil(left + width),
-        "ymax": math.ceil(top + height),
-    }
+def _box(annotation: Record, mask: Mask) -> dict[str, int]:
+    left, top, width, height = rle.box_xywh(mask) if mask.any() else annotation["bbox"]
+    corners = {"xmin": left + 1, "ymin": top + 1, "xmax": left + width, "ymax": top + height}
+    return {side: round(value) for side, value in corners.items()}
 
 
 def _add(parent: ElementTree.Element, texts: Mapping[str, str | int]) -> None:

@@ -2,7 +2,8 @@
 
 A line is one object: ``<place of the category, from 0> <x> <y> <x> <y> ...``, the corners of one polygon divided by width and
 height. The outline runs through the middles of the pixels' edges: boxes come out exact, and COCO's way of filling gives back the
-very same pixels. Ultralytics fills polygons together with their border, at a quarter of the training size.
+very same pixels. Ultralytics fills polygons together with their border, at a quarter of the training size; its masks of drawn
+objects have a mean IoU of 0.99 with the exact ones at 640 px (``benchmarks/export_yolo.py``).
 
 Lost: the lines without width that join the parts of an object come out a pixel wide in Ultralytics; crowds are left out, for the
 format has no word for them, and so is all of LVIS but the category.
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
-import yaml  # type: ignore[import-untyped]
+import yaml
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 

@@ -1,0 +1,103 @@
+"""How long does an export take, and does its memory grow with the set? Prints a markdown table.
+
+    python benchmarks/export.py runs/fruit --folder /tmp/export --canvases 200,2000
+
+Larger runs are made of a drawn one by repeating its canvases; their images are links to the same files. Each export runs in a
+process of its own, which reports its time and peak memory. The last line starts from the json that the export to coco wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+
+FROM_JSON = "webdataset, from coco.json"
+EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json for the last
+
+
+def enlarge(source: Path, target: Path, canvases: int) -> None:
+    from mosaicfusion.records import RunFolder
+
+    drawn = RunFolder.open(source)
+    categories = len(drawn.header["categories"]["main"])
+    large = RunFolder.create(target, {**drawn.header, "canvases_per_category": -(-canvases // categories)})
+    batch = []
+    for index, record in enumerate(islice(cycle(list(drawn.records())), canvases)):
+        name = large.image_name(index)
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        (target / name).hardlink_to(source / str(record.file_name))
+        batch.append(replace(record, index=index, file_name=name))
+        if len(batch) == 8 or index == canvases - 1:
+            large.write_part(batch)
+            batch = []
+
+
+def measure(source: Path, to: str, out: Path, images: Path | None = None) -> tuple[float, float, int]:
+    """Seconds, peak memory in MB, and images of an export in a process of its own."""
+    command = [sys.executable, __file__, str(source), "--export", to, str(out), str(images or "")]
+    seconds, peak, count = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return seconds, peak, count
+
+
+def report_export(source: Path, to: str, out: str, images: str) -> None:
+    from mosaicfusion.dataset.export import export
+
+    start = time.perf_counter()
+    done = export(source, to, out, images=images or None, policy=None if images else "not_exhaustive")
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, done.images]))
+
+
+def machine() -> str:
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, one used"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="a drawn run")
+    parser.add_argument("--folder", type=Path, help="a new folder on the disk of the run")
+    parser.add_argument("--canvases", default="200,2000")
+    parser.add_argument("--export", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.export:
+        report_export(options.source, *options.export)
+        return
+    options.folder.mkdir(parents=True)
+    counts = [int(count) for count in options.canvases.split(",")]
+    rows: dict[str, list[str]] = {name: [] for name in EXPORTS}
+    for count in counts:
+        run, out, kept = (options.folder / name for name in ("run", "out", "coco"))
+        enlarge(options.source, run, count)
+        for name, cells in rows.items():
+            source, images = (kept / "coco.json", kept) if name == FROM_JSON else (run, None)
+            seconds, peak, images_written = measure(source, name.split(",")[0], out, images)
+            cells += [f"{images_written / seconds:.0f}/s", f"{peak:.0f} MB"]
+            if name == "coco":
+                out.rename(kept)
+            else:
+                shutil.rmtree(out)
+        shutil.rmtree(run)
+        shutil.rmtree(kept)
+    print(f"{machine()}; {datetime.date.today()}\n")
+    print("| format | " + " | ".join(f"{count:,} canvases: images | peak memory" for count in counts) + " |")
+    print("|---|" + "---|---|" * len(counts))
+    for name, cells in rows.items():
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

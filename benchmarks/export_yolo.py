@@ -1,0 +1,73 @@
+"""What does Ultralytics make of the masks of a YOLO export? Prints a markdown table.
+
+    pip install ultralytics
+    python benchmarks/export_yolo.py runs/fruit
+
+Its own data loader reads the export without augmentation; its masks, which have a quarter of the training size, are compared
+with the exact masks of the run, brought to the same size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ultralytics.cfg import get_cfg
+from ultralytics.data.dataset import YOLODataset
+from ultralytics.data.utils import check_det_dataset
+
+from mosaicfusion.dataset.export import export
+from mosaicfusion.dataset.export.source import read_source
+from mosaicfusion.masks import rle
+
+
+def resized(mask: np.ndarray, size: int) -> np.ndarray:
+    """bool (H, W) -> bool (size / 4, size / 4), by way of the training size as the loader does it."""
+    large = cv2.resize(mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(large, (size // 4, size // 4)) > 0
+
+
+def compare(run: Path, size: int) -> tuple[list[float], float]:
+    """Best IoU of each exact mask with the loader's, and the largest error of a box in pixels; canvases are square."""
+    ious, errors = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        export(run, "yolo", Path(folder) / "out", policy="not_exhaustive")
+        data = check_det_dataset(str(Path(folder) / "out/data.yaml"))
+        loader = YOLODataset(
+            img_path=data["train"], data=data, task="segment", imgsz=size, augment=False, hyp=get_cfg()
+        )
+        exact = {sample.stem: sample for sample in read_source(run, policy="not_exhaustive")}
+        for index in range(len(loader)):
+            item = loader[index]
+            sample = exact[Path(item["im_file"]).stem]
+            labels = item["masks"].numpy().reshape(size // 4, size // 4)
+            boxes = loader.labels[index]["bboxes"] * sample.hw[0]  # centre, width, height
+            for annotation in sample.annotations:
+                mask = resized(rle.decode(annotation["segmentation"]), size)
+                found = [labels == number for number in range(1, labels.max() + 1)]
+                ious.append(max(float((mask & other).sum() / (mask | other).sum()) for other in found))
+                left, top, width, height = annotation["bbox"]
+                box = (left + width / 2, top + height / 2, width, height)
+                errors.append(float(np.abs(boxes - box).max(1).min()))
+    return ious, max(errors)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a drawn run with square canvases")
+    parser.add_argument("--sizes", default="320,640,1280", help="training sizes")
+    options = parser.parse_args()
+    print(f"{datetime.date.today()}\n")
+    print("| training size | masks | mean IoU | lowest | largest error of a box |")
+    print("|---|---|---|---|---|")
+    for size in map(int, options.sizes.split(",")):
+        ious, error = compare(options.run, size)
+        print(f"| {size} | {len(ious)} | {np.mean(ious):.3f} | {min(ious):.3f} | {error:.4f} px |")
+
+
+if __name__ == "__main__":
+    main()
