@@ -62,6 +62,7 @@ def test_tolerance() -> None:
         ([0, 0, 4, 4, 0, 4], "not a list of numbers"),
         ([[0, 0, 4e9, 4, 0, 4]], "far from its 7 x 5 image"),
         ({"counts": "0"}, "has the size None"),
+        ({"size": "\x1b[31m"}, r"has the size '\x1b[31m'"),
         ({"size": [7, 5], "counts": "0"}, "has the size [7, 5], its image [5, 7]"),
         ({"size": [5, 7]}, "not compressed run lengths"),
         ({"size": [5, 7], "counts": "3"}, "cover 3 pixels of 5 x 7"),

@@ -64,7 +64,7 @@ def measure(segmentation: Any, hw: tuple[int, int]) -> Shape:
 
 def _measure_runs(rle: dict[str, Any], hw: tuple[int, int]) -> Shape:
     if rle.get("size") != list(hw):
-        raise ValueError(f"has the size {rle.get('size')!s:.40}, its image {list(hw)} (height, width)")
+        raise ValueError(f"has the size {rle.get('size')!r:.40}, its image {list(hw)} (height, width)")
     runs = _plain_runs(rle["counts"], hw) if isinstance(rle.get("counts"), list) else run_lengths(rle)
     ends = np.cumsum(runs)
     starts, ends = ends[:-1:2], ends[1::2]  # of the mask's runs
