@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from mosaicfusion.quality.diversity import FILE_NAME as DIVERSITY
+from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
 from mosaicfusion.records import RegionRecord, RunFolder
 from mosaicfusion.report.html import write_report
+from mosaicfusion.sidecars import RegionSemantics, write_semantics
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +48,20 @@ def test_the_report_in_a_browser(
     scheme: str,
 ) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    path = write_report(run_of([None, [region(0, hostile), region(1, "w" * 100, hostile, 2)]]))
+    run = run_of([None, *[[region(0, hostile), region(1, "w" * 100, hostile, 2)]] * 5])
+    write_semantics(run.path, [RegionSemantics(1, 0, hostile, hostile, 0.2, 0.01, 9, "w" * 100)])
+    categories = (CategoryDiversity(category=hostile, instances=9, vendi=2.5, distance=0.3),)
+    diversity = Diversity(
+        features=hostile,
+        mask_background=True,
+        per_category=9,
+        instances=9,
+        vendi=2.5,
+        distance=0.3,
+        categories=categories,
+    )
+    (run.path / DIVERSITY).write_text(diversity.model_dump_json())
+    path = write_report(run)
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     requests, dialogs, messages = [], [], []
     page.on("request", lambda request: requests.append(request.url))
@@ -58,6 +74,9 @@ def test_the_report_in_a_browser(
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
     assert dialogs == messages == []
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert {"failures", "semantics", "diversity"} <= set(
+        page.evaluate("[...document.querySelectorAll('h2')].map(h => h.id)")
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out sideways"
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (int(background[4:].split(",")[0]) < 128) == (scheme == "dark")
