@@ -146,6 +146,15 @@ class TestRefused:
         assert not (run.path / "judge.json").exists()
 
     @pytest.mark.parametrize(
+        "segmentation",
+        [None, {}, {"size": [64, 96], "counts": "0"}, {"size": [1, 1], "counts": "01"}, {"size": 5, "counts": ""}],
+    )
+    def test_a_damaged_mask(self, tmp_path: Path, segmentation: Any) -> None:
+        run = make_run(tmp_path / "run", [[region(0, disc(0), segmentation=segmentation)]])
+        with pytest.raises(MosaicFusionError, match=r"a mask of canvas 0 in .* is damaged"):
+            judge_run(run, Boxes())
+
+    @pytest.mark.parametrize(
         "text",
         [
             "{",

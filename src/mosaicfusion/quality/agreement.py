@@ -20,7 +20,9 @@ from PIL import Image
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 from mosaicfusion.quality.annotator import Annotator
-from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
+from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, write_atomic
+
+MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _SHARES = (1.0, 0.9, 0.75, 0.5)  # of the instances, best quality first
 
@@ -97,11 +99,25 @@ def read_image(run: RunFolder, record: CanvasRecord) -> NDArray[np.uint8]:
     return image
 
 
-def annotate(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> Iterator[NDArray[np.bool_] | None]:
-    """The annotator's mask, bool (H, W), for each region of a canvas; ``None`` for a rejected one, which has no box."""
-    boxes = [region.box_xywh for region in record.regions if region.kept and region.box_xywh]
-    masks = iter(annotator.segment(read_image(run, record), boxes) if boxes else ())
-    return (next(masks) if region.kept and region.box_xywh else None for region in record.regions)
+def annotate(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list[MaskPair | None]:
+    """Our mask and the annotator's, bool (H, W) each, for every region of a canvas; ``None`` for a rejected one.
+
+    Raises :class:`MosaicFusionError` if the image or a mask cannot be read.
+    """
+    ours = [_decode(run, record, region) if region.kept else None for region in record.regions]
+    boxes = [rle.box_xywh(mask) for mask in ours if mask is not None]
+    theirs = iter(annotator.segment(read_image(run, record), boxes) if boxes else ())
+    return [None if mask is None else (mask, next(theirs)) for mask in ours]
+
+
+def _decode(run: RunFolder, record: CanvasRecord, region: RegionRecord) -> NDArray[np.bool_]:
+    try:
+        mask = rle.decode(region.segmentation or {})
+        if mask.shape != record.hw_px or not mask.any():
+            raise ValueError(f"{np.count_nonzero(mask)} pixels on {mask.shape}")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MosaicFusionError(f"a mask of canvas {record.index} in {run.path} is damaged ({error})") from None
+    return mask
 
 
 def _judged_parts(
@@ -140,10 +156,7 @@ def _known(path: Path, records: Sequence[CanvasRecord], annotator: Annotator) ->
 
 
 def _compare(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list[float | None]:
-    return [
-        None if theirs is None else round(mask_iou(rle.decode(region.segmentation or {}), theirs), 4)
-        for region, theirs in zip(record.regions, annotate(run, record, annotator), strict=True)
-    ]
+    return [pair and round(mask_iou(*pair), 4) for pair in annotate(run, record, annotator)]
 
 
 def _summarize(rows: Sequence[tuple[str, float | None, float]]) -> dict[str, Any]:

@@ -67,27 +67,27 @@ def _header(run: RunFolder, annotator: Annotator) -> dict[str, Any]:
 
 
 def _refine_canvas(run: RunFolder, record: CanvasRecord, annotator: Annotator, rules: MaskConfig) -> CanvasRecord:
-    if not any(region.kept for region in record.regions):
-        return record
+    pairs = annotate(run, record, annotator)
     regions = (
-        region if mask is None else _refine_region(region, mask, rules)
-        for region, mask in zip(record.regions, annotate(run, record, annotator), strict=True)
+        region if pair is None else _refine_region(region, *pair, rules)
+        for region, pair in zip(record.regions, pairs, strict=True)
     )
     return replace(record, regions=tuple(regions))
 
 
-def _refine_region(region: RegionRecord, theirs: NDArray[np.bool_], rules: MaskConfig) -> RegionRecord:
-    """``theirs``: bool (H, W) of the canvas."""
+def _refine_region(
+    region: RegionRecord, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], rules: MaskConfig
+) -> RegionRecord:
+    """``ours``, ``theirs``: bool (H, W) of the canvas."""
     keys = ("area", "box_xywh", "segmentation", "score", "quality", "measures", "replaced")
     region = replace(region, replaced={key: getattr(region, key) for key in keys}, measures={})
     left, top, width, height = region.region_xywh
-    outcome = keep_single_component(
-        np.ascontiguousarray(theirs[top : top + height, left : left + width]), rules.min_area, rules.max_area
-    )
+    inside = np.ascontiguousarray(theirs[top : top + height, left : left + width])
+    outcome = keep_single_component(inside, rules.min_area, rules.max_area)
     if isinstance(outcome, Rejection):
         gone: dict[str, Any] = {"score": 0.0, "area": 0, "box_xywh": None, "segmentation": None, "quality": None}
         return replace(region, reason=outcome.reason, values=outcome.values, **gone)
-    ours, mask = rle.decode(region.segmentation or {}), rle.place(outcome.mask, (top, left), theirs.shape)
+    mask = rle.place(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
     x, y, box_width, box_height = rle.box_xywh(mask)
     return replace(
         region,
