@@ -10,8 +10,21 @@ from typer.core import TyperGroup
 from mosaicfusion.errors import MosaicFusionError
 
 
+# As a user meets them; a command that is not named here comes last.
+_ORDER = (
+    *("generate", "report", "explain", "categories"),
+    *("judge", "refine", "semantics", "diversity"),
+    *("merge", "validate", "stats", "export"),
+    *("train", "evaluate", "predict", "embed-text"),
+)
+
+
 class _Group(TyperGroup):
-    """Prints what the user can mend without a traceback."""
+    """Prints what the user can mend without a traceback; lists commands in the order of use."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -21,7 +34,7 @@ class _Group(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("stopped; what is written is whole, and generate goes on from it when it is run again", err=True)
+            typer.echo("stopped; what is written is whole: run the same command again to go on", err=True)
             raise typer.Exit(130) from None
 
 
