@@ -27,7 +27,8 @@ def repeat_factors(labels: Sequence[NDArray[np.int64]], threshold: float = 1e-3)
     """
     images = np.repeat(np.arange(len(labels)), [len(of_image) for of_image in labels])
     found = np.concatenate([*labels, np.zeros(0, np.int64)])
-    images, found = np.unique(np.stack([images, found]), axis=1)
+    classes = found.max(initial=0) + 1
+    images, found = np.divmod(np.unique(images * classes + found), classes)  # each label of an image once
     fraction = np.bincount(found) / max(1, len(labels))
     with np.errstate(divide="ignore"):  # labels that no image has
         of_label = np.maximum(1, np.sqrt(threshold / fraction))
