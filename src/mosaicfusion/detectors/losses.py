@@ -1,0 +1,102 @@
+"""Losses of the classification of regions; every one also says what its logits mean as scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from mosaicfusion.detectors.config import LossConfig
+from mosaicfusion.errors import MosaicFusionError
+
+PRIOR = 0.01
+"""Score of every class before training with a sigmoid; else the many negatives drown the first steps."""
+
+
+class SoftmaxLoss(nn.Module):
+    """Cross-entropy over the background (column 0) and C classes."""
+
+    background = True
+
+    def forward(self, logits: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Tensor:
+        """float (N, 1 + C), int64 (N,) in 0..C -> mean, a scalar. ``ignored`` has no place here and is not used."""
+        return F.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """float (N, 1 + C) -> float (N, C), probabilities that leave the rest to the background."""
+        return logits.float().softmax(dim=-1)[:, 1:]
+
+
+class SigmoidLoss(nn.Module):
+    """C binary cross-entropies, of all classes or, federated, of a sample (Zhou, Koltun, Krähenbühl 2021, section 5).
+
+    The classes in a batch always count. Up to ``count`` others are drawn by (number of training images) ^ ``power``; the rest
+    gives no gradient: rare classes are not pushed down by every image they are not in.
+    """
+
+    background = False
+
+    def __init__(self, image_counts: Sequence[int] | None = None, count: int = 50, power: float = 0.5) -> None:
+        super().__init__()
+        self.count = count
+        weights = None if image_counts is None else torch.tensor(image_counts, dtype=torch.float32) ** power
+        self.register_buffer("weights", weights)
+
+    def forward(self, logits: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Tensor:
+        """float (N, C), int64 (N,) in 0..C -> sum over classes, mean over regions, a scalar.
+
+        ``ignored``: bool (N, C), classes that may be there without a label, so that a negative says nothing.
+        """
+        targets = torch.zeros_like(logits, dtype=torch.float32)
+        inside = labels > 0
+        targets[inside, labels[inside] - 1] = 1
+        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+        if self.weights is not None:
+            losses = losses * sample_classes(labels, self.weights, self.count)
+        if ignored is not None:
+            losses = losses.masked_fill(ignored & (targets == 0), 0)
+        return losses.sum() / max(1, len(labels))
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """float (N, C) -> float (N, C), a probability for each class by itself."""
+        return logits.float().sigmoid()
+
+
+ClassificationLoss = SoftmaxLoss | SigmoidLoss
+
+
+def sample_classes(labels: Tensor, weights: Tensor, count: int) -> Tensor:
+    """bool (C,): the classes of ``labels``, int64 (N,) in 0..C, filled up to ``count`` by draws with ``weights``, float (C,)."""
+    chosen = torch.zeros_like(weights, dtype=torch.bool)
+    chosen[labels[labels > 0] - 1] = True
+    others = weights.masked_fill(chosen, 0)
+    missing = min(count - int(chosen.sum()), int((others > 0).sum()))
+    if missing > 0:
+        chosen[torch.multinomial(others, missing)] = True
+    return chosen
+
+
+def build_loss(config: LossConfig, image_counts: Sequence[int] | None = None) -> ClassificationLoss:
+    """``image_counts``: training images of each class, by label; only the federated loss needs them."""
+    if config.kind == "softmax":
+        return SoftmaxLoss()
+    if not config.federated:
+        return SigmoidLoss()
+    if image_counts is None:
+        raise MosaicFusionError(
+            "the federated loss needs the number of training images of every category; set loss.federated=false"
+        )
+    return SigmoidLoss(image_counts, config.federated_classes, config.federated_power)
+
+
+def not_exhaustive_classes(targets: Sequence[dict[str, Tensor]], regions: Sequence[int], num_classes: int) -> Tensor:
+    """bool (sum of ``regions``, C): True for the classes an image's ``not_exhaustive`` names, for each of its regions."""
+    rows = []
+    for target, count in zip(targets, regions, strict=True):
+        row = torch.zeros(num_classes, dtype=torch.bool, device=target["labels"].device)
+        if "not_exhaustive" in target:
+            row[target["not_exhaustive"] - 1] = True
+        rows.append(row.expand(count, -1))
+    return torch.cat(rows)
