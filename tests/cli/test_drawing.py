@@ -104,7 +104,7 @@ class TestGenerate:
         monkeypatch.setattr("mosaicfusion.runner.draw_missing", interrupt)
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
-        assert "generate goes on from it when it is run again" in result.stderr
+        assert "run the same command again to go on" in result.stderr
 
 
 class TestRefused:
