@@ -55,7 +55,7 @@ def _by_quality(region: RegionRecord, index: int, least: float) -> RegionRecord:
         return region
     if region.quality is None:
         raise MosaicFusionError(
-            f"canvas {index} holds a mask without a quality (it was drawn by an earlier version, or in a single step), so "
+            f"canvas {index} holds a mask without a quality (it was drawn by an earlier version), so "
             f"min_quality={least} cannot be applied; use --min-quality 0"
         )
     if region.quality >= least:
