@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision import tv_tensors
 from torchvision.ops import masks_to_boxes
 
 from mosaicfusion.detectors.sampling import Draw
@@ -29,14 +30,24 @@ class SampleSet(Dataset[Sample], ABC):
 
     @abstractmethod
     def load(self, index: int) -> Sample:
-        """Sample number ``index``; random choices come from torch's global generator."""
+        """Sample number ``index``; random choices come from torch's global generator.
+
+        The image is a tv_tensors.Image, boxes and masks are tv_tensors, too: any transform of torchvision's v2 takes them.
+        """
 
     def __getitem__(self, key: int | Draw) -> Sample:
         if not isinstance(key, Draw):
-            return self.load(key)
+            return _plain(self.load(key))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key.seed)
-            return self.load(key.index)
+            return _plain(self.load(key.index))
+
+
+def _plain(sample: Sample) -> Sample:
+    """Ordinary tensors: the kinds that torchvision's transforms tell apart have done their work."""
+    image, target = sample
+    plain = {key: value.as_subclass(Tensor) if isinstance(value, Tensor) else value for key, value in target.items()}
+    return image.as_subclass(Tensor), plain
 
 
 def boxes_of(masks: Tensor) -> Tensor:
@@ -45,6 +56,32 @@ def boxes_of(masks: Tensor) -> Tensor:
         return torch.zeros(0, 4)
     boxes: Tensor = masks_to_boxes(masks).float() + torch.tensor([0.0, 0.0, 1.0, 1.0])
     return boxes
+
+
+def with_instances(target: dict[str, Any], labels: Tensor, masks: Tensor, complete: set[int]) -> dict[str, Any]:
+    """``target`` with other instances, for a picture that was put together; masks without a pixel are left out.
+
+    ``labels``: int64 (N,). ``masks``: uint8 (N, H, W). ``complete``: labels of which all instances in the picture are
+    annotated, see :func:`complete_labels`; labels shown beyond them become not exhaustive.
+    """
+    seen = masks.flatten(1).any(1).bool()  # of uint8 torch makes uint8
+    labels, masks = labels[seen], masks[seen]
+    present = set(labels.tolist())
+    more = (present | set(target["not_exhaustive"].tolist())) - complete
+    return {
+        **target,
+        "boxes": tv_tensors.BoundingBoxes(boxes_of(masks), format="XYXY", canvas_size=tuple(masks.shape[1:])),
+        "labels": labels,
+        "masks": tv_tensors.Mask(masks),
+        "negative": torch.tensor(sorted(complete - present), dtype=torch.int64),
+        "not_exhaustive": torch.tensor(sorted(more), dtype=torch.int64),
+    }
+
+
+def complete_labels(target: dict[str, Any]) -> set[int]:
+    """Labels that were looked for in a picture and of which it holds no instance that is not annotated."""
+    looked_for = {*target["labels"].tolist(), *target["negative"].tolist()}
+    return looked_for - set(target["not_exhaustive"].tolist())
 
 
 class Loader(DataLoader[Sample]):
