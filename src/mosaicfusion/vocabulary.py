@@ -82,7 +82,7 @@ class Vocabulary(Sequence[Category]):
                 f"{source} holds no category; name at least one, as in --categories 'banana, teapot'"
             )
         for field, counts in (
-            ("name", Counter(_key(category.name) for category in self.categories)),
+            ("name", Counter(spelled(category.name) for category in self.categories)),
             ("id", Counter(str(category.id) for category in self.categories)),
         ):
             value, count = counts.most_common(1)[0]
@@ -103,17 +103,17 @@ class Vocabulary(Sequence[Category]):
         """Look-up tables, tried in this order: LVIS name, spoken name, synonym."""
         tables: tuple[dict[str, list[Category]], ...] = ({}, {}, {})
         for category in self.categories:
-            tables[0].setdefault(_key(category.name), []).append(category)
-            for spoken in {_key(category.readable), _key(readable_name(category.name))}:
+            tables[0].setdefault(spelled(category.name), []).append(category)
+            for spoken in {spelled(category.readable), spelled(readable_name(category.name))}:
                 tables[1].setdefault(spoken, []).append(category)
-            for synonym in {_key(readable_name(synonym)) for synonym in category.synonyms}:
+            for synonym in {spelled(readable_name(synonym)) for synonym in category.synonyms}:
                 tables[2].setdefault(synonym, []).append(category)
         return tables
 
     def find(self, name: str) -> Category:
         """The category called ``name``; an unknown or ambiguous name raises :class:`MosaicFusionError` with choices."""
         for table in self._spellings:
-            found = table.get(_key(name), [])
+            found = table.get(spelled(name), [])
             if len(found) > 1:
                 choices = ", ".join(category.name for category in found)
                 raise MosaicFusionError(f"{name!r} may mean any of: {choices}; use one of these names")
@@ -125,7 +125,7 @@ class Vocabulary(Sequence[Category]):
 
     def nearest(self, name: str, count: int = 5) -> list[str]:
         """Names spelled most like ``name``, best first; a shared word counts as near."""
-        key = _key(name)
+        key = spelled(name)
         words = set(key.split())
         spoken: dict[str, Category] = {}
         for table in reversed(self._spellings):
@@ -136,8 +136,8 @@ class Vocabulary(Sequence[Category]):
 
     def search(self, text: str) -> list[Category]:
         """Categories whose name, synonyms or definition contain ``text``, ignoring case."""
-        key = _key(text)
-        return [c for c in self if any(key in _key(part) for part in (c.name, *c.synonyms, c.definition))]
+        key = spelled(text)
+        return [c for c in self if any(key in spelled(part) for part in (c.name, *c.synonyms, c.definition))]
 
     def select(self, names: Iterable[str]) -> Vocabulary:
         """The categories called by these names, in their order."""
@@ -249,5 +249,6 @@ def _parse_category(record: Any, path: Path) -> Category:
     )
 
 
-def _key(name: str) -> str:
+def spelled(name: str) -> str:
+    """A name without regard to case, underscores and repeated spaces."""
     return " ".join(name.casefold().replace("_", " ").split())

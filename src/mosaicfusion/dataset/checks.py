@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mosaicfusion.dataset.findings import Findings, shown
-from mosaicfusion.dataset.match import spelled
 from mosaicfusion.dataset.measure import PIXEL_TOLERANCE, measure
 from mosaicfusion.dataset.read import DRAWN
 from mosaicfusion.dataset.sources import CATEGORY_LISTS
-from mosaicfusion.vocabulary import FREQUENCIES
+from mosaicfusion.vocabulary import FREQUENCIES, spelled
 
 MAX_SIDE_PX = 100_000
 LARGEST = 1e12  # of coordinates and areas; whole numbers from outside may be too large for a float

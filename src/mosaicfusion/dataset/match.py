@@ -8,7 +8,7 @@ from msgspec import structs
 
 from mosaicfusion.dataset.read import CategoryRef
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.vocabulary import qualifier, readable_name
+from mosaicfusion.vocabulary import qualifier, readable_name, spelled
 
 
 class Matcher:
@@ -85,11 +85,6 @@ class Matcher:
     def unused_choices(self) -> list[str]:
         """Names that choices were given for but that no source has."""
         return sorted(self.choices.keys() - self._used)
-
-
-def spelled(name: str) -> str:
-    """A name without regard to case, underscores and repeated spaces."""
-    return " ".join(name.casefold().replace("_", " ").split())
 
 
 def _told_apart(one: CategoryRef, other: CategoryRef) -> bool:
