@@ -2,8 +2,8 @@
 
 The prediction is a logistic curve over four of the measures; the other two added nothing to them. It was fitted on the bundled
 model with compositions whose exact alpha is known, as ``benchmarks/mask_quality.py`` makes them; on categories that the fit had
-not seen it correlates with the IoU at about 0.8 (Pearson and Spearman). For other models the order of masks should carry over, the values
-need a fit of their own: the measures are in the records for that.
+not seen it correlates with the IoU at about 0.8 (Pearson and Spearman). For other models the order of masks should carry over,
+the values need a fit of their own: the measures are in the records for that.
 """
 
 from __future__ import annotations
