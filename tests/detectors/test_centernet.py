@@ -81,7 +81,8 @@ def test_cells_whose_middle_is_outside_of_the_box_learn_nothing() -> None:
 def test_between_two_centres_a_cell_learns_the_nearer_box_in_radii() -> None:
     small, large = (16.0, 16.0, 32.0, 32.0), (8.0, 0.0, 64.0, 56.0)  # centres (24, 24) and (36, 28)
     found = targets(small, large)
-    learned = {tuple(cell): box for cell, box in zip(PLACES.cells[found.learners].tolist(), found.boxes.tolist())}
+    cells = map(tuple, PLACES.cells[found.learners].tolist())
+    learned = dict(zip(cells, found.boxes.tolist(), strict=True))
     assert learned[24.0, 24.0, 32.0, 32.0] == list(small)  # the centre cell of the small one, beside that of the large
     assert learned[32.0, 24.0, 40.0, 32.0] == list(large)
 
@@ -136,9 +137,9 @@ def proposer() -> CenterNetProposals:
 def test_losses_of_a_batch_are_means_over_its_centres_and_learners(proposer: CenterNetProposals) -> None:
     images, true = batch([[10, 20, 34, 44]], [[40, 4, 120, 60], [10, 20, 34, 44]])
     _, losses = proposer(images, features(), true)
-    sides, logits = proposer.head(list(features().values()))
+    _, logits = proposer.head(list(features().values()))
     each = [assign(target["boxes"], PLACES, RANGES) for target in true]
-    sums = [heat_loss(row[:, 0], image.heat, image.centres) for row, image in zip(logits, each)]
+    sums = [heat_loss(row[:, 0], image.heat, image.centres) for row, image in zip(logits, each, strict=True)]
     total = 0.5 * sum(positive + negative for positive, negative in sums)
     assert losses["loss_heat"].item() == pytest.approx(total.item() / sum(len(image.centres) for image in each))
     assert 0 < losses["loss_proposal_box"].item() < 2  # GIoU loss lies between 0 and 2
@@ -181,3 +182,10 @@ def test_proposals_lie_in_the_image_best_first_and_no_more_than_asked_for(propos
 def test_training_without_targets_is_refused(proposer: CenterNetProposals) -> None:
     with pytest.raises(ValueError, match="targets"):
         proposer(batch([])[0], features(1))
+
+
+def test_mixed_precision_leaves_boxes_and_losses_in_float32(proposer: CenterNetProposals) -> None:
+    images, true = batch([[10, 20, 34, 44]], [])
+    with torch.autocast("cpu", torch.bfloat16):
+        found, losses = proposer(images, features(), true)
+    assert {value.dtype for value in losses.values()} == {found[0]["boxes"].dtype} == {torch.float32}
