@@ -28,11 +28,12 @@ _MODEL = {
 }
 
 
-def save_clip(folder: Path) -> Path:
-    """A ResNet with attention pooling, as the miniature's CLIP; an images' side of 32 pixels."""
+def save_clip(folder: Path, side_px: int = 32) -> Path:
+    """A ResNet with attention pooling, as the miniature's CLIP, for images of ``side_px`` pixels a side."""
     shutil.copytree(BUNDLED_FOLDER / "weights" / "tokenizer", folder)
     torch.manual_seed(0)
-    weights = open_clip.CLIP(**_MODEL).state_dict()
+    config = {**_MODEL, "vision_cfg": {**_MODEL["vision_cfg"], "image_size": side_px}}
+    weights = open_clip.CLIP(**config).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": _MODEL, "preprocess_cfg": {}}))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
     return folder
