@@ -36,6 +36,11 @@ class OpenClip:
         self.logit_scale = min(100.0, float(model.logit_scale.detach().exp()))  # CLIP is trained with this bound
         self._model, self._preprocess, self._tokenizer, self._device = model, preprocess, tokenizer, device
 
+    @property
+    def image_tower(self) -> Any:
+        """What sees, a torch module in evaluation mode, without the texts' part."""
+        return self._model.visual
+
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """uint8 RGB (H, W, 3) each, of any sizes -> float32 (N, D) of length 1. The whole image is seen, squashed."""
         from PIL import Image

@@ -99,7 +99,7 @@ class MaskRCNNRoIHeads(RoIHeads):
     ) -> list[dict[str, Tensor]]:
         logits, offsets = self._boxes(features, proposals, image_shapes)
         sizes = [len(boxes) for boxes in proposals]
-        boxes = self.box_coder.decode(offsets, proposals).reshape(len(logits), -1, 4)  # (N, 1 or C, 4)
+        boxes = self.box_coder.decode_single(offsets, torch.cat(proposals)).unflatten(1, (-1, 4))  # (N, 1 or C, 4)
         scores = self.scores(logits, features, proposals)
         parts = zip(boxes.split(sizes), scores.split(sizes), image_shapes, strict=True)
         detections = [self._select(*part) for part in parts]
@@ -196,6 +196,7 @@ def assemble(
         mask_roi_pool=MultiScaleRoIAlign(_LEVELS, output_size=14, sampling_ratio=2),
         mask_head=MaskRCNNHeads(channels, config.mask_layers, dilation=1),
         mask_predictor=_mask_predictor(config.mask_layers[-1], 1 if config.class_agnostic_masks else num_classes),
+        **heads_parts,
     )
     resize = GeneralizedRCNNTransform(
         recipe.data.test_side_px,
