@@ -1,0 +1,80 @@
+"""The command embed-text: a vocabulary as vectors, for detectors that classify by text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import CLIP_HELP, CategoriesOption, DeviceOption
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.detectors.text_embeddings import TextEmbeddings
+
+_PAIRS = 5
+
+
+@app.command(
+    "embed-text",
+    epilog="""**Examples**
+
+`mosaicfusion embed-text --vocabulary lvis_v1_train.json --clip RN50:openai -o lvis_rn50.safetensors`
+
+`mosaicfusion embed-text -c "banana, teapot, umbrella" -o fruit.safetensors`
+
+Run it again and nothing is computed: the file knows its categories, its templates and its model.""",
+)
+def embed_text(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The safetensors file.")],
+    categories: CategoriesOption = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    clip: Annotated[str, typer.Option(help=CLIP_HELP)] = "mini",
+    templates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text file with one template a line; the mean of their vectors counts.",
+            show_default="a photo of a single {name}",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Turn category names into vectors by a CLIP model: the classifier of open-vocabulary detectors."""
+    from mosaicfusion.console import Progress
+    from mosaicfusion.detectors.text_embeddings import embed_text as embed
+    from mosaicfusion.quality.semantics import TEMPLATES
+    from mosaicfusion.selection import vocabulary_for
+    from mosaicfusion.vocabulary import read_lines, split_names
+
+    if categories is not None and vocabulary is not None:
+        raise MosaicFusionError("give --categories or --vocabulary, not both")
+    if categories is None and vocabulary is None and clip != "mini":
+        raise MosaicFusionError(f"{clip} takes any words; say which, with --categories or --vocabulary")
+    known = vocabulary_for(clip, split_names(categories) if categories is not None else None, vocabulary)
+    texts = read_lines(templates) if templates else TEMPLATES
+    with Progress("embedding", "categories") as progress:
+        embeddings = embed(out, known.categories, clip, texts, device, progress.show)
+    _print(embeddings)
+
+
+def _print(embeddings: TextEmbeddings) -> None:
+    """What the file holds, and the categories that a classifier will find hardest to tell apart."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names, vectors = embeddings.identity.categories, embeddings.vectors
+    cosines = np.triu(vectors @ vectors.T, k=1)
+    title = f"{len(names)} categories as vectors of {vectors.shape[1]} values"
+    table = Table("most alike", "and", "cosine", title=title)
+    table.columns[2].justify = "right"
+    pairs = np.argsort(cosines, axis=None)[::-1][: min(_PAIRS, len(names) * (len(names) - 1) // 2)]
+    for one, other in zip(*np.unravel_index(pairs, cosines.shape), strict=True):
+        table.add_row(Text(names[one]), Text(names[other]), f"{cosines[one, other]:.3f}")
+    console = Console()
+    console.print(table)
+    typer.echo(f"by the CLIP model {embeddings.identity.clip}, templates: {len(embeddings.identity.templates)}")
+    typer.echo(f"result: {embeddings.source}")
