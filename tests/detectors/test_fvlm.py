@@ -215,3 +215,15 @@ def test_a_clip_without_a_resnet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mosaicfusion.detectors.fvlm.load_clip", lambda name, device: _Clip())
     with pytest.raises(MosaicFusionError, match=r"'ViT-B-32:openai' sees by a Linear; fvlm needs one with a ResNet"):
         load_resnet("ViT-B-32:openai")
+
+
+def test_bf16(clip: Path, classes: ClassList, batch: tuple[list[Tensor], list[dict[str, Any]]]) -> None:
+    torch.manual_seed(0)
+    model = build_detector(recipe(clip), classes, texts())
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model.train()(*batch)
+        with torch.no_grad():
+            found = model.eval()(batch[0])
+    assert all(loss.isfinite() for loss in losses.values())
+    assert {detections["scores"].dtype for detections in found} == {torch.float32}
+    assert {detections["boxes"].dtype for detections in found} == {torch.float32}
