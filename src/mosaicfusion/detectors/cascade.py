@@ -100,9 +100,8 @@ class CascadeHeads(nn.Module):
         self.class_loss = class_loss
         self.mask_pool = MultiScaleRoIAlign(ROI_LEVELS, MASK_POOL, sampling_ratio=2)
         mask_logits = MaskRCNNPredictor(mask_layers[-1], mask_layers[-1], num_classes=1)
-        nn.init.normal_(
-            mask_logits.mask_fcn_logits.weight, std=1e-3
-        )  # torchvision's way gives a single output a std of 1.4
+        # torchvision draws them by the number of outputs: with one, logits begin in the tens.
+        nn.init.normal_(mask_logits.mask_fcn_logits.weight, std=1e-3)
         self.mask_head = nn.Sequential(MaskRCNNHeads(channels, mask_layers, dilation=1), mask_logits)
         self.sampler = BalancedPositiveNegativeSampler(rois_per_image, positive_fraction=0.25)
         self.score_threshold, self.nms_threshold, self.detections = score_threshold, nms_threshold, detections

@@ -29,15 +29,14 @@ SIDES = BoxLinearCoder(normalize_by_size=True)
 
 
 class Grid(NamedTuple):
-    """The cells of all levels in a row: float32 (L, 4) xyxy pixels, and int64 (L,) the level of each, 0 the finest."""
+    """The cells of all levels in a row."""
 
     cells: Tensor
+    """float32 (L, 4), xyxy pixels."""
     level: Tensor
-
-    @property
-    def sizes(self) -> list[int]:
-        """Cells of each level, finest first."""
-        return self.level.bincount().tolist()
+    """int64 (L,): the level of each, 0 the finest."""
+    sizes: list[int]
+    """How many cells each level has."""
 
 
 def grid(maps_hw: Sequence[tuple[int, int]], strides_px: Sequence[int], device: torch.device | str = "cpu") -> Grid:
@@ -47,8 +46,9 @@ def grid(maps_hw: Sequence[tuple[int, int]], strides_px: Sequence[int], device: 
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         corner = torch.stack((x, y), -1).reshape(-1, 2)
         levels.append(torch.cat((corner, corner + 1), 1) * float(stride))
-    number = torch.arange(len(levels)).repeat_interleave(torch.tensor([len(cells) for cells in levels]))
-    return Grid(torch.cat(levels).to(device), number.to(device))
+    sizes = [len(cells) for cells in levels]
+    level = torch.arange(len(levels)).repeat_interleave(torch.tensor(sizes))
+    return Grid(torch.cat(levels).to(device), level.to(device), sizes)
 
 
 class Targets(NamedTuple):
@@ -78,7 +78,7 @@ def assign(
     ``half_diagonals_px``: float32 (levels, 2), lowest and highest of each level. On other levels an object's centre is
     neither positive (it is not in ``centres``) nor negative (its heat is 1).
     """
-    cells, level = grid
+    cells, level, _ = grid
     if len(boxes) == 0:
         none = level.new_zeros(0)
         return Targets(cells.new_zeros(len(cells)), none, none, cells.new_zeros(0, 4))
