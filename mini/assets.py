@@ -11,6 +11,11 @@ from pathlib import Path
 PACKAGES = {
     "@lobehub/fluent-emoji-3d": "1.1.0",  # MIT, 256x256 RGBA WebP, one file a code point sequence
     "unicode-emoji-json": "0.9.0",  # MIT, English names of emoji
+    # The other styles of the scenes, each a json of SVG by name:
+    "@iconify-json/fluent-emoji-flat": "1.2.6",  # MIT
+    "@iconify-json/noto": "1.2.9",  # Apache-2.0
+    "@iconify-json/noto-v1": "1.2.5",  # Apache-2.0
+    "@iconify-json/twemoji": "1.2.5",  # CC-BY-4.0
 }
 
 

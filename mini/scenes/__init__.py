@@ -1,0 +1,1 @@
+"""MiniLVIS: a long-tailed data set of scenes with exact masks, rendered from drawings of five styles."""
