@@ -90,10 +90,10 @@ def make_overrides(
 def read_config(preset: str | RunConfig | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
     from mosaicfusion.config import make_config
 
-    return make_config(preset, _apply_settings(overrides, settings))
+    return make_config(preset, apply_settings(overrides, settings))
 
 
-def _apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+def apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
     """``--set masks.threshold=0.4``: VALUE is JSON, or else a text."""
     for setting in settings or []:
         key, equals, text = setting.partition("=")

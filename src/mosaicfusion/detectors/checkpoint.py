@@ -1,0 +1,132 @@
+"""A trained detector on disk.
+
+exp/mf/
+  recipe.yaml          what it is and how it is trained
+  classes.json         categories by label
+  model.safetensors    weights for use; averaged ones if the recipe has an EMA
+  last.ckpt            all that training goes on from: weights, optimizer, step
+  log.jsonl            losses, learning rate and times while it trained
+
+Only ``model.safetensors`` is read for use, so a folder from anywhere is safe to evaluate. ``last.ckpt`` is read by training
+alone, with ``weights_only=True``: tensors and plain values, no code.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mosaicfusion.config import differences
+from mosaicfusion.detectors.classes import ClassList
+from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.records import check_place, write_atomic
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RECIPE, CLASSES, WEIGHTS, STATE, LOG = "recipe.yaml", "classes.json", "model.safetensors", "last.ckpt", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector ready for use: ``model`` in evaluation mode on its device."""
+
+    model: nn.Module
+    recipe: Recipe
+    classes: ClassList
+
+
+def begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
+    """Make a folder for a training, or check that it holds the same one; anything else is refused, nothing is deleted.
+
+    A training that came to no checkpoint holds nothing to lose: another may take its place.
+    """
+    check_place(folder)
+    if (folder / STATE).exists() or (folder / WEIGHTS).exists():
+        held = load_recipe(folder / RECIPE)
+        changed = differences(held.model_dump(mode="json"), recipe.model_dump(mode="json"))
+        if changed:
+            raise MosaicFusionError(
+                f"{folder} holds another training; give another --out, or undo:\n  " + "\n  ".join(changed[:12])
+            )
+        read_classes(folder).require_same(classes)
+        return
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECIPE).exists():
+        raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")
+    write_atomic(folder / CLASSES, json.dumps(classes.to_json(), indent=1, ensure_ascii=False).encode())
+    write_atomic(folder / RECIPE, recipe_to_yaml(recipe).encode())
+
+
+def read_classes(folder: Path) -> ClassList:
+    """The classes of a checkpoint."""
+    path = folder / CLASSES
+    try:
+        return ClassList.from_json(json.loads(path.read_text(encoding="utf-8")), str(folder))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MosaicFusionError(f"cannot read {path}: {error}") from None
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write ``model.safetensors``, whole or not at all."""
+    from safetensors.torch import save
+
+    write_atomic(folder / WEIGHTS, save({name: value.contiguous() for name, value in model.state_dict().items()}))
+
+
+def load_detector(folder: Path, device: str = "auto") -> Detector:
+    """A detector that was trained into ``folder``; raises :class:`MosaicFusionError` if there is none, or a damaged one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from mosaicfusion.detectors.build import build_detector
+    from mosaicfusion.diffusion.backend import resolve_device
+
+    target = resolve_device(device)
+    if not (folder / RECIPE).exists():
+        raise MosaicFusionError(f"{folder} holds no detector (no {RECIPE}); `mosaicfusion train` makes one")
+    if not (folder / WEIGHTS).exists():
+        raise MosaicFusionError(f"{folder} has no weights yet; let `mosaicfusion train` reach its first checkpoint")
+    recipe, classes = load_recipe(folder / RECIPE), read_classes(folder)
+    try:
+        state = load_file(folder / WEIGHTS)
+        embeddings = next((value for name, value in state.items() if name.endswith(".embeddings")), None)
+        # The counts of the federated loss come with the weights.
+        model = build_detector(recipe, classes, embeddings, [1] * len(classes), load_weights=False)
+        model.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MosaicFusionError(
+            f"{folder / WEIGHTS} is damaged or of another recipe ({reason:.160}); train it again"
+        ) from None
+    return Detector(model.to(target).eval(), recipe, classes)
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``last.ckpt``, whole or not at all. ``state``: tensors and plain values."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(folder / STATE, buffer.getvalue())
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """What :func:`save_state` wrote, on the CPU, or None at the beginning."""
+    import torch
+
+    path = folder / STATE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise MosaicFusionError(
+            f"{path} cannot be resumed ({reason:.120}); delete it to begin again from step 0"
+        ) from None
+    return state

@@ -1,0 +1,70 @@
+"""A trained detector on single pictures: what it finds, and a picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.detectors.checkpoint import Detector
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.report.drawing import Instance, draw_instances, readable_scale
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object. ``box_xyxy``: pixels of the picture; ``mask``: bool (H, W); ``score`` in [0, 1]."""
+
+    category: str
+    score: float
+    box_xyxy: tuple[float, float, float, float]
+    mask: NDArray[np.bool_]
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """uint8 RGB (H, W, 3); raises :class:`MosaicFusionError` for what is no image."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # whatever a broken file makes Pillow raise
+        raise MosaicFusionError(f"cannot read {path} as an image: {error!s:.160}") from None
+
+
+@torch.inference_mode()
+def predict(detector: Detector, picture: NDArray[np.uint8], min_score: float = 0.5) -> list[Found]:
+    """The objects of one picture, uint8 RGB (H, W, 3), best first."""
+    device = next(detector.model.parameters()).device
+    pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1).to(device).float() / 255
+    output = detector.model([pixels])[0]
+    kept = torch.where(output["scores"] >= min_score)[0]
+    kept = kept[output["scores"][kept].argsort(descending=True, stable=True)]
+    names = detector.classes.names
+    return [
+        Found(
+            names[int(output["labels"][k]) - 1],
+            float(output["scores"][k]),
+            (*output["boxes"][k].tolist(),),
+            np.asarray((output["masks"][k, 0] > 0.5).cpu()),
+        )
+        for k in kept.tolist()
+    ]
+
+
+def draw_found(picture: NDArray[np.uint8], found: Sequence[Found]) -> NDArray[np.uint8]:
+    """Masks, boxes and labels over the picture, enlarged to a size where labels can be read."""
+    instances = [
+        Instance(_inside(one.box_xyxy, picture.shape), f"{one.category} {one.score:.2f}", one.mask) for one in found
+    ]
+    return draw_instances(picture, instances, readable_scale(picture.shape[:2]))
+
+
+def _inside(box_xyxy: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Whole pixels of the picture, as left, top, width and height."""
+    left, top = (int(max(0, np.floor(side))) for side in box_xyxy[:2])
+    right, bottom = min(shape[1], int(np.ceil(box_xyxy[2]))), min(shape[0], int(np.ceil(box_xyxy[3])))
+    return left, top, max(1, right - left), max(1, bottom - top)

@@ -1,0 +1,37 @@
+"""Optimizer and learning rate of a recipe."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from mosaicfusion.detectors.config import ScheduleConfig
+
+
+def learning_rate(schedule: ScheduleConfig, step: int) -> float:
+    """Of one step, counted from 0: linear warm-up, and a tenth at each of ``steps`` or half a cosine down to 0."""
+    progress = min(1.0, step / max(1, schedule.warmup_iterations))
+    warmup = schedule.warmup_factor + (1 - schedule.warmup_factor) * progress if schedule.warmup_iterations else 1.0
+    if schedule.decay == "step":
+        decay = 0.1 ** sum(step >= milestone for milestone in schedule.steps)
+    else:
+        decay = 0.5 * (1 + math.cos(math.pi * step / schedule.iterations))
+    return schedule.learning_rate * warmup * decay
+
+
+def make_optimizer(schedule: ScheduleConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD or AdamW over the parameters that are not frozen; the rate is set before every step."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if schedule.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=schedule.learning_rate, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The same rate for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,109 @@
+"""The log of a training: JSON lines of losses and times, whole also after an interruption."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mosaicfusion.detectors.checkpoint import LOG
+from mosaicfusion.records import write_atomic
+
+
+class TrainLog:
+    """Sums losses and times over ``every`` steps and writes their means as one line of ``log.jsonl``.
+
+    A line: ``step`` (steps taken so far), each loss and their ``loss``, ``learning_rate``, ``step_s`` and of it ``data_s`` spent
+    waiting for images, ``images_per_s``, and on a GPU ``memory_mb``, the most that was held. Lines after the step a training
+    goes on from are dropped: they are written again.
+    """
+
+    def __init__(self, folder: Path, start: int, every: int, batch_size: int, enabled: bool = True) -> None:
+        self._path, self._every, self._batch_size, self._enabled = folder / LOG, every, batch_size, enabled
+        self.seconds = self._data_seconds = 0.0
+        self.latest: dict[str, float] = {}
+        self.last_loss: float | None = None
+        self._step: defaultdict[str, float] = defaultdict(float)
+        self._reset()
+        if enabled and self._path.exists():
+            write_atomic(self._path, "".join(_lines_until(self._path, start)).encode())
+        self._begun = time.perf_counter()
+
+    @property
+    def data_share(self) -> float:
+        """The part of the time that was spent waiting for images."""
+        return self._data_seconds / self.seconds if self.seconds else 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what waits for images."""
+        begun = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - begun
+
+    def add(self, losses: Mapping[str, Tensor], parts: int) -> None:
+        """The losses of one of ``parts`` parts of a step."""
+        for name, value in losses.items():
+            self._step[name] += float(value.detach()) / parts
+        self.latest = dict(self._step)
+
+    def end_step(self, done: int, rate: float) -> None:
+        """After each step; ``done``: steps taken so far."""
+        self._count += 1
+        for name, value in self._step.items():
+            self._sums[name] += value
+        self._step.clear()
+        if done % self._every == 0:
+            self._write(done, rate)
+
+    def close(self) -> None:
+        """Count the time of steps that no line has."""
+        self._add_time()
+
+    def _write(self, done: int, rate: float) -> None:
+        step_s, data_s = self._add_time()
+        losses = {name: value / self._count for name, value in self._sums.items()}
+        self.last_loss = sum(losses.values())
+        line = {
+            "step": done,
+            "loss": round(self.last_loss, 5),
+            **{name: round(value, 5) for name, value in losses.items()},
+            "learning_rate": rate,
+            "step_s": round(step_s / self._count, 4),
+            "data_s": round(data_s / self._count, 4),
+            "images_per_s": round(self._batch_size * self._count / step_s, 2),
+        }
+        if torch.cuda.is_available():
+            line["memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
+        if self._enabled:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        self._reset()
+
+    def _add_time(self) -> tuple[float, float]:
+        now = time.perf_counter()
+        spent, waited = now - self._begun, self._waited
+        self.seconds += spent
+        self._data_seconds += waited
+        self._begun, self._waited = now, 0.0
+        return spent, waited
+
+    def _reset(self) -> None:
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._count, self._waited = 0, 0.0
+
+
+def _lines_until(path: Path, step: int) -> Iterator[str]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            kept = json.loads(line)["step"] <= step
+        except (ValueError, KeyError, TypeError):  # the last line of a killed process may be torn
+            continue
+        if kept:
+            yield line + "\n"

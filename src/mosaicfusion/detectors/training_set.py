@@ -1,0 +1,69 @@
+"""What a recipe makes of an annotation file: samples with augmentation, and how often each is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mosaicfusion.detectors.classes import ClassList
+from mosaicfusion.detectors.config import DataConfig
+from mosaicfusion.detectors.copy_paste import CopyPaste
+from mosaicfusion.detectors.data import DetectionDataset
+from mosaicfusion.detectors.instances import OnProgress
+from mosaicfusion.detectors.mosaic import Mosaic
+from mosaicfusion.detectors.samples import SampleSet, Transform
+from mosaicfusion.detectors.sampling import repeat_factors
+from mosaicfusion.detectors.transforms import large_scale_jitter, short_side
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """``factors``: float64 (samples,), repeats of each in an epoch; ``image_counts``: images of each class, by label from 1;
+    ``digest``: of the annotations, so that a training goes on with the set it began with; ``left_out``: counts by reason.
+    """
+
+    samples: SampleSet
+    classes: ClassList
+    factors: NDArray[np.float64]
+    image_counts: Sequence[int]
+    digest: str
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def open_training_set(
+    config: DataConfig, path: Path, root: Path, skip_missing: bool = False, on_progress: OnProgress | None = None
+) -> TrainingSet:
+    """An LVIS or COCO json with its images under ``root``; raises :class:`MosaicFusionError` for what cannot be trained on."""
+    transform = training_transform(config)
+    base = DetectionDataset(
+        path,
+        root,
+        None if config.mosaic else transform,
+        skip_missing=skip_missing,
+        skip_empty=True,
+        on_progress=on_progress,
+    )
+    factors = repeat_factors(base.labels(), config.repeat_threshold)
+    weights = torch.from_numpy(factors)
+    samples: SampleSet = base
+    if config.mosaic:
+        side = config.jitter_side_px if config.resize == "large_scale_jitter" else max(config.train_sides_px)
+        samples = Mosaic(samples, side, transform, weights=weights)
+    if config.copy_paste:
+        samples = CopyPaste(samples, weights=weights)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return TrainingSet(samples, base.classes, factors, base.image_counts[1:].tolist(), digest, dict(base.left_out))
+
+
+def training_transform(config: DataConfig) -> Transform:
+    """Sizes and flips of a recipe."""
+    if config.resize == "large_scale_jitter":
+        return large_scale_jitter(config.jitter_side_px, config.jitter_scale, config.flip)
+    return short_side(config.train_sides_px, config.max_side_px, config.flip)

@@ -1,0 +1,62 @@
+"""Recipes: the paper's numbers, and what a wrong one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mosaicfusion.detectors.config import load_recipe, recipe_names, recipe_to_yaml
+from mosaicfusion.errors import MosaicFusionError
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_survives_being_written(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe_to_yaml(recipe))
+    assert load_recipe(path) == recipe
+
+
+def test_the_papers_numbers() -> None:
+    recipe = load_recipe("lvis_r50")
+    schedule, data = recipe.schedule, recipe.data
+    assert (schedule.iterations, schedule.batch_size, schedule.steps) == (90_000, 16, (60_000, 80_000))
+    assert (schedule.optimizer, schedule.learning_rate, data.repeat_threshold) == ("sgd", 0.02, 1e-3)
+    assert (min(data.train_sides_px), max(data.train_sides_px), data.max_side_px) == (640, 800, 1333)
+    assert recipe.heads.detections == 300
+    assert load_recipe("lvis_r101").backbone.name == "resnet101"
+    loss = load_recipe("lvis_r50_federated").loss
+    assert (loss.kind, loss.federated, loss.federated_classes, loss.federated_power) == ("sigmoid", True, 50, 0.5)
+
+
+def test_overrides_replace_single_values() -> None:
+    recipe = load_recipe("mini_lite0", {"schedule": {"batch_size": 2}, "seed": 5})
+    assert (recipe.schedule.batch_size, recipe.seed) == (2, 5)
+    assert recipe.schedule.iterations == load_recipe("mini_lite0").schedule.iterations
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("schedule: {batch_size: 0}", "schedule.batch_size: .*got 0"),
+        ("schedule: {batch_sise: 4}", "schedule.batch_sise: Extra inputs"),
+        ("loss: {federated: true}", "needs loss.kind=sigmoid"),
+        ("schedule: {batch_size: 6, accumulate: 4}", "cannot be parted"),
+        ("[1, 2]", "holds no settings"),
+        ("a: [", "is not YAML"),
+        ("detector: !!python/object/apply:os.getcwd []", "is not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_named_with_its_place(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(MosaicFusionError, match=message):
+        load_recipe(path)
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(MosaicFusionError, match=r"lvis_r50, .*mini_lite0"):
+        load_recipe("lvis_r51")
+    with pytest.raises(MosaicFusionError, match="cannot read the recipe"):
+        load_recipe("absent.yaml")
