@@ -106,3 +106,10 @@ def test_a_data_set_with_a_transform_gives_plain_tensors_by_seed(tiny_lvis: Path
     assert type(image) is torch.Tensor
     assert {type(target[key]) for key in ("boxes", "labels", "masks")} == {torch.Tensor}
     assert image.dtype == target["masks"].dtype == torch.uint8
+
+
+def test_jitter_of_a_picture_that_would_vanish() -> None:
+    image, target = large_scale_jitter(48, (0.1, 0.1))(*sample((3, 0, 200, 2), hw=(2, 300)))
+    assert image.shape == (3, 48, 48)
+    assert (image[0] != GREY).sum() == 5  # 300 px at a tenth of what fits, one pixel high
+    assert len(target["labels"]) == 0

@@ -52,8 +52,8 @@ def paste(
     """
     size = list(image.shape[-2:])
     masks = functional.crop(other_target["masks"][chosen], 0, 0, *size)  # pads with 0 where it is smaller
-    covered = masks.bool().any(0)
+    covered = masks.any(0).bool()
     pasted = torch.where(covered, functional.crop(other_image, 0, 0, *size), image)
     labels = torch.cat([target["labels"], other_target["labels"][chosen]])
-    masks = torch.cat([target["masks"] * ~covered, masks])
+    masks = torch.cat([target["masks"].masked_fill(covered, 0), masks])
     return tv_tensors.Image(pasted), with_instances(target, labels, masks, complete_labels(target))

@@ -30,7 +30,7 @@ def repeat_factors(labels: Sequence[NDArray[np.int64]], threshold: float = 1e-3)
     classes = found.max(initial=0) + 1
     images, found = np.divmod(np.unique(images * classes + found), classes)  # each label of an image once
     fraction = np.bincount(found) / max(1, len(labels))
-    with np.errstate(divide="ignore"):  # labels that no image has
+    with np.errstate(divide="ignore", invalid="ignore"):  # labels that no image has
         of_label = np.maximum(1, np.sqrt(threshold / fraction))
     factors = np.ones(len(labels))
     np.maximum.at(factors, images, of_label[found])

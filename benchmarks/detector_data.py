@@ -1,0 +1,146 @@
+"""What does a training set cost to read, and how many samples a second does one worker process give? Prints markdown.
+
+    python benchmarks/detector_data.py read --folder /tmp/read --scales 0.01,0.1,1
+    python benchmarks/detector_data.py load --folder /tmp/load
+
+``read``: files of the size and shape of LVIS v1's training set times the scale (as in ``merge.py``); memory is what the process
+holds at its peak, and what stays once the set is read, less what Python and its libraries hold without. ``load``: 64 pictures
+of 480 x 640 with 12 or 13 instances each, LVIS' mean, from JPEG to the tensors a model is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import resource
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from merge import ANNOTATIONS, machine, make_categories, make_masks, write_real
+from PIL import Image
+
+PICTURES, INSTANCES, SAMPLES = 64, 12.7, 30
+HW = (480, 640)
+
+
+def read(path: Path) -> dict[str, float]:
+    from mosaicfusion.dataset.read import DatasetFile
+    from mosaicfusion.detectors.classes import ClassList
+    from mosaicfusion.detectors.instances import read_images, read_instances
+
+    before, start, core = resident(), time.perf_counter(), time.process_time()
+    file = DatasetFile.open(path)
+    images = read_images(file)
+    instances = read_instances(file, images, ClassList.of(file))
+    clock, core = time.perf_counter() - start, time.process_time() - core
+    del file
+    gc.collect()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    start = time.process_time()
+    for image in range(0, len(images), max(1, len(images) // 50)):
+        instances.masks_of(image)
+    decoding = (time.process_time() - start) / 50
+    return {
+        "clock": clock, "core": core, "peak": peak - before, "kept": resident() - before,
+        "masks": len(instances.counts) + instances.start.nbytes + instances.labels.nbytes, "decoding": decoding,
+    }  # fmt: skip
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def report_reading(folder: Path, scales: list[float]) -> None:
+    print("| scale | annotations | file | time (on the core) | peak | stays | of it masks | masks of an image |")
+    print("|---|---|---|---|---|---|---|---|")
+    for scale in scales:
+        path = folder / "real.json"
+        write_real(path, scale)
+        command = [sys.executable, __file__, "job", "--folder", str(path)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        sizes = " | ".join(f"{found[key] / 1e9:.2f} GB" for key in ("peak", "kept", "masks"))
+        print(
+            f"| {scale:g} | {round(ANNOTATIONS * scale):,} | {path.stat().st_size / 1e9:.2f} GB | {found['clock']:.1f} s "
+            f"({found['core']:.1f} s) | {sizes} | {found['decoding'] * 1e3:.1f} ms |",
+            flush=True,
+        )
+        path.unlink()
+
+
+def write_pictures(folder: Path) -> Path:
+    """Pictures that compress as photographs do: about 100 kB each."""
+    rng = np.random.default_rng(0)
+    masks, images, annotations = make_masks(rng), [], []
+    for id_ in range(1, PICTURES + 1):
+        coarse = Image.fromarray(rng.integers(0, 256, (HW[0] // 8, HW[1] // 8, 3), np.uint8)).resize(HW[::-1], 3)
+        noisy = np.asarray(coarse) + rng.normal(0, 8, (*HW, 3))
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{id_}.jpg", quality=90)
+        images.append({"id": id_, "file_name": f"{id_}.jpg", "height": HW[0], "width": HW[1]})
+        for _ in range(rng.poisson(INSTANCES - 1) + 1):
+            shape = json.loads("{" + masks[rng.integers(len(masks))] + "}")
+            ids = {"id": len(annotations) + 1, "image_id": id_, "category_id": int(rng.integers(1, 1204))}
+            annotations.append({**ids, **shape})
+    path = folder / "set.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": make_categories()}))
+    return path
+
+
+def report_loading(folder: Path) -> None:
+    import torch
+
+    from mosaicfusion.detectors.copy_paste import CopyPaste
+    from mosaicfusion.detectors.data import DetectionDataset
+    from mosaicfusion.detectors.mosaic import Mosaic
+    from mosaicfusion.detectors.sampling import RepeatFactorSampler
+    from mosaicfusion.detectors.transforms import large_scale_jitter, short_side
+
+    torch.set_num_threads(1)  # as in a worker process
+    path = write_pictures(folder)
+    plain, jitter = DetectionDataset(path, folder), large_scale_jitter(1024)
+    jittered = DetectionDataset(path, folder, jitter)
+    sets = {
+        "nothing but reading": plain,
+        "short side 640 to 800, flip": DetectionDataset(path, folder, short_side(range(640, 801, 32), 1333)),
+        "large-scale jitter 1024": jittered,
+        "large-scale jitter 1024, Copy-Paste": CopyPaste(jittered),
+        "Mosaic, large-scale jitter 1024": Mosaic(plain, 1024, jitter, probability=1),
+    }
+    print("| samples | on the core | samples/s of one worker |\n|---|---|---|")
+    for name, samples in sets.items():
+        draws = RepeatFactorSampler(np.ones(PICTURES))
+        for draw in islice(draws, 3):
+            samples[draw]
+        start = time.process_time()
+        for draw in islice(draws, SAMPLES):
+            samples[draw]
+        each = (time.process_time() - start) / SAMPLES
+        print(f"| {name} | {each * 1e3:.0f} ms | {1 / each:.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["read", "load", "job"])
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="a new folder; scale 1 needs 1.1 GB there for a while"
+    )
+    parser.add_argument("--scales", default="0.01,0.1,1", help="sizes, as parts of LVIS v1's training set")
+    options = parser.parse_args()
+    if options.what == "job":
+        print(json.dumps(read(options.folder)))
+        return
+    options.folder.mkdir(parents=True)
+    print(f"{machine()}; {time.strftime('%Y-%m-%d')}\n")
+    if options.what == "read":
+        report_reading(options.folder, [float(scale) for scale in options.scales.split(",")])
+    else:
+        report_loading(options.folder)
+
+
+if __name__ == "__main__":
+    main()
