@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from shapes import write_set
 from tiny_clip import save_clip
 from typer.testing import CliRunner
 
@@ -16,9 +17,11 @@ from mosaicfusion.detectors.text_embeddings import read_text_embeddings
 
 
 def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(
-        app, ["embed-text", *(str(argument) for argument in arguments)], env={"COLUMNS": "120", "TERM": "dumb"}
-    )
+    return run("embed-text", *arguments)
+
+
+def run(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
     assert "Traceback" not in result.output
     return result
 
@@ -36,8 +39,8 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     arguments = ("--vocabulary", tmp_path / "train.json", "--clip", clip, "-o", out, "--device", "cpu")
     result = call(*arguments, "--templates", tmp_path / "templates.txt")
     assert result.exit_code == 0, result.output
-    for words in ("2 categories as vectors of 16 values", "bow_(weapon)", "[red]kite", "templates: 2", str(out)):
-        assert words in result.stdout.replace("\n", "") or words in result.stdout
+    for words in ("2 categories, 16 values each", "bow_(weapon)", "[red]kite", "templates: 2", str(out)):
+        assert words in result.stdout
     embeddings = read_text_embeddings(out)
     assert embeddings.identity.categories == ("bow_(weapon)", "[red]kite")
     assert embeddings.identity.templates == ("a photo of a {name}", "a drawing of a {name}[, {definition}]")
@@ -52,7 +55,7 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
 def test_a_single_name_has_nothing_to_be_like(clip: Path, tmp_path: Path) -> None:
     result = call("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     assert result.exit_code == 0, result.output
-    assert "1 categories as vectors" in result.stdout
+    assert "1 categories, 16 values each" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,37 @@ def test_help_has_examples() -> None:
     result = call("--help")
     assert result.exit_code == 0
     assert "lvis_v1_train.json" in result.stdout
+
+
+def test_fvlm_from_words_to_scores(tmp_path: Path) -> None:
+    """Embed the categories of a data set, train on it, evaluate; words of another model or of other categories are refused."""
+    write_set(tmp_path, "train", first_id=1, count=4)
+    write_set(tmp_path, "val", first_id=101, count=2)
+    clip = save_clip(tmp_path / "clip")
+    text = tmp_path / "t.safetensors"
+    embedded = call("--vocabulary", tmp_path / "train.json", "--clip", clip, "-o", text, "--device", "cpu")
+    assert embedded.exit_code == 0, embedded.output
+    small = ["schedule.iterations=1", "schedule.batch_size=2", f"backbone.name=clip/{clip}", "data.test_side_px=48"]
+    small += ["data.train_sides_px=[48]", "data.max_side_px=64", "heads.detections=5", "schedule.warmup_iterations=0"]
+    options = ["--images", tmp_path / "images", "--device", "cpu", "--workers", "0"]
+    train = ["train", "--train", tmp_path / "train.json", "-r", "mini_fvlm", *options]
+    train += [part for setting in small for part in ("--set", setting)]
+
+    trained = run(*train, "--text-embeddings", text, "-o", tmp_path / "exp")
+    assert trained.exit_code == 0, trained.output
+    scored = run("evaluate", tmp_path / "exp", "--val", tmp_path / "val.json", *options, "--open-vocabulary")
+    assert scored.exit_code == 0, scored.output
+    assert "AP_novel" in scored.stdout
+
+    other = save_clip(tmp_path / "other", side_px=64)
+    other_clip, other_words = tmp_path / "c.safetensors", tmp_path / "w.safetensors"
+    assert call("-c", "disc, square, bar", "--clip", other, "-o", other_clip, "--device", "cpu").exit_code == 0
+    assert call("-c", "disc, kite", "--clip", clip, "-o", other_words, "--device", "cpu").exit_code == 0
+    for file, said in (
+        (other_clip, "was made by the CLIP model"),
+        (other_words, "no text embedding of 2 of the 3 categories"),
+    ):
+        refused = run(*train, "--text-embeddings", file, "-o", tmp_path / "none")
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+        assert not (tmp_path / "none").exists()

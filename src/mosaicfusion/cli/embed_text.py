@@ -68,7 +68,7 @@ def _print(embeddings: TextEmbeddings) -> None:
 
     names, vectors = embeddings.identity.categories, embeddings.vectors
     cosines = np.triu(vectors @ vectors.T, k=1)
-    title = f"{len(names)} categories as vectors of {vectors.shape[1]} values"
+    title = f"{len(names)} categories, {vectors.shape[1]} values each"
     table = Table("most alike", "and", "cosine", title=title)
     table.columns[2].justify = "right"
     pairs = np.argsort(cosines, axis=None)[::-1][: min(_PAIRS, len(names) * (len(names) - 1) // 2)]
