@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(folder: Path) -> None:
     val["categories"][0]["name"] = "ring"
     (folder / "other.json").write_text(json.dumps(val))
     for more, words in (
-        (["--val", folder / "other.json"], "3 is disc and ring"),
+        (["--val", folder / "other.json"], '3 is "disc" and "ring"'),
         (["--set", "schedule.batch_sise=3"], "schedule.batch_sise"),
         (["--set", "backbone.name=resnet51"], "unknown backbone"),
         (["--detector", "yolo"], "detector"),

@@ -16,7 +16,7 @@ from mosaicfusion.detectors.mask_rcnn import MaskRCNNRoIHeads
 
 CLASSES = ClassList(tuple(DetectorClass(10 * k, f"thing {k}", "rcf"[k % 3]) for k in range(1, 5)), "test")
 SMALL = {"proposals_train": [50, 20], "proposals_test": [20, 10], "rois_per_image": 16}
-_LARGE = ("lvis_r101",)
+_LARGE = ("lvis_r101", "lvis_r50_federated")
 RECIPES = [
     pytest.param(name, marks=pytest.mark.slow if name in _LARGE else ())
     for name in recipe_names()

@@ -115,7 +115,7 @@ class _Training:
         # What last.ckpt holds, by name; the model is here without its wrapper.
         self.held: dict[str, Any] = {"model": raw, "optimizer": self.optimizer, "precision": fabric.strategy.precision}
         if recipe.schedule.ema is not None:
-            average = get_ema_multi_avg_fn(recipe.schedule.ema)
+            average = get_ema_multi_avg_fn(recipe.schedule.ema)  # type: ignore[no-untyped-call]
             self.held["averaged"] = AveragedModel(raw, multi_avg_fn=average, use_buffers=True)
 
     def resume(self) -> int:
