@@ -19,7 +19,7 @@ from mosaicfusion.detectors.build import build_detector
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.config import FVLMConfig, Recipe, load_recipe
 from mosaicfusion.detectors.data import DetectionDataset
-from mosaicfusion.detectors.fvlm import BackgroundWeightedLoss, RegionEncoder, combine, load_resnet, weights_of
+from mosaicfusion.detectors.fvlm import RegionEncoder, SeenClassesLoss, combine, load_resnet, weights_of
 from mosaicfusion.errors import MosaicFusionError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
@@ -182,12 +182,35 @@ class TestScores:
         assert encoder(features[:1], [torch.zeros(0, 4)]).shape == (0, 16)
 
 
-def test_the_background_counts_less_in_the_loss() -> None:
-    """Cross-entropies ln 2 of an object and 2 ln 2 of a background region, weights 1 and 0.5: (1 + 1) / 1.5 ln 2."""
-    logits = torch.tensor([[0.0, 0.0], [0.0, np.log(3)]])
-    loss = BackgroundWeightedLoss(0.5)(logits, torch.tensor([1, 0]))
-    assert loss.item() == pytest.approx(2 / 1.5 * np.log(2), abs=1e-6)
-    assert BackgroundWeightedLoss(0.9)(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)).item() == 0
+class TestLoss:
+    def test_the_background_counts_less(self) -> None:
+        """Cross-entropies ln 2 of an object and ln 4 of a background region, weights 1 and 0.5: (ln 2 + ln 4 / 2) / 1.5."""
+        logits = torch.tensor([[0.0, 0.0], [0.0, np.log(3)]])
+        loss = SeenClassesLoss(0.5, torch.tensor([True]))(logits, torch.tensor([1, 0]))
+        assert loss.item() == pytest.approx(2 / 1.5 * np.log(2), abs=1e-6)
+
+    def test_no_regions(self) -> None:
+        loss = SeenClassesLoss(0.9, torch.tensor([True]))(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+        assert loss.item() == 0
+
+    def test_a_class_without_training_images_is_left_out(self) -> None:
+        """With and without a column for it the loss is the same, and it has no gradient."""
+        logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        labels = torch.tensor([0, 1, 3, 3, 0])
+        loss = SeenClassesLoss(0.9, torch.tensor([True, False, True]))(logits, labels)
+        without = SeenClassesLoss(0.9, torch.tensor([True, True]))(logits[:, [0, 1, 3]], labels.clamp(max=2))
+        assert loss.item() == pytest.approx(without.item())
+        loss.backward()
+        assert logits.grad is not None
+        assert not logits.grad[:, 2].any()
+        assert logits.grad[:, [0, 1, 3]].all()
+
+    def test_which_classes_are_seen_comes_with_the_weights(self, clip: Path, classes: ClassList) -> None:
+        trained = build_detector(recipe(clip), classes, texts(), image_counts=[8, 3, 0])
+        assert trained.roi_heads.loss.seen.tolist() == [True, True, False]
+        loaded = build_detector(recipe(clip), classes, texts(), image_counts=[1, 1, 1], load_weights=False)
+        loaded.load_state_dict(trained.state_dict())
+        assert loaded.roi_heads.loss.seen.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -85,20 +85,28 @@ class RegionEncoder(nn.Module):
         return F.normalize(torch.cat(vectors).float(), dim=-1)
 
 
-class BackgroundWeightedLoss(SoftmaxLoss):
-    """Cross-entropy in which a background region counts ``background_weight`` times as much as an object."""
+class SeenClassesLoss(SoftmaxLoss):
+    """Cross-entropy over the background and the classes that training shows; a region of background counts
+    ``background_weight`` times as much as an object.
 
-    def __init__(self, background_weight: float) -> None:
+    ``seen``: bool (C,). A class that is never shown is left out, or training would push its text embedding away from all regions.
+    """
+
+    seen: Tensor
+
+    def __init__(self, background_weight: float, seen: Tensor) -> None:
         super().__init__()
         self.background_weight = background_weight
+        self.register_buffer("seen", seen)
 
     def forward(self, logits: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Tensor:
-        """float (N, 1 + C), int64 (N,) in 0..C -> weighted mean, a scalar."""
+        """float (N, 1 + C), int64 (N,) in 0..C, of classes that are seen -> weighted mean, a scalar."""
         if not len(labels):
             return logits.sum() * 0
         weights = torch.ones(logits.shape[1], device=logits.device)
         weights[0] = self.background_weight
-        return F.cross_entropy(logits.float(), labels, weights)
+        novel = F.pad(~self.seen, (1, 0))  # the background in column 0 is always there
+        return F.cross_entropy(logits.float().masked_fill(novel, -torch.inf), labels, weights)
 
 
 class FVLMRoIHeads(MaskRCNNRoIHeads):
@@ -135,8 +143,9 @@ def build_fvlm(
     novel: Sequence[int] = (),
 ) -> GeneralizedRCNN:
     """``num_classes``: C; ``text_embeddings``: float (C, D) of the same CLIP model; ``novel``: labels in 1..C whose score
-    is more CLIP's than the head's. ``image_counts`` plays no part, and the CLIP is loaded even without ``load_weights``: only
-    its folder says how it is built. In training the images come in their final size; in evaluation the model resizes.
+    is more CLIP's than the head's. ``image_counts``: training images of each class; those without one are left out of the
+    training loss. The CLIP is loaded even without ``load_weights``: only its folder says how it is built. In training the
+    images come in their final size; in evaluation the model resizes.
     """
     check_recipe(recipe)
     config, resnet = recipe.fvlm, load_resnet(recipe.backbone.name.removeprefix(PREFIX))
@@ -152,10 +161,11 @@ def build_fvlm(
     backbone = ClipPyramid(
         body, body.channels, recipe.backbone.channels, LastLevelMaxPool(), (resnet.image_mean, resnet.image_std)
     )
+    seen = torch.ones(num_classes, dtype=torch.bool) if image_counts is None else torch.as_tensor(image_counts) > 0
     detector = assemble(
         recipe,
         backbone,
-        BackgroundWeightedLoss(config.background_weight),
+        SeenClassesLoss(config.background_weight, seen),
         num_classes,
         text_embeddings,
         FVLMRoIHeads,
