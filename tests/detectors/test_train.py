@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mosaicfusion.detectors import train as module
-from mosaicfusion.detectors.checkpoint import load_detector
+from mosaicfusion.detectors.checkpoint import begin, load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.train import Options, train
 from mosaicfusion.detectors.training_set import TrainingSet, open_training_set
@@ -107,6 +107,12 @@ def test_another_training_is_refused(data: TrainingSet, tmp_path: Path) -> None:
         train(recipe(iterations=1, learning_rate=0.5), data, tmp_path, OPTIONS)
     with pytest.raises(MosaicFusionError, match="training set has changed"):
         train(recipe(iterations=1), TrainingSet(**{**vars(data), "digest": "0"}), tmp_path, OPTIONS)
+
+
+def test_a_training_without_a_checkpoint_gives_way(data: TrainingSet, tmp_path: Path) -> None:
+    for chosen in (recipe(), recipe(learning_rate=0.5)):
+        begin(tmp_path, chosen, data.classes)
+        assert load_recipe(tmp_path / "recipe.yaml") == chosen
 
 
 def test_foreign_files_stay(data: TrainingSet, tmp_path: Path) -> None:
