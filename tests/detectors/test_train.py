@@ -72,6 +72,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(data: TrainingSet, tmp
     assert (tmp_path / "halves" / "last.ckpt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_workers_and_the_seed(data: TrainingSet, tmp_path: Path) -> None:
     chosen = recipe(iterations=1)
     train(chosen, data, tmp_path / "a", OPTIONS)

@@ -37,6 +37,7 @@ class SigmoidLoss(nn.Module):
     """
 
     background = False
+    weights: Tensor | None
 
     def __init__(self, image_counts: Sequence[int] | None = None, count: int = 50, power: float = 0.5) -> None:
         super().__init__()

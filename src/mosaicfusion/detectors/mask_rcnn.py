@@ -40,7 +40,7 @@ class BoxPredictor(nn.Module):
         return self.classifier(features), self.offsets(features).float()
 
 
-class MaskRCNNRoIHeads(RoIHeads):
+class MaskRCNNRoIHeads(RoIHeads):  # type: ignore[misc]
     """torchvision's second stage with the classification loss as a part, and predictors that may not know the class."""
 
     def __init__(self, config: HeadsConfig, loss: ClassificationLoss, num_classes: int, **parts: Any) -> None:
@@ -101,12 +101,12 @@ class MaskRCNNRoIHeads(RoIHeads):
         sizes = [len(boxes) for boxes in proposals]
         boxes = self.box_coder.decode_single(offsets, torch.cat(proposals)).unflatten(1, (-1, 4))  # (N, 1 or C, 4)
         scores = self.scores(logits, features, proposals)
-        parts = zip(boxes.split(sizes), scores.split(sizes), image_shapes, strict=True)
+        parts = zip(boxes.split(sizes), torch.split(scores, sizes), image_shapes, strict=True)
         detections = [self._select(*part) for part in parts]
         mask_logits = self._mask_logits(features, [found["boxes"] for found in detections], image_shapes)
         channel = _channel(torch.cat([found["labels"] for found in detections]), self.agnostic_masks)
         masks = mask_logits[torch.arange(len(channel), device=channel.device), channel].sigmoid()[:, None]
-        for found, of_image in zip(detections, masks.split([len(d["labels"]) for d in detections]), strict=True):
+        for found, of_image in zip(detections, torch.split(masks, [len(d["labels"]) for d in detections]), strict=True):
             found["masks"] = of_image
         return detections
 
@@ -142,7 +142,7 @@ class MaskRCNNRoIHeads(RoIHeads):
     def _box_loss(self, offsets: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
         """Smooth L1 of the positive regions, over the number of all regions."""
         inside = torch.where(labels > 0)[0]
-        offsets = offsets.unflatten(1, (-1, 4))[inside, _channel(labels[inside], self.agnostic_boxes)]
+        offsets = torch.unflatten(offsets, 1, (-1, 4))[inside, _channel(labels[inside], self.agnostic_boxes)]
         return F.smooth_l1_loss(offsets, wanted[inside], beta=1 / 9, reduction="sum") / max(1, len(labels))
 
 
@@ -208,7 +208,7 @@ def assemble(
     return GeneralizedRCNN(_in_float32(backbone), rpn, heads, resize)
 
 
-def _mask_predictor(channels: int, mask_classes: int) -> nn.Module:
+def _mask_predictor(channels: int, mask_classes: int) -> Any:
     predictor = MaskRCNNPredictor(channels, channels, mask_classes)
     # torchvision scales by the number of outputs, which for a few classes begins with a loss in the dozens.
     nn.init.normal_(predictor.mask_fcn_logits.weight, std=0.001)

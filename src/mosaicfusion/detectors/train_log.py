@@ -30,6 +30,7 @@ class TrainLog:
         self.latest: dict[str, float] = {}
         self.last_loss: float | None = None
         self._step: defaultdict[str, float] = defaultdict(float)
+        self._waited = 0.0
         self._reset()
         if enabled and self._path.exists():
             write_atomic(self._path, "".join(_lines_until(self._path, start)).encode())
