@@ -93,8 +93,6 @@ def find_clip(name: str) -> Path:
     """The local folder of a CLIP model, checked to hold a config and safetensors; see :func:`load_clip`."""
     if name == "mini":
         folder = BUNDLED_FOLDER / "clip"
-        if not folder.is_dir():
-            raise MosaicFusionError("this version bundles no CLIP model; give a folder, a hub id or name:pretrained")
     elif _is_folder(name):
         folder = Path(name)
     else:
