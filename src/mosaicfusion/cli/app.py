@@ -9,7 +9,6 @@ from typer.core import TyperGroup
 
 from mosaicfusion.errors import MosaicFusionError
 
-
 # As a user meets them; a command that is not named here comes last.
 _ORDER = (
     *("generate", "report", "explain", "categories"),
