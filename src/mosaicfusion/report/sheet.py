@@ -18,6 +18,7 @@ from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.report.drawing import Instance, instance_colour, instance_layer, readable_scale, resize
 from mosaicfusion.report.markup import spoken
 
+_HIGHEST_REM = 24  # of a picture on the page
 _LARGEST_PX = 640
 _JPEG_QUALITY = 85
 
@@ -74,7 +75,8 @@ def _item(k: int, region: RegionRecord) -> str:
 
 def _picture(record: CanvasRecord, folder: Path) -> str:
     height, width = record.hw_px
-    frame = f'style="aspect-ratio:{width}/{height}"'
+    # A tall canvas would else fill the screen.
+    frame = f'style="aspect-ratio:{width}/{height};max-width:calc({_HIGHEST_REM}rem * {width / height:.4f})"'
     if record.file_name is None:
         return f'<div class="picture none" {frame}>No image: it could not be drawn.</div>'
     try:
