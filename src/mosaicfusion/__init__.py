@@ -9,6 +9,8 @@ from mosaicfusion.errors import MosaicFusionError
 if TYPE_CHECKING:
     from mosaicfusion.compile import Summary
     from mosaicfusion.config import RunConfig, load_config, make_config
+    from mosaicfusion.dataset.export import export
+    from mosaicfusion.dataset.merge import merge
     from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
     from mosaicfusion.runner import generate
     from mosaicfusion.selection import Selection, vocabulary_for
@@ -20,6 +22,8 @@ _HOMES = {
     "make_config": "config",
     "Selection": "selection",
     "Summary": "compile",
+    "export": "dataset.export",
+    "merge": "dataset.merge",
     "generate": "runner",
     "vocabulary_for": "selection",
     "CanvasRecord": "records",
@@ -39,9 +43,11 @@ __all__ = [
     "Selection",
     "Summary",
     "Vocabulary",
+    "export",
     "generate",
     "load_config",
     "make_config",
+    "merge",
     "vocabulary_for",
 ]
 
