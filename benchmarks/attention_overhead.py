@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from machine import machine
 
 from mosaicfusion.config import RunConfig, make_config, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
@@ -121,20 +119,12 @@ def main() -> None:
             seconds[record].append(sample(backend, config, batch, record))
     plain, recorded = (min(seconds[record]) for record in (False, True))
     memory = {record: peak_mib(arguments.size, record) for record in (False, True)}
-    cpu = next((line.split(":")[1].strip() for line in _cpu_info() if "model name" in line), platform.processor())
-    print(
-        f"{datetime.date.today()}, {cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    print(f"{datetime.date.today()}, {machine(f'{torch.get_num_threads()} threads, torch {torch.__version__}')}")
     print("| U-Net | time without | with | ratio | peak without | with | ratio |\n|---|---|---|---|---|---|---|")
     print(
         f"| {arguments.size} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
         f"| {memory[False]:.0f} MiB | {memory[True]:.0f} MiB | {memory[True] / memory[False]:.3f} |"
     )
-
-
-def _cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
+from machine import machine
 
 from mosaicfusion.masks.bilateral import refine_mask
 
@@ -67,13 +65,6 @@ def best_of(repeats: int, call: Callable[[], object]) -> float:
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / (a | b).sum())
-
-
-def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, one used"
 
 
 def main() -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -21,6 +19,8 @@ import time
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+
+from machine import machine
 
 FROM_JSON = "webdataset, from coco.json"
 EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json for the last
@@ -57,13 +57,6 @@ def report_export(source: Path, to: str, out: str, images: str) -> None:
     done = export(source, to, out, images=images or None, policy=None if images else "not_exhaustive")
     seconds = time.perf_counter() - start
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, done.images]))
-
-
-def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, one used"
 
 
 def main() -> None:

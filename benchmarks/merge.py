@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from machine import machine
 
 IMAGES, ANNOTATIONS, CATEGORIES = 100_170, 1_270_141, 1203
 FREQUENCIES = {"r": 337, "c": 461, "f": 405}
@@ -165,13 +164,6 @@ def report_job(job: str, *paths: str) -> None:
     clock = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps([clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9]))
-
-
-def machine() -> str:
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, one used"
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ the step's number, so that a run that was stopped goes on as if nothing had happ
 
 import argparse
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,8 +27,9 @@ from torch.nn import functional
 
 from mini.captions import caption
 from mini.compose import compose
+from mini.export import swap_in
 from mini.pictures import Picture, load_pictures
-from mini.trainer import LOG_EVERY_S, append_json_line, polite_end
+from mini.trainer import LOG_EVERY_S, append_json_line, polite_end, save_state
 from mini.vocabulary import load_vocabulary
 
 SIDE_PX = 128
@@ -151,23 +151,12 @@ def held_out_top1(
     model: nn.Module, tokenizer: HFTokenizer, pictures: list[Picture], names: list[str], count: int
 ) -> float:
     """Share of held-out compositions, as composed, that are named right, in [0, 1]."""
+    held_out = range(HELD_OUT, HELD_OUT + -(-count // BATCH_SIZE))
+    images, categories, _ = zip(*(make_batch(step, pictures, names, augment=False) for step in held_out), strict=True)
     model.eval()
-    hits = []
-    for step in range(HELD_OUT, HELD_OUT + -(-count // BATCH_SIZE)):
-        images, categories, _ = make_batch(step, pictures, names, augment=False)
-        hits.append((zero_shot(model, tokenizer, names, images).numpy() == categories).mean())
+    named = zero_shot(model, tokenizer, names, np.concatenate(images)).numpy()
     model.train()
-    return float(np.mean(hits))
-
-
-def save(path: Path, state: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    return float((named == np.concatenate(categories)).mean())
 
 
 def make_optimizer(model: nn.Module) -> torch.optim.AdamW:
@@ -232,11 +221,11 @@ def train(
                 record = {"step": step, "loss": round(float(np.mean(losses)), 4), "samples_per_s": round(rate, 1)}
                 record["top1"] = round(held_out_top1(model, tokenizer, pictures, names, 256), 3)
                 append_json_line(work / "clip.jsonl", record)
-                save(checkpoint, state_now(step))
+                save_state(checkpoint, state_now(step))
                 losses, logged = [], time.time()
             if asked_to_end():
                 break
-    save(checkpoint, state_now(step))
+    save_state(checkpoint, state_now(step))
 
 
 def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
@@ -248,11 +237,7 @@ def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
     save_file(weights, fresh / "open_clip_model.safetensors")
     config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
     (fresh / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    if out.exists():
-        if not (out / "open_clip_config.json").exists():
-            raise FileExistsError(f"{out} exists and is not an open_clip folder; choose another --out")
-        shutil.rmtree(out)
-    fresh.rename(out)
+    swap_in(fresh, out, "open_clip_config.json")
 
 
 def main() -> None:

@@ -57,17 +57,22 @@ def drop_local_paths(folder: Path) -> None:
             path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
+def swap_in(fresh: Path, out: Path, mark: str) -> None:
+    """Put a finished folder in place of `out`, which is replaced only if it holds the file `mark`, as its like does."""
+    if out.exists():
+        if not (out / mark).exists():
+            raise FileExistsError(f"{out} exists and has no {mark}; choose another --out")
+        shutil.rmtree(out)
+    fresh.rename(out)
+
+
 def export(pipeline: StableDiffusionPipeline, out: Path) -> None:
     """Written beside the target first, then swapped in."""
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)
     drop_local_paths(fresh)
-    if out.exists():
-        if not (out / "model_index.json").exists():
-            raise FileExistsError(f"{out} exists and is not a pipeline folder; choose another --out")
-        shutil.rmtree(out)
-    fresh.rename(out)
+    swap_in(fresh, out, "model_index.json")
 
 
 def main() -> None:

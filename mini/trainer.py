@@ -155,15 +155,19 @@ class Trainer:
         self.step, self.samples, self.cooldown_from = state["step"], state["samples"], state["cooldown_from"]
 
 
-def save_checkpoint(path: Path, trainer: Trainer) -> None:
+def save_state(path: Path, state: dict) -> None:
     """Atomic: the file is whole or the one before it is still there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        torch.save(trainer.state_dict(), file)
+        torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def save_checkpoint(path: Path, trainer: Trainer) -> None:
+    save_state(path, trainer.state_dict())
 
 
 def load_checkpoint(path: Path) -> dict:

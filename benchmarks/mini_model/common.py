@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import machine
 from mini.compose import Composition, compose
 from mini.pictures import load_pictures
 from mini.vocabulary import load_vocabulary
@@ -44,17 +44,12 @@ def held_out(work: Path, count: int) -> list[Composition]:
     return [compose(rng, pictures, int(rng.integers(len(entries)))) for _ in range(count)]
 
 
-def iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Of two bool (H, W), in [0, 1]."""
-    return float((mask & truth).sum() / max(1, (mask | truth).sum()))
-
-
 def write_results(path: Path | None, what: dict[str, Any]) -> None:
     """The figures with their date and machine, for whoever doubts them."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"date": str(datetime.date.today()), "machine": f"{platform.machine()}, no GPU", **what}
+    record = {"date": str(datetime.date.today()), "machine": machine("no GPU"), **what}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

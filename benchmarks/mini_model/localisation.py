@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from benchmarks.mini_model.common import held_out, iou, parser, write_results
+from benchmarks.mini_model.common import held_out, parser, write_results
 from mini.compose import Composition
 from mini.latents import encode
 from mini.trainer import noise_scheduler
@@ -29,6 +29,7 @@ from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize
 from mosaicfusion.prompts import make_prompt
+from mosaicfusion.quality.agreement import mask_iou
 from mosaicfusion.selection import vocabulary_for
 
 TIMESTEPS = tuple(range(950, 0, -100))  # as the sampler walks: from noise to picture
@@ -91,7 +92,7 @@ def masks_iou(
     sums = {stride: sum(maps[block, step, stride] for block in blocks for step in steps) for stride in strides}
     coarse = binarize(heat_map(sums, scene.alpha.shape), "otsu")
     truth = scene.alpha > 0.5
-    return iou(coarse, truth), iou(refine_mask(coarse, scene.image), truth)
+    return mask_iou(coarse, truth), mask_iou(refine_mask(coarse, scene.image), truth)
 
 
 def main() -> None:

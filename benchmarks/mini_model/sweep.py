@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.mini_model.common import draw_regions, iou, parser, write_results
+from benchmarks.mini_model.common import draw_regions, parser, write_results
 from benchmarks.mini_model.judge import Judge, load_judge
 from mini.vocabulary import load_vocabulary
 from mosaicfusion.config import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.quality.agreement import mask_iou
 from mosaicfusion.quality.annotator import load_annotator
 
 GUIDANCE = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
@@ -35,7 +36,7 @@ def measure(judge: Judge, pipeline: str, names: list[str], seeds: int, sampling:
     for region in regions:
         mask = extract_mask(region.sums, region.image, **config.masks.model_dump()).mask
         if mask is not None:
-            ious.append(iou(mask, grabcut.segment(region.image, [rle.box_xywh(mask)])[0]))
+            ious.append(mask_iou(mask, grabcut.segment(region.image, [rle.box_xywh(mask)])[0]))
     right = judge.name([region.image for region in regions]) == [region.number for region in regions]
     figures = {"top1": np.mean(right), "kept": len(ious) / len(regions), "iou": np.mean(ious) if ious else 0.0}
     return {name: round(float(value), 4) for name, value in {**figures, "seconds": seconds}.items()}
