@@ -21,7 +21,7 @@ from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 from mosaicfusion.records import CanvasRecord, RunFolder
-from mosaicfusion.runner import generate, missing_parts
+from mosaicfusion.runner import generate
 from mosaicfusion.selection import Selection, vocabulary_for
 
 NAMES = ["banana", "teapot"]
@@ -78,6 +78,7 @@ class TestFolder:
             *(f"parts/part-{start:08d}.jsonl" for start in (0, 2, 4)),
             "report.html",
             "run.json",
+            "run.lock",
         ]
 
     def test_images_and_masks_fit(self, undisturbed: Path) -> None:
@@ -181,15 +182,6 @@ class TestExtend:
                 draw(undisturbed, **options)
         assert content(undisturbed) == before
 
-    def test_missing_parts_are_cut_at_groups(self) -> None:
-        assert list(missing_parts(set(), 5, 2, 8)) == [[0, 1], [2, 3], [4]]
-        assert list(missing_parts({0, 1, 3}, 6, 2, 8)) == [[2], [4, 5]]
-        assert list(missing_parts({0, 1}, 2, 16, 8)) == []
-
-    def test_batches_begin_at_fixed_places(self) -> None:
-        assert list(missing_parts(set(), 8, 5, 2)) == [[0, 1], [2, 3], [4], [5, 6], [7]]
-        assert list(missing_parts({0, 1, 2}, 8, 5, 2)) == [[3], [4], [5, 6], [7]]
-
 
 class TestInterrupted:
     @pytest.mark.parametrize("start", [0, 2, 4])
@@ -242,7 +234,7 @@ class TestInterrupted:
         def fail(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("mosaicfusion.runner.extract_mask", fail)
+        monkeypatch.setattr("mosaicfusion.recording.extract_mask", fail)
         with pytest.raises(ZeroDivisionError):
             draw(tmp_path / "run")
 
@@ -308,7 +300,9 @@ class TestRefused:
             raise torch.OutOfMemoryError
 
         monkeypatch.setattr(denoise, "draw_canvases", exhaust)
-        with pytest.raises(MosaicFusionError, match="too little memory for 2 canvases at once; lower --batch-size"):
+        with pytest.raises(
+            MosaicFusionError, match="3 batches in a row could not be drawn: the device has too little memory"
+        ):
             draw(tmp_path / "run")
 
     def test_folder_of_someone_else(self, tmp_path: Path) -> None:

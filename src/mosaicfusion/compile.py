@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, to_bytes
@@ -16,7 +16,11 @@ from mosaicfusion.vocabulary import Category
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run holds. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason."""
+    """What a run holds. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason.
+
+    ``missing`` canvases are not there; ``failed`` counts, by what was said, those of them that could not be drawn. If there are
+    others among the missing, lvis.json was not written yet.
+    """
 
     path: Path
     canvases: int
@@ -26,6 +30,8 @@ class Summary:
     instances: int
     rejections: dict[str, int]
     per_category: dict[str, tuple[int, int]]  # name -> regions asked for, kept
+    missing: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
 
 
 def compile_run(

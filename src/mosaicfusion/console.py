@@ -69,5 +69,12 @@ def print_summary(summary: Summary) -> None:
     console.print(table)
     if summary.rejections:
         console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
+    if summary.missing:
+        console.print(
+            f"{summary.missing} canvases are missing: whoever draws the last compiles {summary.path / 'lvis.json'}, "
+            f"or `mosaicfusion report {summary.path}` does",
+            soft_wrap=True,
+        )
+        return
     console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
     console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)

@@ -12,10 +12,10 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
+from mosaicfusion.painter import check_plan
 from mosaicfusion.plan import Plan
+from mosaicfusion.recording import extract_record
 from mosaicfusion.records import check_place, write_atomic
-from mosaicfusion.runner import check_plan, extract_record
-from mosaicfusion.selection import Selection
 from mosaicfusion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ def draw_one(categories: Vocabulary, config: RunConfig, device: str = "auto") ->
     backend = load_backend(find_model(config.model, config.revision), device, config.sampling.dtype)
     check_layout(config.layout, backend.latent_factor)
     plan = Plan(config, categories[:1], categories, backend.latent_factor)
-    check_plan(backend, plan, Selection(categories, categories))
+    check_plan(backend, plan)
     return draw_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]

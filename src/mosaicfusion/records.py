@@ -5,6 +5,8 @@ run/
   images/000/000000000123.jpg   canvas 123
   parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
   lvis.json, report.html        compiled from the parts
+  run.lock                      empty; a process that draws holds locks on it, see `mosaicfusion.claims`
+  failures/000000000112.json    why canvas 112 could not be drawn, see `mosaicfusion.failures`
   judge.json, quality/          what `mosaicfusion judge` found, if it was run
   semantics.jsonl               what `mosaicfusion semantics` found: one line a region
   diversity.json                what `mosaicfusion diversity` found
@@ -14,17 +16,23 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mosaicfusion.batches import Stretches
 from mosaicfusion.config import differences, fingerprint
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.storage import remove_leftovers, write_atomic, write_new
+
+__all__ = ["CanvasRecord", "RegionRecord", "RunFolder", "check_place", "check_writable", "write_atomic"]
 
 _FORMAT = 1
+_LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends
 _IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
 _NEEDED = (*_IDENTITY, "canvases_per_category", "output")
 # Choices of compiling, as they begin; ``clip`` is the model that judges for min_semantics.
@@ -128,10 +136,12 @@ class RunFolder:
         check_writable(path, header)
         identity = fingerprint({key: header[key] for key in _IDENTITY})
         output = cls.output_at(path, header.get("output", {}))
-        for leftover in _leftovers(path):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(_leftovers(path))
         run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
-        run._write_header()  # first of all: a folder without it is refused as foreign
+        # First of all: a folder without it is refused as foreign. Of several processes that begin the run, one writes it.
+        if not write_new(path / "run.json", run._header_bytes()):
+            check_writable(path, header)
+            run._write_header()
         return run
 
     @classmethod
@@ -151,7 +161,12 @@ class RunFolder:
             self._write_header()
 
     def _write_header(self) -> None:
-        write_atomic(self.path / "run.json", json.dumps(self.header, indent=1, ensure_ascii=False).encode())
+        data, path = self._header_bytes(), self.path / "run.json"
+        if path.read_bytes() != data:
+            write_atomic(path, data)
+
+    def _header_bytes(self) -> bytes:
+        return json.dumps(self.header, indent=1, ensure_ascii=False).encode()
 
     @property
     def total(self) -> int:
@@ -163,9 +178,13 @@ class RunFolder:
         return sorted((self.path / "parts").glob("part-*.jsonl"))
 
     def records(self) -> Iterator[CanvasRecord]:
-        """All canvases drawn so far, by index, read part by part."""
+        """All canvases drawn so far, by index and each once, read part by part."""
+        last = -1
         for file in self.part_files():
-            yield from self.read_part(file)
+            for record in self.read_part(file):
+                if record.index > last:  # parts of two batch sizes may overlap
+                    last = record.index
+                    yield record
 
     def read_part(self, file: Path) -> list[CanvasRecord]:
         """The canvases of one of :meth:`part_files`; raises :class:`MosaicFusionError` if it is damaged."""
@@ -177,9 +196,22 @@ class RunFolder:
                 f"{file} is damaged ({error}); delete it and its canvases are drawn again"
             ) from None
 
-    def done(self) -> set[int]:
-        """Indices of the canvases that are there."""
-        return {record.index for record in self.records()}
+    def done(self) -> Stretches:
+        """Indices of the canvases that are there; raises :class:`MosaicFusionError` where a part is torn."""
+        return Stretches((index, index + 1) for file in self.part_files() for index in self._indices(file))
+
+    def done_among(self, indices: range) -> set[int]:
+        """Those of some canvases, whole layout groups, that are there now: what other processes drew counts."""
+        files = (self.path / "parts" / _part_name(index) for index in indices)
+        return {index for file in files if file.exists() for index in self._indices(file)}
+
+    def _indices(self, file: Path) -> list[int]:
+        """What a part holds, by the beginnings of its lines: 1,000,000 canvases are not parsed to be counted."""
+        with suppress(OSError), file.open("rb") as lines:
+            found = [_LINE.fullmatch(line) for line in lines]
+            if all(found):
+                return [int(line[1]) for line in found if line]
+        return [record.index for record in self.read_part(file)]
 
     def image_name(self, index: int) -> str:
         """Relative path of a canvas' image; a folder holds at most 1000."""
@@ -192,9 +224,15 @@ class RunFolder:
         return name
 
     def write_part(self, records: Sequence[CanvasRecord]) -> None:
-        """Store canvases with consecutive indices; after this they are done."""
-        lines = "".join(record.to_line() + "\n" for record in records)
-        write_atomic(self.path / "parts" / f"part-{records[0].index:08d}.jsonl", lines.encode())
+        """Store canvases, given by rising index; after this they are done. A part holds consecutive ones."""
+        for _, run in groupby(enumerate(records), lambda item: item[1].index - item[0]):
+            part = [record for _, record in run]
+            lines = "".join(record.to_line() + "\n" for record in part)
+            write_atomic(self.path / "parts" / _part_name(part[0].index), lines.encode())
+
+
+def _part_name(first: int) -> str:
+    return f"part-{first:08d}.jsonl"
 
 
 def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
@@ -257,7 +295,7 @@ def _comparable(header: dict[str, Any]) -> Any:
 
 
 def _leftovers(path: Path) -> Iterator[Path]:
-    """Temporary files of :func:`write_atomic` that a killed process left in a run folder."""
+    """Temporary files of :func:`write_atomic` in a run folder: of killed processes, or being written."""
     for pattern in (
         ".run.json.*.tmp",
         ".lvis.json.*.tmp",
@@ -265,40 +303,9 @@ def _leftovers(path: Path) -> Iterator[Path]:
         ".judge.json.*.tmp",
         ".semantics.jsonl.*.tmp",
         ".diversity.json.*.tmp",
+        "failures/.*.json.*.tmp",
         "quality/*/.part-*.tmp",
         "parts/.part-*.tmp",
         "images/*/.*.jpg.*.tmp",
     ):
         yield from path.glob(pattern)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or not there, also after a power cut; parents are made.
-
-    Raises :class:`MosaicFusionError` when the disk is full or the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise MosaicFusionError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every file system can
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

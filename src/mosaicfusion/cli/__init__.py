@@ -1,9 +1,9 @@
 """The command line: parse, call, print. Everything heavy is imported inside the command that needs it."""
 
-from mosaicfusion.cli import dataset, detectors, diversity, drawing, embed_text, export, quality
+from mosaicfusion.cli import dataset, detectors, diversity, drawing, embed_text, experiment, export, progress, quality
 from mosaicfusion.cli.app import app
 
-__all__ = ["app", "dataset", "detectors", "diversity", "drawing", "embed_text", "export", "main", "quality"]
+__all__ = ["app", "dataset", "detectors", "diversity", "drawing", "embed_text", "experiment", "export", "main", "progress", "quality"]
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ from mosaicfusion.errors import MosaicFusionError
 
 # As a user meets them; a command that is not named here comes last.
 _ORDER = (
-    *("generate", "report", "explain", "categories"),
+    *("generate", "status", "retry", "report", "explain", "categories"),
     *("judge", "refine", "semantics", "diversity"),
     *("merge", "validate", "stats", "export"),
-    *("train", "evaluate", "predict", "embed-text"),
+    *("train", "evaluate", "predict", "embed-text", "experiment"),
 )
 
 

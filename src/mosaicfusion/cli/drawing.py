@@ -36,7 +36,10 @@ from mosaicfusion.errors import MosaicFusionError
 
 `mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
 
-The same command again goes on with an interrupted run; with more canvases per category it draws what is new."""
+`mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
+
+The same command again goes on with an interrupted run; with more canvases per category it draws what is new. Several may draw
+into one folder at once; the last one to finish compiles the data set."""
 )
 def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: new, empty, or of the same run.")],
@@ -84,6 +87,9 @@ def generate(
     ] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+    shard: Annotated[
+        str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
+    ] = None,
 ) -> None:
     """Draw images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.config import load_config
@@ -108,6 +114,7 @@ def generate(
             clip=clip,
             device=device,
             batch_size=batch_size,
+            shard=shard,
             on_progress=progress.show,
         )
     print_summary(summary)

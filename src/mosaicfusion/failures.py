@@ -1,0 +1,59 @@
+"""Canvases that could not be drawn, and why: ``failures/000000000112.json``, one small file a canvas, until it is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from mosaicfusion.records import RunFolder
+from mosaicfusion.storage import write_atomic
+
+Reason = Literal["out_of_memory", "worker_lost", "nan"]
+FOLDER = "failures"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """``canvas`` could not be drawn in the company of ``batch``. ``message``: what was seen, in words.
+
+    A canvas of reason ``nan`` is in the run, with its regions rejected; those of the other reasons are missing.
+    """
+
+    canvas: int
+    batch: tuple[int, ...]
+    reason: Reason
+    message: str
+
+
+def note_failures(run: RunFolder, canvases: Sequence[int], batch: Sequence[int], reason: Reason, message: str) -> None:
+    """Keep in the run folder that some canvases of a batch could not be drawn."""
+    for canvas in canvases:
+        failure = Failure(canvas, tuple(batch), reason, message)
+        write_atomic(run.path / FOLDER / _name(canvas), json.dumps(asdict(failure), indent=1).encode())
+
+
+def forget_failures(run: RunFolder, canvases: Sequence[int]) -> None:
+    """Forget failures of canvases that were drawn since."""
+    if (run.path / FOLDER).exists():
+        for canvas in canvases:
+            (run.path / FOLDER / _name(canvas)).unlink(missing_ok=True)
+
+
+def read_failures(run: RunFolder) -> Iterator[Failure]:
+    """What failed and was not drawn since, by canvas; files that vanish or are no failures are passed over."""
+    for file in sorted((run.path / FOLDER).glob("*.json")):
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            batch = tuple(int(index) for index in values["batch"])
+            failure = Failure(int(values["canvas"]), batch, values["reason"], str(values["message"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        known = failure.reason in get_args(Reason)
+        if known and failure.canvas in batch and all(0 <= index < run.total for index in batch):
+            yield failure
+
+
+def _name(canvas: int) -> str:
+    return f"{canvas:012d}.json"

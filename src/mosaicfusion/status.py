@@ -1,0 +1,96 @@
+"""How far a run is: read from its folder, also while others write; memory does not grow with the run."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.failures import read_failures
+from mosaicfusion.records import RunFolder
+
+_RECENT = 50  # parts that the rate is taken over
+_PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before such a gap do not count
+
+
+@dataclass(frozen=True)
+class Status:
+    """``rate``: canvases a minute over the last parts, ``left_s``: seconds until all are drawn at that rate, both ``None`` where
+    too little was drawn lately; ``idle_s``: seconds since the last part. ``asked`` and ``kept`` count regions, ``failures``
+    canvases by reason.
+    """
+
+    path: str
+    done: int
+    total: int
+    asked: int
+    kept: int
+    rate: float | None
+    left_s: float | None
+    idle_s: float | None
+    compiled: bool
+    failures: dict[str, int] = field(default_factory=dict)
+
+
+class _Region(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Line(msgspec.Struct):
+    """What is counted of a canvas; the rest of its line is skipped."""
+
+    index: int
+    regions: list[_Region]
+
+
+def read_status(path: Path) -> Status:
+    """Count what a run folder holds. Raises :class:`MosaicFusionError` for what is no run, and for a damaged part."""
+    run = RunFolder.open(path)
+    decode = msgspec.json.Decoder(_Line).decode
+    done = asked = kept = 0
+    last = -1
+    recent: list[tuple[float, int]] = []  # (time, canvases) of the last parts
+    for file in run.part_files():
+        before = done
+        try:
+            with file.open("rb") as lines:
+                for line in map(decode, lines):
+                    if line.index > last:  # parts of two batch sizes may overlap
+                        last = line.index
+                        done += 1
+                        asked += len(line.regions)
+                        kept += sum(region.reason is None for region in line.regions)
+            written = (file.stat().st_mtime, done - before)
+        except (OSError, msgspec.DecodeError) as error:
+            raise MosaicFusionError(
+                f"{file} is damaged ({error}); delete it and its canvases are drawn again"
+            ) from None
+        (heapq.heappush if len(recent) < _RECENT else heapq.heappushpop)(recent, written)
+    failures = Counter(failure.reason for failure in read_failures(run))
+    idle_s = max(0.0, time.time() - max(recent)[0]) if recent else None
+    rate = _rate(sorted(recent)) if idle_s is not None and idle_s < _PAUSE_S else None
+    return Status(
+        path=str(path),
+        done=done,
+        total=run.total,
+        asked=asked,
+        kept=kept,
+        rate=None if rate is None else 60 * rate,
+        left_s=None if rate is None else (run.total - done) / rate,
+        idle_s=idle_s,
+        compiled=(path / "lvis.json").exists(),
+        failures=dict(failures.most_common()),
+    )
+
+
+def _rate(parts: list[tuple[float, int]]) -> float | None:
+    """Canvases a second over parts, by time, since the last pause; the first only says when the second began."""
+    begin = max((k for k in range(1, len(parts)) if parts[k][0] - parts[k - 1][0] > _PAUSE_S), default=0)
+    canvases = sum(count for _, count in parts[begin + 1 :])
+    seconds = parts[-1][0] - parts[begin][0]
+    return canvases / seconds if canvases and seconds > 0 else None

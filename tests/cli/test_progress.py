@@ -1,0 +1,72 @@
+"""Runs under way, on the command line: shards, status, retry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from small_runs import draw
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+from mosaicfusion.failures import note_failures
+from mosaicfusion.records import RunFolder
+
+
+def call(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def half(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first of two shards, and a canvas of the second that failed."""
+    path = tmp_path_factory.mktemp("progress") / "run"
+    draw(path, tiny_sd, shard="1/2")
+    note_failures(RunFolder.open(path), [5], [4, 5], "out_of_memory", "too little memory")
+    return path
+
+
+class TestStatus:
+    def test_table(self, half: Path) -> None:
+        output = call("status", half).stdout
+        for text in ("4 of 8 (50%)", "a minute", "time left", "of 8 regions", "out_of_memory 1", "not yet written"):
+            assert text in output
+        assert f"`mosaicfusion retry {half} --failed`" in output
+
+    def test_json(self, half: Path) -> None:
+        found = json.loads(call("status", half, "--json").stdout)
+        assert (found["done"], found["total"], found["failures"]) == (4, 8, {"out_of_memory": 1})
+
+    def test_no_run(self, tmp_path: Path) -> None:
+        result = call("status", tmp_path)
+        assert (result.exit_code, "holds no run" in result.stderr) == (2, True)
+
+
+class TestRetry:
+    def test_draws_what_failed_and_says_what_is_missing(self, half: Path) -> None:
+        result = call("retry", half, "--failed")
+        assert result.exit_code == 0, result.output
+        assert "2 canvases are missing: whoever draws the last compiles" in result.stdout
+        assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
+
+    def test_says_what(self, half: Path) -> None:
+        result = call("retry", half)
+        assert (result.exit_code, f"`mosaicfusion retry {half} --failed`" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("shard", ["5/4", "0/4", "a/b", "", "3"])
+def test_wrong_shard(tmp_path: Path, shard: str) -> None:
+    result = call("generate", "-c", "banana,teapot", "--shard", shard, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert result.stderr.lstrip().startswith("error: shard")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "retry"])
+def test_examples(command: str) -> None:
+    assert f"mosaicfusion {command}" in call(command, "--help").stdout

@@ -1,0 +1,54 @@
+"""Failures in the run folder, and what others may have put there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mosaicfusion.failures import Failure, forget_failures, note_failures, read_failures
+from mosaicfusion.records import RunFolder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """16 canvases are planned."""
+    return RunFolder(tmp_path, {"canvases_per_category": 16, "categories": {"main": [{}]}})
+
+
+def test_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
+    note_failures(run, [9, 8], range(8, 12), "out_of_memory", "too little")
+    note_failures(run, [9], range(8, 12), "nan", "not finite")
+    assert list(read_failures(run)) == [
+        Failure(8, (8, 9, 10, 11), "out_of_memory", "too little"),
+        Failure(9, (8, 9, 10, 11), "nan", "not finite"),
+    ]
+    forget_failures(run, [8, 10])
+    assert [failure.canvas for failure in read_failures(run)] == [9]
+
+
+def test_none(run: RunFolder) -> None:
+    assert list(read_failures(run)) == []
+    forget_failures(run, [0])
+    note_failures(run, [], [0, 1], "nan", "")
+    assert not (run.path / "failures").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        json.dumps({"canvas": 1, "batch": [0, 2], "reason": "nan", "message": ""}),
+        json.dumps({"canvas": 1, "batch": [1, 16], "reason": "nan", "message": ""}),
+        json.dumps({"canvas": 1, "batch": [-1, 1], "reason": "nan", "message": ""}),
+        json.dumps({"canvas": 1, "batch": [0, 1], "reason": "gone\x1b[2J", "message": ""}),
+        json.dumps({"canvas": 1, "batch": [[0], 1], "reason": "nan", "message": ""}),
+    ],
+)
+def test_what_is_no_failure_is_passed_over(run: RunFolder, text: str) -> None:
+    (run.path / "failures").mkdir()
+    (run.path / "failures" / "000000000001.json").write_text(text)
+    assert list(read_failures(run)) == []

@@ -1,0 +1,82 @@
+"""Files that several processes write at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.storage import remove_leftovers, write_new, write_stream
+
+WRITE = """
+import sys
+from pathlib import Path
+from mosaicfusion.storage import write_stream
+def write(file):
+    print("writing", flush=True)
+    sys.stdin.readline()
+    file.write(b"whole")
+write_stream(Path(sys.argv[1]), write)
+"""
+
+
+def test_one_of_many_makes_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "run.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda k: write_new(path, f"{k}".encode()), range(8)))
+    assert sum(made) == 1
+    assert path.read_text() == str(made.index(True))
+    assert [file.name for file in path.parent.iterdir()] == ["run.json"]
+
+
+def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", fail)
+    assert write_new(tmp_path / "run.json", b"first")
+    assert not write_new(tmp_path / "run.json", b"second")
+    assert (tmp_path / "run.json").read_bytes() == b"first"
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_no_right_to_write_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(MosaicFusionError, match="cannot write"):
+        write_new(tmp_path / "run" / "run.json", b"")
+
+
+def test_leftovers_go_but_not_what_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "part.jsonl"
+    (tmp_path / ".part.jsonl.killed.tmp").write_text("half")
+    command = [sys.executable, "-c", WRITE, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        remove_leftovers(tmp_path.glob(".*.tmp"))
+        (alive,) = tmp_path.glob(".*.tmp")
+        assert "killed" not in alive.name
+        process.communicate("go on\n")
+    assert path.read_bytes() == b"whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["part.jsonl"]
+
+
+def test_stream_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "lvis.json"
+    path.write_text("old")
+
+    def write(file: Any) -> None:
+        file.write(b"half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_stream(path, write)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["lvis.json"]
