@@ -13,6 +13,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.profiling import stage
 from mosaicfusion.quality.intrinsic import measure, predict_iou
 from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
 
@@ -26,7 +27,8 @@ def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> Canv
     """Masks of one canvas; its image is written to the folder."""
     file_name = None
     if drawn.image is not None:
-        file_name = run.write_image(drawn.spec.index, _encode_jpeg(drawn.image))
+        with stage("write image"):
+            file_name = run.write_image(drawn.spec.index, _encode_jpeg(drawn.image))
     return extract_record(drawn, config, file_name)
 
 
@@ -54,14 +56,16 @@ def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionReco
     if drawn.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
         return RegionRecord(**asked, reason="nan_latents")
     image = drawn.image[region.slices]
-    extraction = extract_mask(sums, image, **config.masks.model_dump())
+    with stage("masks"):
+        extraction = extract_mask(sums, image, **config.masks.model_dump())
     if isinstance(extraction.rejection, Rejection) or extraction.mask is None:
         assert extraction.rejection is not None
         return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
     mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)
     left, top, width, height = rle.box_xywh(mask)
     half_sums = drawn.half_sums[k] if drawn.half_sums else {}
-    measures = measure(extraction, image, half_sums, config.masks.threshold)
+    with stage("measures"):
+        measures = measure(extraction, image, half_sums, config.masks.threshold)
     return RegionRecord(
         **asked,
         measures=measures,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mosaicfusion.config import AttentionConfig
+from mosaicfusion.profiling import stage
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class AttentionRecorder:
         used = stride_px in self.config.strides_px
         if not used and not self.keep_steps:
             return
-        column = subject_attention(attn, query[aim.conditional], key[aim.conditional], aim.subject)
+        with stage("read attention"):
+            column = subject_attention(attn, query[aim.conditional], key[aim.conditional], aim.subject)
         share = column.reshape(-1, *map_hw)  # (B, h, w)
         if used:
             _add(self.sums.setdefault(aim.region, {}), stride_px, share)

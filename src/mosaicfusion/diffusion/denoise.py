@@ -17,6 +17,7 @@ from mosaicfusion.diffusion.backend import Backend, Conditioning
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import MIN_REGION_CELLS, Canvas, Region, region_weight
 from mosaicfusion.plan import CanvasSpec
+from mosaicfusion.profiling import stage
 from mosaicfusion.prompts import Prompt, make_prompt
 
 StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w)
@@ -67,13 +68,18 @@ def draw_canvases(
         DrawnCanvas(
             spec=spec,
             prompts=tuple(prompts[b]),
-            image=backend.decode(latents[b : b + 1]),
+            image=_decode(backend, latents[b : b + 1]),
             sums=tuple(_canvas(sums[k], b) for k in regions),
             grid=tuple({step: _canvas(maps, b) for step, maps in grids[k].items()} for k in regions),
             half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
         )
         for b, spec in enumerate(specs)
     ]
+
+
+def _decode(backend: Backend, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+    with stage("decode"):
+        return backend.decode(latents)
 
 
 def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
@@ -128,7 +134,8 @@ def denoise(
     factor = backend.latent_factor
     regions = [region.divided_by(factor) for region in canvas.regions]
     weights, total_weight = _blending_weights(canvas, regions, factor, backend.device)
-    halves = [_guidance_halves(backend, [p[k].text for p in prompts], config) for k in range(len(regions))]
+    with stage("encode prompts"):
+        halves = [_guidance_halves(backend, [p[k].text for p in prompts], config) for k in range(len(regions))]
     subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
     conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)
 
@@ -149,7 +156,8 @@ def denoise(
             recorder.aim(k, region.hw, subjects[k], conditional)
             guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
             prediction[:, :, rows, columns] += guided * weights[k]
-        latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
+        with stage("scheduler"):
+            latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
         if on_step:
             on_step(step + 1, total)
     return latents
@@ -165,9 +173,10 @@ def _guided_prediction(
 ) -> torch.Tensor:
     """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
     scale = config.sampling.guidance
-    if scale == 1:
-        return backend.predict(tile, timestep, conditioning, region_hw_px)
-    both = backend.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
+    with stage("U-Net"):
+        if scale == 1:
+            return backend.predict(tile, timestep, conditioning, region_hw_px)
+        both = backend.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
     unconditional, conditional = both.chunk(2)
     return unconditional + scale * (conditional - unconditional)
 

@@ -1,0 +1,51 @@
+"""A sheet of canvases of four regions, plain and with their masks, picked at random: the first of one seed.
+
+    python -m benchmarks.mini_model.canvases --out docs/images/mini-canvases.png
+
+Drawn as `mosaicfusion generate` draws them with its defaults, every category in turn, rejected regions crossed out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.mini_model.common import parser
+from mosaicfusion.config import make_config
+from mosaicfusion.diffusion.backend import load_backend
+from mosaicfusion.diffusion.denoise import draw_canvases
+from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.plan import Plan
+from mosaicfusion.report.drawing import draw_instances, resize
+from mosaicfusion.report.sheet import instances
+from mosaicfusion.runner import extract_record
+from mosaicfusion.selection import vocabulary_for
+
+ACROSS, SCALE = 4, 1.5
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--out", type=Path, required=True)
+    arguments.add_argument("--count", type=int, default=12)
+    arguments.add_argument("--seed", type=int, default=1)
+    given = arguments.parse_args()
+    backend = load_backend(find_model(given.pipeline), "cpu", "float32")
+    config = make_config("mini", {"seed": given.seed})
+    categories = vocabulary_for("mini")
+    plan = Plan(config, categories, categories, backend.latent_factor)
+    pairs = []
+    for start in range(0, given.count, 4):
+        for drawn in draw_canvases(backend, [plan.spec(i) for i in range(start, start + 4)], config):
+            assert drawn.image is not None
+            masked = draw_instances(drawn.image, instances(extract_record(drawn, config)), SCALE)
+            pairs.append(np.concatenate([resize(drawn.image, masked.shape[:2]), masked]))
+    rows = [np.concatenate(pairs[start : start + ACROSS], axis=1) for start in range(0, len(pairs), ACROSS)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(given.out)
+
+
+if __name__ == "__main__":
+    main()
