@@ -3,7 +3,19 @@
 from mosaicfusion.cli import dataset, detectors, diversity, drawing, embed_text, experiment, export, progress, quality
 from mosaicfusion.cli.app import app
 
-__all__ = ["app", "dataset", "detectors", "diversity", "drawing", "embed_text", "experiment", "export", "main", "progress", "quality"]
+__all__ = [
+    "app",
+    "dataset",
+    "detectors",
+    "diversity",
+    "drawing",
+    "embed_text",
+    "experiment",
+    "export",
+    "main",
+    "progress",
+    "quality",
+]
 
 
 def main() -> None:

@@ -1,0 +1,162 @@
+"""The commands of experiment: a whole comparison, from drawing to a table of AP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import DeviceOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mosaicfusion.experiment.drawn import Show
+    from mosaicfusion.experiment.plan import Run
+    from mosaicfusion.experiment.result import Result
+    from mosaicfusion.experiment.runner import Experiment
+
+experiments = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Find out what drawn data changes: draw, train with and without it, compare.",
+)
+app.add_typer(experiments, name="experiment")
+
+
+@experiments.callback()
+def _group() -> None:
+    """Keeps `minilvis` a command of its own while it is the only one."""
+
+
+@experiments.command(
+    epilog="""**Examples**
+
+`mosaicfusion experiment minilvis --quick`
+
+`mosaicfusion experiment minilvis --out exp`
+
+`mosaicfusion experiment minilvis --out exp --only baseline --only drawn --seeds 2`
+
+`mosaicfusion experiment minilvis --out exp --list`
+
+The same command again goes on where it stopped. Started a second time beside the first one, it takes the runs that the other has
+not begun: with OMP_NUM_THREADS=1 each, two use two cores better than one does."""
+)
+def minilvis(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the experiment: new, or to go on with.")] = Path(
+        "exp"
+    ),
+    data: Annotated[Path, typer.Option(help="Folder of MiniLVIS, in the source repository.")] = Path(
+        "datasets/minilvis"
+    ),
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Mask R-CNN without and with drawn data, one seed, a quarter of the training."),
+    ] = False,
+    detectors: Annotated[
+        str, typer.Option(help="Detectors to compare, parted by commas.")
+    ] = "mask_rcnn,centernet2,fvlm",
+    seeds: Annotated[int, typer.Option(help="Seeds of each comparison; ablations have one.", min=1)] = 3,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A variant or a run of the plan; may be repeated.", show_default="all")
+    ] = None,
+    scale: Annotated[float, typer.Option(help="Part of the iterations and canvases, to try it out.")] = 1.0,
+    show_plan: Annotated[bool, typer.Option("--list", help="Show the runs and what is done; do nothing.")] = False,
+    device: DeviceOption = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that load images.", min=0)] = 1,
+) -> None:
+    """Train on MiniLVIS without and with drawn data, by detector and seed, and in variants; print AP with its spread."""
+    from mosaicfusion.experiment.plan import FULL, QUICK, make_plan
+
+    runs = make_plan([name.strip() for name in detectors.split(",")], seeds, only or [], quick)
+    scales = (QUICK if quick else FULL).times(scale)
+
+    from mosaicfusion.experiment.runner import Experiment, run_all
+
+    experiment = Experiment(data, out, scales, device, workers)
+    if show_plan:
+        _print_plan(experiment, runs)
+        return
+    results: list[Result] = []
+    begun, fresh = time.monotonic(), 0
+
+    def on_result(result: Result, new: bool) -> None:
+        nonlocal fresh
+        results.append(result)
+        if new:
+            fresh += 1
+            missing = len(runs) - len(results)
+            left = (time.monotonic() - begun) / fresh * missing / 60
+            typer.echo(
+                f"{_line(result)}; {len(results)} of {len(runs)} runs done"
+                + f", about {left:.0f} min left" * (missing > 0)
+            )
+
+    elsewhere = list(run_all(experiment, runs, _bar, on_result))
+    _print_results(results)
+    if elsewhere:
+        typer.echo(f"another process is at work on {', '.join(run.name for run in elsewhere)}")
+    typer.echo(f"results: {out / 'runs'}/*/result.json")
+
+
+@contextmanager
+def _bar(doing: str, unit: str) -> Iterator[Show]:
+    from mosaicfusion.console import Progress
+
+    with Progress(doing, unit, doing) as progress:
+        yield progress.show
+
+
+def _line(result: Result) -> str:
+    mask = result.metrics["mask"]
+    values = ", ".join(f"{name} {_percent(mask[name])}" for name in ("AP", "AP_r", "AP_c", "AP_f"))
+    return f"{result.run}: mask {values}; {result.cost['train_s'] / 60:.1f} min of training"
+
+
+def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
+    from rich.console import Console
+
+    data = experiment.training_data
+    table = _table(f"{len(runs)} runs", ["run", "training set", "iterations", "AP", "AP_r"], words=2)
+    for run in runs:
+        result = experiment.finished(run, data)
+        found = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
+        table.add_row(run.name, run.variant.title, str(experiment.recipe(run).schedule.iterations), *found)
+    Console().print(table)
+
+
+def _print_results(results: Sequence[Result]) -> None:
+    from rich.console import Console
+
+    from mosaicfusion.experiment.table import COLUMNS, make_rows
+
+    if not results:
+        return
+    table = _table(
+        "mask AP in percent, mean ± standard deviation", ["detector", "training set", "seeds", *COLUMNS], words=2
+    )
+    for row in make_rows(results):
+        found = [row.metrics["mask"].get(name) for name in COLUMNS]
+        cells = ["-" if value is None else value.percent() for value in found]
+        table.add_row(row.detector, row.title, str(len(row.seeds)), *cells)
+    Console().print(table)
+
+
+def _table(title: str, head: Sequence[str], words: int) -> Table:
+    """``words``: columns that are not numbers."""
+    from rich.table import Table
+
+    table = Table(*head, title=title)
+    for column in table.columns[words:]:
+        column.justify = "right"
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

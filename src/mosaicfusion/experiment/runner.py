@@ -1,0 +1,208 @@
+"""Runs an experiment, run by run: makes its data, trains, evaluates, writes the result.
+
+exp/runs/mask_rcnn-drawn-seed0/   the folder of `mosaicfusion train`, detections.json, and at the end result.json
+
+Every step goes on where it was interrupted: canvases, merged sets and runs that are there are kept, and a training goes on from
+its last checkpoint to the same weights. Several processes may work on one folder: each takes the next run that nobody works on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from mosaicfusion.config import fingerprint
+from mosaicfusion.detectors.checkpoint import load_detector
+from mosaicfusion.detectors.config import Recipe, load_recipe
+from mosaicfusion.detectors.data import DetectionDataset
+from mosaicfusion.detectors.evaluate import evaluate
+from mosaicfusion.detectors.results import write_results
+from mosaicfusion.detectors.samples import make_loader
+from mosaicfusion.detectors.text_embeddings import embed_text
+from mosaicfusion.detectors.train import Options, train
+from mosaicfusion.detectors.training_set import open_training_set
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.experiment.counts import count_instances
+from mosaicfusion.experiment.drawn import Bar, TrainingData
+from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
+from mosaicfusion.experiment.result import RESULT, Result, read_result, write_result
+from mosaicfusion.experiment.styles import score_styles
+from mosaicfusion.records import check_place
+from mosaicfusion.selection import vocabulary_for
+
+if TYPE_CHECKING:
+    from mosaicfusion.detectors.training_set import TrainingSet
+
+_CHECKPOINT_EVERY = 100
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """``data``: the folder of MiniLVIS; ``out``: of the experiment; ``workers``: processes that load images."""
+
+    data: Path
+    out: Path
+    scale: Scale = FULL
+    device: str = "auto"
+    workers: int = 1
+
+    @property
+    def training_data(self) -> TrainingData:
+        """Raises :class:`MosaicFusionError` if MiniLVIS is not there."""
+        return TrainingData(self.data, self.out, self.scale.canvases, self.device)
+
+    def folder(self, run: Run) -> Path:
+        """Where a run is."""
+        return self.out / "runs" / run.name
+
+    def recipe(self, run: Run) -> Recipe:
+        """A detector's recipe, with the seed and the choices of the variant."""
+        recipe = load_recipe(RECIPES[run.detector])
+        iterations = max(1, round(recipe.schedule.iterations * self.scale.iterations))
+        changes = {
+            "seed": run.seed,
+            "data": {"copy_paste": run.variant.copy_paste},
+            "schedule": {"iterations": iterations},
+        }
+        return load_recipe(RECIPES[run.detector], changes)
+
+    def identity(self, run: Run, data: TrainingData) -> str:
+        """16 hex digits over what decides a run's result."""
+        return fingerprint([self.recipe(run).model_dump(mode="json"), data.identity(run), data.digests["val.json"]])
+
+    def finished(self, run: Run, data: TrainingData) -> Result | None:
+        """The result of a run that is done; raises :class:`MosaicFusionError` if it is damaged, or of another plan."""
+        path = self.folder(run) / RESULT
+        if not path.exists():
+            return None
+        result = read_result(path)
+        if result.identity != self.identity(run, data):
+            raise MosaicFusionError(
+                f"{path} is of another recipe, scale, model or data set; give another --out, or move that folder away"
+            )
+        return result
+
+
+def run_all(
+    experiment: Experiment, runs: Sequence[Run], bar: Bar, on_result: Callable[[Result, bool], None]
+) -> Iterator[Run]:
+    """Do what is missing of ``runs``, in order. ``on_result`` is told each result and whether it is new.
+
+    Gives the runs that another process is at work on. Raises :class:`MosaicFusionError`; what was done by then stays.
+    """
+    check_place(experiment.out)
+    data = experiment.training_data
+    found = [experiment.finished(run, data) for run in runs]  # all are looked at before hours are spent
+    for result in found:
+        if result is not None:
+            on_result(result, False)
+    for number, run in enumerate(runs, start=1):
+        if found[number - 1] is not None:
+            continue
+        with _claimed(experiment, run) as free:
+            if not free:
+                yield run
+                continue
+            result = experiment.finished(run, data)
+            fresh = result is None
+            on_result(result or _run(experiment, run, data, _numbered(bar, run, number, len(runs))), fresh)
+
+
+def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Result:
+    folder, recipe = experiment.folder(run), experiment.recipe(run)
+    with FileLock(experiment.out / "data.lock"):  # one process draws, others wait for it
+        train_json = data.make(run, bar)
+    training_set = open_training_set(recipe.data, train_json, data.root)
+    cost = _train(experiment, run, recipe, training_set, bar)
+    begun = time.process_time()
+    scores, styles = _evaluate(experiment, run, bar)
+    cost["evaluate_cpu_s"] = round(time.process_time() - begun, 1)
+    result = Result(
+        run=run.name,
+        detector=run.detector,
+        variant=run.variant.name,
+        title=run.variant.title,
+        seed=run.seed,
+        identity=experiment.identity(run, data),
+        metrics={kind: of_kind.metrics for kind, of_kind in scores.items()},
+        styles=styles,
+        per_category=scores["mask"].per_category,
+        data=count_instances(train_json),
+        cost=cost,
+        recipe=recipe.model_dump(mode="json"),
+        scale=asdict(experiment.scale),
+        date=date.today().isoformat(),
+        versions={name: version(name) for name in ("mosaicfusion", "torch", "torchvision", "timm")},
+    )
+    write_result(folder / RESULT, result)
+    return result
+
+
+def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, bar: Bar) -> dict[str, float]:
+    """Seconds of the training; of the last part of one that was interrupted."""
+    embeddings = None
+    if recipe.classifier.kind == "text":
+        clip = recipe.backbone.name.removeprefix("clip/")
+        vocabulary = vocabulary_for(clip, None, experiment.data / "train.json")
+        path = experiment.out / "data" / f"text-{clip}.safetensors"
+        embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
+    options = Options(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
+    begun = time.process_time()
+    with bar("training", "steps") as show:
+        summary = train(recipe, data, experiment.folder(run), options, embeddings, show)
+    cpu = time.process_time() - begun
+    return {
+        "steps": summary.steps,
+        "train_s": round(summary.seconds, 1),
+        "train_cpu_s": round(cpu, 1),  # without worker processes
+        "data_share": round(summary.data_share, 4),
+    }
+
+
+def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """Scores by kind, and AP by style."""
+    folder, val = experiment.folder(run), experiment.data / "val.json"
+    detector = load_detector(folder, experiment.device)
+    samples, found = DetectionDataset(val, experiment.data), folder / "detections.json"
+    target = next(detector.model.parameters()).device
+    with bar("detecting", "images") as show:
+        write_results(
+            detector.model,
+            make_loader(samples, None, _BATCH, experiment.workers),
+            detector.classes,
+            found,
+            target,
+            on_image=lambda done: show(done, len(samples)),
+        )
+    return evaluate(val, found, run.open_vocabulary), score_styles(val, found)
+
+
+@contextmanager
+def _claimed(experiment: Experiment, run: Run) -> Iterator[bool]:
+    """Whether no other process is at work on the run; until the end of the block, none begins. The lock goes with its process."""
+    path = experiment.out / "runs" / f".{run.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _numbered(bar: Bar, run: Run, number: int, total: int) -> Bar:
+    """A bar that also says which run it belongs to."""
+    return lambda doing, unit: bar(f"run {number} of {total}, {run.name}: {doing}", unit)

@@ -1,0 +1,76 @@
+"""From results of single runs to means and spreads over seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
+from mosaicfusion.experiment.result import Metrics, Result
+
+COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``spread``: the sample's standard deviation, None of a single value; ``count``: of seeds."""
+
+    mean: float
+    spread: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """Of one or more values."""
+        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+    def percent(self) -> str:
+        """``12.3 ± 0.4``, or ``12.3`` of a single value."""
+        return f"{100 * self.mean:.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A detector on one variant of the data. ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style."""
+
+    detector: str
+    variant: str
+    title: str
+    seeds: tuple[int, ...]
+    metrics: dict[str, dict[str, Estimate | None]]
+    styles: dict[str, dict[str, Estimate | None]]
+
+
+def make_rows(results: Iterable[Result]) -> list[Row]:
+    """One row a detector and variant, in the order of the plan; what the plan does not know comes last."""
+    grouped: defaultdict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in results:
+        grouped[result.detector, result.variant].append(result)
+    return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_place)]
+
+
+def _row(results: Sequence[Result]) -> Row:
+    first = results[0]
+    return Row(
+        detector=first.detector,
+        variant=first.variant,
+        title=first.title,
+        seeds=tuple(result.seed for result in results),
+        metrics={kind: _estimates([result.metrics[kind] for result in results]) for kind in first.metrics},
+        styles={style: _estimates([result.styles.get(style, {}) for result in results]) for style in first.styles},
+    )
+
+
+def _estimates(of_runs: Sequence[Metrics]) -> dict[str, Estimate | None]:
+    values = {name: [value for run in of_runs if (value := run.get(name)) is not None] for name in of_runs[0]}
+    return {name: Estimate.of(known) if known else None for name, known in values.items()}
+
+
+def _place(key: tuple[str, str]) -> tuple[int, int, str]:
+    detectors = list(RECIPES)
+    variants = [variant.name for variant in (BASELINE, PLUS_DRAWN, *ABLATIONS)]
+    detector, variant = key
+    places = ([*names, name].index(name) for names, name in ((detectors, detector), (variants, variant)))
+    return (*places, variant)  # type: ignore[return-value]

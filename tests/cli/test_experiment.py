@@ -1,0 +1,100 @@
+"""The experiment on the command line: its plan, what is resumed, what is refused, and a short one for real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from minilvis_part import write_part
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+
+
+def call(*arguments: Any) -> Result:
+    texts = ["experiment", "minilvis", *map(str, arguments)]
+    result = CliRunner().invoke(app, texts, env={"COLUMNS": "160"})
+    assert "Traceback" not in result.output
+    return result
+
+
+def files(folder: Path) -> dict[Path, int]:
+    """When each file of a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def test_the_plan_is_shown_without_doing_anything(tmp_path: Path) -> None:
+    real = write_part(tmp_path / "real")
+    result = call("--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2)
+    assert result.exit_code == 0, result.output
+    assert "17 runs" in result.stdout
+    assert "fvlm-drawn-seed1" in result.stdout
+    assert "centernet2" not in result.stdout
+    assert not (tmp_path / "exp").exists()
+
+
+def test_a_run_is_done_once(tmp_path: Path) -> None:
+    real, exp = write_part(tmp_path / "real"), tmp_path / "exp"
+    arguments = ("--data", real, "--out", exp, "--only", "mask_rcnn-baseline-seed0", "--scale", 0.002, "--workers", 0)
+    first = call(*arguments)
+    assert first.exit_code == 0, first.output
+    assert "mask_rcnn-baseline-seed0: mask AP" in first.stdout
+    assert "1 of 1 runs done" in first.stdout
+    result = json.loads((exp / "runs/mask_rcnn-baseline-seed0/result.json").read_text())
+    assert {"AP", "AP_r", "AP_c", "AP_f"} <= result["metrics"]["mask"].keys() & result["metrics"]["box"].keys()
+    assert result["styles"]
+    assert all({"AP", "AP_r"} <= style.keys() for style in result["styles"].values())
+    assert result["recipe"]["schedule"]["iterations"] == result["cost"]["steps"] == 2
+    assert result["data"]["drawn_instances"] == 0 < result["data"]["real_r"]
+
+    before = files(exp)
+    second = call(*arguments)
+    assert second.exit_code == 0, second.output
+    assert "runs done" not in second.stdout
+    assert "real alone" in second.stdout
+    assert files(exp) == before
+
+    other = call(*arguments[:-4], "--scale", 0.004, "--workers", 0)
+    assert other.exit_code == 2
+    assert "is of another recipe, scale, model or data set; give another --out" in other.stderr
+    (exp / "runs/mask_rcnn-baseline-seed0/result.json").write_text("{")
+    broken = call(*arguments)
+    assert broken.exit_code == 2
+    assert "is not the result of a run" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--detectors", "mask_rcnn,yolo"), "unknown detector 'yolo'"),
+        (("--only", "copypaste"), "nearest: copy-paste"),
+        (("--scale", "2"), "--scale 2 must be above 0 and at most 1"),
+        (("--data", "absent"), "absent has no train.json and no val.json and no images"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_done(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("--out", tmp_path / "exp", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "exp").exists()
+
+
+@pytest.mark.slow
+def test_quick_for_real(tmp_path: Path) -> None:
+    """Drawn, merged, trained and evaluated, with fewer categories, images and steps."""
+    real, exp = write_part(tmp_path / "real", each=3, images=(24, 12)), tmp_path / "exp"
+    result = call("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 runs done" in result.stdout
+    for words in ("real alone", "real + drawn", "AP_r"):
+        assert words in result.stdout
+    drawn = json.loads((exp / "runs/mask_rcnn-drawn-seed0/result.json").read_text())
+    assert drawn["data"]["drawn_r"] >= 3  # one canvas for each rare category, if none is rejected
+    assert drawn["data"]["real_instances"] > 0
+    assert len(list((exp / "drawn/four/images").rglob("*.jpg"))) == 3

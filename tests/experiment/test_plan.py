@@ -1,0 +1,77 @@
+"""The plan: what is compared with what, and that the comparison is fair."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from mosaicfusion.detectors.config import load_recipe
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.experiment.plan import ABLATIONS, DRAWN, FULL, QUICK, RECIPES, DrawnSet, make_plan
+
+
+def test_every_detector_is_compared_by_three_seeds() -> None:
+    runs = make_plan()
+    for detector in RECIPES:
+        pairs = {(run.variant.name, run.seed) for run in runs if run.detector == detector}
+        assert pairs >= {(name, seed) for name in ("baseline", "drawn") for seed in range(3)}
+    assert len({run.name for run in runs}) == len(runs) == 3 * 2 * 3 + len(ABLATIONS)
+
+
+def test_only_the_drawn_data_differs_between_the_two() -> None:
+    baseline, drawn = make_plan(["fvlm"], seeds=1)
+    assert (baseline.variant.drawn, drawn.variant.drawn) == (None, DRAWN)
+    assert baseline.variant.real
+    assert drawn.variant.real
+    assert baseline.open_vocabulary
+    assert drawn.open_vocabulary
+
+
+@pytest.mark.parametrize("name", ["one-region", "two-regions"])
+def test_as_many_instances_of_the_same_categories_with_fewer_regions(name: str) -> None:
+    drawn = next(variant.drawn for variant in ABLATIONS if variant.name == name)
+    assert drawn is not None
+    assert drawn.like is DRAWN
+    assert sum(part.share for part in drawn.parts) == 1
+    # A rare category leads one region of a 2 x 2 canvas; all other regions show any.
+    led_by_rare = sum(part.share / part.drawing.regions for part in drawn.parts if part.drawing.lead == "r")
+    assert led_by_rare == Fraction(1, 4)
+
+
+def test_ablations_draw_again_only_what_differs_in_the_picture_or_the_mask() -> None:
+    drawings = {part.drawing.name for drawn in _drawn_sets() for part in drawn.parts}
+    assert drawings == {"four", "four-unrefined", "one-any", "one-rare", "two-any", "two-rare"}
+
+
+def test_no_more_than_600_canvases_of_rare_categories() -> None:
+    assert max(drawn.canvases_per_category or 0 for drawn in _drawn_sets()) * 56 <= 600
+
+
+def test_quick_is_one_pair() -> None:
+    assert [run.name for run in make_plan(quick=True)] == ["mask_rcnn-baseline-seed0", "mask_rcnn-drawn-seed0"]
+    assert QUICK.iterations < FULL.iterations
+
+
+def test_only_takes_variants_and_runs() -> None:
+    assert [run.name for run in make_plan(only=["unrefined"])] == ["mask_rcnn-unrefined-seed0"]
+    assert [run.name for run in make_plan(only=["fvlm-drawn-seed2"])] == ["fvlm-drawn-seed2"]
+
+
+def test_what_is_not_in_the_plan_is_named() -> None:
+    with pytest.raises(MosaicFusionError, match="unknown detector 'yolo'; choose from mask_rcnn, centernet2, fvlm"):
+        make_plan(["yolo"])
+    with pytest.raises(MosaicFusionError, match=r"'unrefine' is no variant.*nearest: unrefined"):
+        make_plan(only=["unrefine"])
+    with pytest.raises(MosaicFusionError, match="--scale 0 must be above 0"):
+        FULL.times(0)
+
+
+def test_repeat_factors_begin_where_lvis_does() -> None:
+    """At about 100 images: 1e-3 of LVIS' 100,170, and the same share of MiniLVIS' 1371 that 0.07 is."""
+    for name in RECIPES.values():
+        assert load_recipe(name).data.repeat_threshold * 1371 == pytest.approx(100, abs=10)
+
+
+def _drawn_sets() -> list[DrawnSet]:
+    return [run.variant.drawn for run in make_plan() if run.variant.drawn is not None]

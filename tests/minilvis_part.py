@@ -1,0 +1,40 @@
+"""A part of MiniLVIS, small enough to draw for, train on and evaluate within a test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+MINILVIS = Path(__file__).parent.parent / "datasets/minilvis"
+
+
+def write_part(folder: Path, each: int = 2, images: tuple[int, int] = (8, 4)) -> Path:
+    """``each`` categories of every frequency, and so many training and validation images that show one of them."""
+    sets = {name: json.loads((MINILVIS / f"{name}.json").read_text()) for name in ("train", "val")}
+    categories = [
+        category
+        for letter in "rcf"
+        for category in [one for one in sets["val"]["categories"] if one["frequency"] == letter][:each]
+    ]
+    kept = {category["id"] for category in categories}
+    for (name, data), count in zip(sets.items(), images, strict=True):
+        annotations = [row for row in data["annotations"] if row["category_id"] in kept]
+        # One image a category first, so that none is without.
+        first = {row["category_id"]: row["image_id"] for row in reversed(annotations)}
+        shown = list(dict.fromkeys([*first.values(), *(row["image_id"] for row in annotations)]))[:count]
+        chosen = [image for image in data["images"] if image["id"] in shown]
+        for image in chosen:
+            image["neg_category_ids"] = [id_ for id_ in image["neg_category_ids"] if id_ in kept]
+            target = folder / image["file_name"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(MINILVIS / image["file_name"], target)
+        part: dict[str, Any] = {
+            **data,
+            "images": chosen,
+            "annotations": [row for row in annotations if row["image_id"] in shown],
+            "categories": categories,
+        }
+        (folder / f"{name}.json").write_text(json.dumps(part))
+    return folder
