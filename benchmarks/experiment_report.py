@@ -1,0 +1,232 @@
+"""docs/results.md and its figure, out of the results of `mosaicfusion experiment minilvis`.
+
+    python benchmarks/experiment_report.py --collect exp    # copy what is new of an experiment to benchmarks/results/minilvis
+    python benchmarks/experiment_report.py                  # write docs/results.md and docs/images/results.png
+
+Figures come from the json files alone; the text between them, where there is any to say, from ``FINDINGS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import machine
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
+from mosaicfusion.experiment.result import RESULT, Result, read_result
+from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, make_rows
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE, FIGURE = ROOT / "benchmarks/results/minilvis", ROOT / "docs/results.md", ROOT / "docs/images/results.png"
+ABOUT = "about.json"
+NAMES = {"mask_rcnn": "Mask R-CNN", "centernet2": "CenterNet2", "fvlm": "F-VLM"}
+
+# What the figures say, kept by hand: a paragraph or more below the table of that name.
+FINDINGS = {"comparison": "", "ablations": "", "styles": ""}
+
+
+@dataclass(frozen=True)
+class About:
+    """How the results came about, as the one who collected them says."""
+
+    command: str
+    machine: str
+
+
+def collect(experiment: Path, command: str) -> int:
+    """Copy the results of an experiment's runs; returns their number."""
+    files = sorted(experiment.glob(f"runs/*/{RESULT}"))
+    if not files:
+        raise MosaicFusionError(
+            f"{experiment} has no runs/*/{RESULT}; give the --out of `mosaicfusion experiment minilvis`"
+        )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        read_result(file)
+        (RESULTS / f"{file.parent.name}.json").write_bytes(file.read_bytes())
+    about = {"command": command, "machine": machine("all used")}
+    (RESULTS / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return len(files)
+
+
+def read_all(folder: Path = RESULTS) -> tuple[list[Result], About]:
+    """What was collected; raises :class:`MosaicFusionError` if there is nothing, or if runs of two scales are mixed."""
+    results = [read_result(file) for file in sorted(folder.glob("*.json")) if file.name != ABOUT]
+    if not results:
+        raise MosaicFusionError(
+            f"{folder} has no results; run `mosaicfusion experiment minilvis -o exp`, then --collect exp"
+        )
+    if len({json.dumps(result.scale) for result in results}) > 1:
+        raise MosaicFusionError(f"{folder} mixes runs of different --scale or --quick; keep those of one")
+    return results, About(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+
+
+def render(results: Sequence[Result], about: About) -> str:
+    """The page."""
+    rows = make_rows(results)
+    dates = sorted({result.date for result in results})
+    versions = ", ".join(f"{name} {number}" for name, number in sorted(results[0].versions.items()))
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    shares = [result.cost["data_share"] for result in results]
+    cpu = [result.cost["train_cpu_s"] + result.cost["evaluate_cpu_s"] for result in results]
+    parts = [
+        "# Results on MiniLVIS",
+        "Does drawn data lift rare categories? Written by `benchmarks/experiment_report.py` from "
+        "`benchmarks/results/minilvis/`; a test holds it to them.",
+        f"`{about.command}`, {when}, {about.machine}; {versions}. A run took {min(cpu) / 60:.0f} to {max(cpu) / 60:.0f} minutes "
+        f"of CPU time with its evaluation; {max(shares):.1%} of the training time at most went into waiting for images.",
+        "Values are AP in percent on the 305 validation images, mean ± sample standard deviation over seeds; one seed has no "
+        "spread. MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",
+        "![AP of rare categories, and its gain by style](images/results.png)",
+        "## Without and with drawn data",
+        _comparison(rows),
+        FINDINGS["comparison"],
+        "F-VLM is open-vocabulary: rare categories are novel, their real annotations are removed, and its AP_r is AP_novel.",
+        "## Training sets",
+        _training_sets(results),
+    ]
+    ablations = [row for row in rows if row.variant in {variant.name for variant in ABLATIONS}]
+    if ablations:
+        parts += [
+            "## What matters",
+            "Mask R-CNN. `real + drawn` is 10 canvases a rare category of N = 4 regions, canvases with a rejected region "
+            "dropped, masks refined; the others change one thing each. N = 1 and N = 2 have the same number of instances.",
+            _table(
+                ["training set", "seeds", *COLUMNS], [_cells(row)[1:] for row in rows if row.detector == "mask_rcnn"]
+            ),
+            FINDINGS["ablations"],
+        ]
+    parts += [
+        "## By style",
+        "The model that draws knows one style of the five, `fluent-3d`. Mask AP of the objects of each style (those of other "
+        "styles are ignored; false finds count in all, so compare columns, not rows):",
+        _styles(rows),
+        FINDINGS["styles"],
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _comparison(rows: Sequence[Row]) -> str:
+    lines = []
+    for detector in RECIPES:
+        pair = _pair(rows, detector)
+        lines += [_cells(row) for row in pair]
+        if len(pair) == 2:
+            lines.append(["", "gain", "", *(_gain(pair, name) for name in COLUMNS)])
+    return _table(["detector", "training set", "seeds", *COLUMNS], lines)
+
+
+def _training_sets(results: Sequence[Result]) -> str:
+    """One line for each training set; those of one variant and detector are the same for all seeds."""
+    held = {(result.variant, result.detector == "fvlm"): result for result in results}
+    order = [variant.name for variant in (BASELINE, PLUS_DRAWN, *ABLATIONS)]
+    keys = sorted(held, key=lambda key: (key[1], order.index(key[0]) if key[0] in order else len(order)))
+    columns = ("real_images", "real_instances", "real_r", "drawn_images", "drawn_instances", "drawn_r")
+    lines = [
+        [held[key].title + " (open vocabulary)" * key[1], *(f"{held[key].data[name]:,}" for name in columns)]
+        for key in keys
+    ]
+    return _table(
+        ["training set", "real images", "instances", "rare ones", "drawn images", "instances", "rare ones"], lines
+    )
+
+
+def _styles(rows: Sequence[Row]) -> str:
+    lines = []
+    for detector in RECIPES:
+        pair = _pair(rows, detector)
+        for style in pair[0].styles if len(pair) == 2 else []:
+            values = [_text(row.styles[style].get(name)) for name in ("AP", "AP_r") for row in pair]
+            lines.append([NAMES[detector], f"`{style}`", *values[:2], *values[2:], _gain(pair, "AP_r", style)])
+    head = ["detector", "style", "AP, real alone", "AP, + drawn", "AP_r, real alone", "AP_r, + drawn", "gain of AP_r"]
+    return _table(head, lines)
+
+
+def _pair(rows: Sequence[Row], detector: str) -> list[Row]:
+    """The detector without and with drawn data, as far as they were run."""
+    return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
+
+
+def gain(pair: Sequence[Row], name: str, style: str | None = None) -> float | None:
+    """Difference of two means of mask AP, in [-1, 1]."""
+    before, after = ((row.metrics["mask"] if style is None else row.styles[style]).get(name) for row in pair)
+    return None if before is None or after is None else after.mean - before.mean
+
+
+def _gain(pair: Sequence[Row], name: str, style: str | None = None) -> str:
+    value = gain(pair, name, style)
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def _cells(row: Row) -> list[str]:
+    values = [_text(row.metrics["mask"].get(name)) for name in COLUMNS]
+    return [NAMES.get(row.detector, row.detector), row.title, str(len(row.seeds)), *values]
+
+
+def _text(value: Estimate | None) -> str:
+    return "-" if value is None else value.percent()
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Two panels: AP_r of each detector, and the gain of AP_r by style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    pairs = {detector: pair for detector in RECIPES if len(pair := _pair(rows, detector)) == 2}
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for k, (label, colour) in enumerate((("real alone", "#9aa5b1"), ("real + drawn", "#2b6cb0"))):
+        found = [pair[k].metrics["mask"]["AP_r"] or Estimate(0, None, 0) for pair in pairs.values()]
+        places = [place + 0.38 * k for place in range(len(pairs))]
+        spreads = [100 * (one.spread or 0) for one in found]
+        left.bar(places, [100 * one.mean for one in found], 0.36, yerr=spreads, capsize=3, label=label, color=colour)
+    left.set_xticks([place + 0.19 for place in range(len(pairs))], [NAMES[detector] for detector in pairs])
+    left.set_ylabel("mask AP of rare categories, %")
+    left.legend(frameon=False)
+    width = 0.8 / max(1, len(pairs))
+    for k, (detector, pair) in enumerate(pairs.items()):
+        gains = {style: 100 * (gain(pair, "AP_r", style) or 0) for style in pair[0].styles}
+        right.bar(
+            [place + width * k for place in range(len(gains))], list(gains.values()), width, label=NAMES[detector]
+        )
+        right.set_xticks([place + 0.3 for place in range(len(gains))], list(gains))
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set_ylabel("gain of AP of rare categories")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--collect", type=Path, metavar="EXP", help="folder of an experiment")
+    parser.add_argument("--command", default="mosaicfusion experiment minilvis", help="how it was started")
+    options = parser.parse_args()
+    try:
+        if options.collect:
+            print(f"{collect(options.collect, options.command)} results in {RESULTS}")
+            return
+        results, about = read_all()
+        PAGE.write_text(render(results, about), encoding="utf-8")
+        draw(make_rows(results), FIGURE)
+        print(f"written: {PAGE} and {FIGURE}")
+    except MosaicFusionError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

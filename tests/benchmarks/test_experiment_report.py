@@ -1,0 +1,80 @@
+"""The page of results says what the results say."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.experiment.result import Result, write_result
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.delitem(sys.modules, "experiment_report", raising=False)
+    return importlib.import_module("experiment_report")
+
+
+def result(detector: str, variant: str, seed: int, ap: float, ap_r: float) -> Result:
+    metrics: dict[str, float | None] = {"AP": ap, "AP_r": ap_r, "AP_c": ap, "AP_f": ap}
+    parts = [f"{part}_{what}" for part in ("real", "drawn") for what in ("images", "instances", "r", "c", "f")]
+    values: dict[str, Any] = {
+        "run": f"{detector}-{variant}-seed{seed}", "detector": detector, "variant": variant, "title": variant, "seed": seed,
+        "identity": "0" * 16, "metrics": {"mask": metrics, "box": metrics}, "styles": {"noto": metrics},
+        "per_category": {}, "data": dict.fromkeys(parts, 1234), "recipe": {}, "date": "2026-11-22",
+        "cost": {"train_s": 300, "train_cpu_s": 280, "evaluate_cpu_s": 20, "data_share": 0.051},
+        "scale": {"iterations": 1.0, "canvases": 1.0}, "versions": {"torch": "2"},
+    }  # fmt: skip
+    return Result(**values)
+
+
+def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Path) -> None:
+    results = [result("mask_rcnn", "baseline", seed, 0.1, 0.01 * seed) for seed in range(3)]
+    results += [result("mask_rcnn", "drawn", seed, 0.15, 0.02 * seed) for seed in range(3)]
+    page = report.render(
+        [*results, result("mask_rcnn", "unrefined", 0, 0.12, 0.03)], report.About("the command", "a machine")
+    )
+    assert "| Mask R-CNN | baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 |" in page
+    assert "|  | gain |  | +5.0 | +1.0 | +5.0 | +5.0 |" in page
+    assert "| unrefined | 1 | 12.0 | 3.0 | 12.0 | 12.0 |" in page
+    assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 |" in page
+    assert "`the command`, 2026-11-22, a machine" in page
+    assert "5 to 5 minutes" in page
+    assert "5.1%" in page
+    report.draw(report.make_rows(results), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_a_single_detector_needs_no_pair(report: ModuleType) -> None:
+    page = report.render([result("fvlm", "baseline", 0, 0.1, 0.01)], report.About("c", "m"))
+    assert "| F-VLM | baseline | 1 | 10.0 | 1.0 | 10.0 | 10.0 |" in page
+    assert "gain |  |" not in page
+
+
+def test_collected_and_read_back(report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    with pytest.raises(MosaicFusionError, match=r"has no runs/\*/result.json"):
+        report.collect(tmp_path / "exp", "c")
+    for seed in (0, 1):
+        write_result(tmp_path / f"exp/runs/run{seed}/result.json", result("fvlm", "drawn", seed, 0.1, 0.1))
+    assert report.collect(tmp_path / "exp", "the command") == 2
+    results, about = report.read_all(tmp_path / "results")
+    assert [one.seed for one in results] == [0, 1]
+    assert about.command == "the command"
+
+
+def test_docs_say_what_was_found(report: ModuleType) -> None:
+    """No page without results, and none that differs from them."""
+    if not list(report.RESULTS.glob("*.json")):
+        assert not report.PAGE.exists()
+    else:
+        assert report.PAGE.read_text(encoding="utf-8") == report.render(*report.read_all())
+        assert report.FIGURE.exists()
