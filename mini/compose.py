@@ -8,7 +8,7 @@ import numpy as np
 from mini.backgrounds import SIDE_PX, draw_background
 from mini.pictures import SIZES_PX, Picture
 
-OBJECT_SIDE = (0.55, 0.92)  # of the frame: a smaller object leaves too few latent cells to draw it with
+OBJECT_SIDE = (0.7, 0.92)  # of the frame: a smaller object leaves too few latent cells to draw it with
 ROTATION_DEG = 6.0
 HUE_RAD = 0.12
 
@@ -62,7 +62,7 @@ def compose(rng: np.random.Generator, pictures: list[Picture], category: int | N
     if category is None:
         category = int(rng.integers(len(pictures)))
     side_px = SIDE_PX * rng.uniform(*OBJECT_SIDE)
-    slack_px = max(2.0, 0.4 * (SIDE_PX - side_px))
+    slack_px = max(2.0, 0.3 * (SIDE_PX - side_px))
     centre_px = (SIDE_PX / 2 + rng.uniform(-slack_px, slack_px), SIDE_PX / 2 + rng.uniform(-slack_px, slack_px))
     layer = warp(rng, pictures[category], side_px, centre_px)
     alpha = layer[..., 3] / 255

@@ -1,26 +1,36 @@
 """Who names the pictures: a linear classifier on ImageNet features of EfficientNet-Lite0, trained on compositions only.
 
-It has seen no drawn picture, and shares nothing with the diffusion model but the drawings that both were taught.
+It has seen no drawn picture. A third of its pictures went through the miniature's autoencoder, with noise on the latents:
+everything drawn has that autoencoder's brushwork, and a judge that never saw it names the brush instead of the object.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from diffusers import AutoencoderTiny
 from torch.nn import functional
 
 from benchmarks.mini_model.common import HELD_OUT_SEED
 from mini.clip import disturb
 from mini.compose import compose
+from mini.latents import encode
 from mini.pictures import load_pictures
 from mini.vocabulary import load_vocabulary
+from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.quality.features import Backbone, extract, load_backbone
 
 TRAIN_PER_CATEGORY, HELD_OUT_PER_CATEGORY = 32, 6
+
+
+@cache
+def load_autoencoder() -> AutoencoderTiny:
+    return AutoencoderTiny.from_pretrained(find_model("mini") / "vae", torch_dtype=torch.float32).eval()
 
 
 @dataclass
@@ -49,17 +59,29 @@ def features_of(backbone: Backbone, images: list[np.ndarray]) -> np.ndarray:
     return extract(backbone, (cv2.resize(image, side, interpolation=cv2.INTER_CUBIC) for image in images))
 
 
-def compositions(work: Path, seed: int, per_category: int, soften: bool) -> tuple[list[np.ndarray], np.ndarray]:
-    """Pictures and category numbers; every second one disturbed, if asked: drawn pictures are softer than composed ones."""
+def compositions(work: Path, seed: int, per_category: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pictures, uint8 (128, 128, 3) each, and category numbers."""
     pictures = load_pictures(work, load_vocabulary())
     rng = np.random.default_rng([seed])
-    images, labels = [], []
-    for round_ in range(per_category):
-        for category in range(len(pictures)):
-            image = compose(rng, pictures, category).image
-            images.append(disturb(rng, image) if soften and round_ % 2 else image)
-            labels.append(category)
-    return images, np.array(labels)
+    labels = np.tile(np.arange(len(pictures)), per_category)
+    return [compose(rng, pictures, int(label)).image for label in labels], labels
+
+
+def roughen(images: list[np.ndarray], seed: int) -> list[np.ndarray]:
+    """Of every three pictures one as it is, one disturbed, one through the autoencoder with noise on its latents."""
+    rng = np.random.default_rng([seed])
+    ways = [lambda image: image, partial(disturb, rng), partial(redraw, rng)]
+    return [ways[rng.integers(3)](image) for image in images]
+
+
+@torch.inference_mode()
+def redraw(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """uint8 (128, 128, 3) encoded and decoded by the miniature's autoencoder; noise of at most half a latent's deviation."""
+    autoencoder = load_autoencoder()
+    latents = torch.from_numpy(encode(autoencoder, image[None])).float() / autoencoder.config.scaling_factor
+    noise = torch.from_numpy(rng.normal(0, rng.uniform(0, 0.5), latents.shape)).float()
+    pixels = autoencoder.decode(latents + noise).sample[0]
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
 def fit(inputs: torch.Tensor, labels: torch.Tensor, decay: float = 1e-3) -> torch.Tensor:
@@ -83,11 +105,11 @@ def load_judge(work: Path) -> Judge:
     cache = work / "linear_judge.pt"
     if cache.exists():
         return Judge(backbone, **torch.load(cache, weights_only=True))
-    train, train_labels = compositions(work, HELD_OUT_SEED + 1, TRAIN_PER_CATEGORY, soften=True)
-    features = torch.from_numpy(features_of(backbone, train))
+    train, train_labels = compositions(work, HELD_OUT_SEED + 1, TRAIN_PER_CATEGORY)
+    features = torch.from_numpy(features_of(backbone, roughen(train, HELD_OUT_SEED + 1)))
     judge = Judge(backbone, features.mean(0), features.std(0) + 1e-6, torch.empty(0))
     judge.weight = fit(judge.inputs(features), torch.from_numpy(train_labels))
-    test, test_labels = compositions(work, HELD_OUT_SEED + 2, HELD_OUT_PER_CATEGORY, soften=False)
+    test, test_labels = compositions(work, HELD_OUT_SEED + 2, HELD_OUT_PER_CATEGORY)
     judge.ceiling = float((judge.name(test) == test_labels).mean())
     torch.save({key: value for key, value in vars(judge).items() if key != "backbone"}, cache)
     return judge
