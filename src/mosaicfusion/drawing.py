@@ -6,6 +6,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
 
 from mosaicfusion.batches import WHOLE, Shard, missing_parts
 from mosaicfusion.claims import Claims
@@ -88,6 +90,43 @@ def failed_work(run: RunFolder, claims: Claims) -> Work:
     """What failed, each canvas in the company of its batch: so it comes out as if it had not failed."""
     batches = sorted({failure.batch for failure in read_failures(run)})
     return Work(run, claims, map(list, batches), sum(map(len, batches)))
+
+
+class Engine(Protocol):
+    """What draws batches: :class:`Here`, or the workers of :mod:`mosaicfusion.scale`."""
+
+    def dtype(self, wanted: str) -> str:
+        """``float32`` or ``float16`` for ``auto``, by the device."""
+        ...
+
+    def load(self, header: dict[str, Any], out: Path) -> None:
+        """Load the model of a run and try what would fail later; raises :class:`MosaicFusionError`."""
+        ...
+
+    def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
+        """Draw all batches and write their parts."""
+        ...
+
+
+class Here:
+    """This process, on one device."""
+
+    def __init__(self, device: str = "auto") -> None:
+        self._device = device
+
+    def dtype(self, wanted: str) -> str:
+        """As :class:`Engine`; raises :class:`MosaicFusionError` if there is no such device."""
+        from mosaicfusion.diffusion.backend import resolve_device, resolve_dtype
+
+        return resolve_dtype(wanted, resolve_device(self._device))
+
+    def load(self, header: dict[str, Any], out: Path) -> None:
+        """As :class:`Engine`."""
+        self._painter = Painter.load(header, self._device)
+
+    def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
+        """As :class:`Engine`."""
+        draw_missing(self._painter, work, on_progress)
 
 
 def draw_missing(painter: Painter, work: Work, on_progress: OnProgress | None = None) -> None:

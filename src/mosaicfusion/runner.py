@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mosaicfusion.batches import WHOLE, Shard
 from mosaicfusion.claims import Claims
@@ -16,14 +17,18 @@ from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.thresholds import Thresholds
 from mosaicfusion.diffusion.model_folder import digest, find_model
-from mosaicfusion.drawing import OnProgress, draw_missing, failed_work, missing_work
+from mosaicfusion.drawing import Engine, Here, OnProgress, failed_work, missing_work
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.failures import read_failures
-from mosaicfusion.painter import Painter
 from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
 from mosaicfusion.records import RunFolder, check_writable
 from mosaicfusion.selection import Selection, select
 from mosaicfusion.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from mosaicfusion.scale import Scale
+
+_VERSIONS = ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")
 
 
 def generate(
@@ -40,6 +45,7 @@ def generate(
     device: str = "auto",
     batch_size: int = 8,
     shard: Shard | str | None = None,
+    scale: Scale | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Draw an annotated data set, or go on with an interrupted or a smaller one.
@@ -63,6 +69,8 @@ def generate(
         shard: draw only this share of the run, as ``3/64``; all that is missing if left out. Any number of processes may
             draw into one folder, with shards or without: none draws what another is drawing. Whoever finds all canvases
             there at its end compiles the data set.
+        scale: draw with Ray workers, on this machine or a cluster, to the same bytes; in this process if left out. All must see
+            ``out``, and the model by the same name.
         on_progress: called with (canvases done, canvases in all) of the share; the first may be fractional.
 
     A batch is drawn together, and arithmetic in a batch may differ in the last bits with its size. So a run that is
@@ -75,8 +83,6 @@ def generate(
     Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` on anything the user can mend;
     what was written by then stays whole, and the same call goes on from there.
     """
-    from mosaicfusion.diffusion.backend import resolve_device, resolve_dtype
-
     config = config or make_config()
     if canvases_per_category < 1 or batch_size < 1:
         raise MosaicFusionError(
@@ -88,53 +94,66 @@ def generate(
     out = Path(out)
     check_writable(out)  # before a model is loaded
     folder = find_model(config.model, config.revision)
-    # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
-    dtype = resolve_dtype(config.sampling.dtype, resolve_device(device))
-    config = config.model_copy(update={"sampling": config.sampling.model_copy(update={"dtype": dtype})})
-    header: dict[str, Any] = {
-        "config": config.model_dump(mode="json"),
-        "categories": {
-            "main": [category.to_json() for category in selection.main],
-            "partners": [category.to_json() for category in selection.partners],
-        },
-        "model": {"digest": digest(folder)},
-        "canvases_per_category": canvases_per_category,
-        "output": {
-            "policy": policy,
-            "masks": masks,
-            "min_quality": min_quality,
-            "min_semantics": min_semantics,
-            "clip": clip,
-        },
-        "versions": {name: version(name) for name in ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")},
+    output = {
+        "policy": policy,
+        "masks": masks,
+        "min_quality": min_quality,
+        "min_semantics": min_semantics,
+        "clip": clip,
     }
-    check_writable(out, header)
-    check_semantics(RunFolder.output_at(out, header["output"]), selection)
-    painter = Painter.load(header, device)
-
-    run = RunFolder.create(out, header)
-    try:
-        with Claims(run.path) as claims:
-            draw_missing(painter, missing_work(run, claims, batch_size, share), on_progress)
-        summary = finish_run(run, device)
-    except MosaicFusionError as error:
-        raise MosaicFusionError(
-            f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; run the same command again to go on"
-        ) from error
+    with _engine(scale, device) as engine:
+        # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
+        sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
+        header: dict[str, Any] = {
+            "config": config.model_copy(update={"sampling": sampling}).model_dump(mode="json"),
+            "categories": {
+                "main": [category.to_json() for category in selection.main],
+                "partners": [category.to_json() for category in selection.partners],
+            },
+            "model": {"digest": digest(folder)},
+            "canvases_per_category": canvases_per_category,
+            "output": output,
+            "versions": {name: version(name) for name in _VERSIONS},
+        }
+        check_writable(out, header)
+        check_semantics(RunFolder.output_at(out, output), selection)
+        engine.load(header, out)
+        run = RunFolder.create(out, header)
+        try:
+            with Claims(run.path) as claims:
+                engine.draw(missing_work(run, claims, batch_size, share), on_progress)
+            summary = finish_run(run, "auto" if scale else device)
+        except MosaicFusionError as error:
+            raise MosaicFusionError(
+                f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; "
+                "run the same command again to go on"
+            ) from error
     return _checked(summary)
 
 
-def retry(path: Path, *, device: str = "auto", on_progress: OnProgress | None = None) -> Summary:
+def retry(
+    path: Path, *, device: str = "auto", scale: Scale | None = None, on_progress: OnProgress | None = None
+) -> Summary:
     """Draw again what could not be drawn, each canvas with its batch, and nothing else.
 
-    ``path``: a run folder. ``device`` and ``on_progress`` as in :func:`generate`, and so is what is returned and raised.
+    ``path``: a run folder. The others as in :func:`generate`, and so is what is returned and raised.
     """
     run = RunFolder.open(path)
     with Claims(run.path) as claims:
         work = failed_work(run, claims)
         if work.total:
-            draw_missing(Painter.load(run.header, device), work, on_progress)
-    return _checked(finish_run(run, device))
+            with _engine(scale, device) as engine:
+                engine.load(run.header, run.path)
+                engine.draw(work, on_progress)
+    return _checked(finish_run(run, "auto" if scale else device))
+
+
+def _engine(scale: Scale | None, device: str) -> AbstractContextManager[Engine]:
+    if scale is None:
+        return nullcontext(Here(device))
+    from mosaicfusion.scale import on_ray
+
+    return on_ray(scale, device)
 
 
 def finish_run(run: RunFolder, device: str) -> Summary:

@@ -13,14 +13,19 @@ from mosaicfusion.cli.options import (
     MODEL_HELP,
     CategoriesOption,
     DeviceOption,
+    GpusOption,
     MasksOption,
     MinQualityOption,
     MinSemanticsOption,
     ModelOption,
     PolicyOption,
+    RayAddressOption,
+    ResourcesOption,
     SeedOption,
     SetOption,
+    WorkersOption,
     make_overrides,
+    make_scale,
     make_selection,
     read_config,
 )
@@ -37,6 +42,10 @@ from mosaicfusion.errors import MosaicFusionError
 `mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --workers 2`
+
+`mosaicfusion generate -c "kite, drum" --out /shared/kite --ray-address ray://head:10001 --num-gpus-per-worker 0.5`
 
 The same command again goes on with an interrupted run; with more canvases per category it draws what is new. Several may draw
 into one folder at once; the last one to finish compiles the data set."""
@@ -90,6 +99,10 @@ def generate(
     shard: Annotated[
         str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
     ] = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
+    num_gpus_per_worker: GpusOption = None,
+    resources: ResourcesOption = None,
 ) -> None:
     """Draw images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.config import load_config
@@ -101,7 +114,8 @@ def generate(
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
     settings_used = read_config(load_config(config) if config else preset, overrides, settings)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
-    with Progress() as progress:
+    scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
+    with Progress(before="starting the workers" if scale else "loading the model") as progress:
         summary = run(
             selection,
             out=out,
@@ -115,6 +129,7 @@ def generate(
             device=device,
             batch_size=batch_size,
             shard=shard,
+            scale=scale,
             on_progress=progress.show,
         )
     print_summary(summary)

@@ -12,6 +12,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
     from mosaicfusion.config import RunConfig
+    from mosaicfusion.scale import Scale
     from mosaicfusion.selection import Selection
 
 CategoriesOption = Annotated[
@@ -57,6 +58,21 @@ MinQualityOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Draw with so many Ray workers.", min=1, show_default="in this process")
+]
+RayAddressOption = Annotated[
+    str | None, typer.Option(help="Workers on a cluster: ray://head:10001, head:6379 or auto.", show_default="here")
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(
+        "--num-gpus-per-worker", help="May be a fraction, as 0.5.", min=0, show_default="1 or an equal share, if any"
+    ),
+]
+ResourcesOption = Annotated[
+    str | None, typer.Option(help="Other resources of each worker as JSON, as '{\"tpu\": 1}'.", show_default="none")
+]
 
 
 def make_overrides(
@@ -111,6 +127,22 @@ def apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[s
                 raise MosaicFusionError(f"--set {setting!r}: {parent} holds no settings")
         inner[leaf] = value
     return values
+
+
+def make_scale(workers: int | None, ray_address: str | None, gpus: float | None, resources: str | None) -> Scale | None:
+    if workers is None and ray_address is None:
+        if gpus is not None or resources is not None:
+            raise MosaicFusionError("--num-gpus-per-worker and --resources need --workers or --ray-address")
+        return None
+    from mosaicfusion.scale import Scale
+
+    try:
+        amounts = json.loads(resources or "{}")
+    except json.JSONDecodeError:
+        amounts = None
+    if not isinstance(amounts, dict) or not all(type(amount) in (int, float) for amount in amounts.values()):
+        raise MosaicFusionError(f"--resources {resources!r:.80} is not JSON of names and amounts, as '{{\"tpu\": 1}}'")
+    return Scale(workers, ray_address, gpus, amounts)
 
 
 def make_selection(

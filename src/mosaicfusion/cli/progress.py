@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import DeviceOption
+from mosaicfusion.cli.options import (
+    DeviceOption,
+    GpusOption,
+    RayAddressOption,
+    ResourcesOption,
+    WorkersOption,
+    make_scale,
+)
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
@@ -49,6 +56,10 @@ def retry(
         bool, typer.Option("--failed", help="What could not be drawn: too little memory, a lost worker, NaN.")
     ] = False,
     device: DeviceOption = "auto",
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
+    num_gpus_per_worker: GpusOption = None,
+    resources: ResourcesOption = None,
 ) -> None:
     """Draw again what failed, and nothing else."""
     from mosaicfusion.console import Progress, print_summary
@@ -56,8 +67,9 @@ def retry(
 
     if not failed:
         raise MosaicFusionError(f"say what to draw again: `mosaicfusion retry {run_folder} --failed`")
-    with Progress() as progress:
-        summary = run(run_folder, device=device, on_progress=progress.show)
+    scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
+    with Progress(before="starting the workers" if scale else "loading the model") as progress:
+        summary = run(run_folder, device=device, scale=scale, on_progress=progress.show)
     print_summary(summary)
 
 

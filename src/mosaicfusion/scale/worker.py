@@ -1,0 +1,46 @@
+"""What runs on the nodes of a cluster."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mosaicfusion.drawing import keep
+from mosaicfusion.painter import Painter
+from mosaicfusion.recording import record_canvas
+from mosaicfusion.records import RunFolder
+
+
+class Worker:
+    """A model that draws batches into a run folder. Two calls of :meth:`draw` overlap: one samples, one makes masks.
+
+    ``folder``: where the driver's relative paths begin; ``threads``: of the CPU.
+    """
+
+    def __init__(self, header: dict[str, Any], out: Path, device: str, threads: int, folder: Path) -> None:
+        self._header, self._out, self._device, self._threads, self._folder = header, out, device, threads, folder
+
+    def load(self) -> None:
+        """Load the model and try what would fail later; raises as :meth:`Painter.load`."""
+        import torch
+
+        with suppress(OSError):  # another machine may lack it
+            os.chdir(self._folder)
+        torch.set_num_threads(self._threads)
+        self._painter = Painter.load(self._header, self._device)
+        self._turn = threading.Lock()
+        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), thread_name_prefix="masks")
+
+    def draw(self, batch: list[int], at_most: int | None = None) -> list[int]:
+        """Draw and keep a batch, ``at_most`` so many together; returns the indices of what did not fit in memory."""
+        with self._turn:
+            drawn, failed = self._painter.draw(batch, at_most=at_most)
+        run = RunFolder.open(self._out)
+        record = partial(record_canvas, config=self._painter.plan.config, run=run)
+        keep(run, batch, list(self._pool.map(record, drawn)))
+        return failed
