@@ -72,3 +72,14 @@ def test_lite0_brings_its_weights_along() -> None:
 def test_an_unknown_backbone_names_those_there_are(name: str) -> None:
     with pytest.raises(MosaicFusionError, match="choose one of resnet50, resnet101, efficientnet_lite0"):
         build_backbone(BackboneConfig(name=name))
+
+
+def test_frozen_norms_are_folded_without_a_change() -> None:
+    """With all stages frozen every norm is part of a convolution; the features stay, up to rounding."""
+    config = BackboneConfig(name="efficientnet_lite0", channels=8)
+    few, all_ = (build_backbone(config.model_copy(update={"frozen_stages": k})).eval() for k in (0, 5))
+    image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for one, other in zip(few.body(image).values(), all_.body(image).values(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    assert len(all_.body.state_dict()) < len(few.body.state_dict())

@@ -43,6 +43,8 @@ def test_overrides_replace_single_values() -> None:
         ("schedule: {batch_sise: 4}", "schedule.batch_sise: Extra inputs"),
         ("loss: {federated: true}", "needs loss.kind=sigmoid"),
         ("schedule: {batch_size: 6, accumulate: 4}", "cannot be parted"),
+        ("backbone: {strides: [4, 16, 32]}", r"backbone.strides: strides \(4, 16, 32\) must double up to 32"),
+        ("backbone: {strides: [8, 16, 32]}", "anchor_sizes_px has 5 sizes for 4 levels"),
         ("[1, 2]", "holds no settings"),
         ("a: [", "is not YAML"),
         ("detector: !!python/object/apply:os.getcwd []", "is not YAML"),

@@ -47,7 +47,7 @@ def batch(tiny_lvis: Path) -> tuple[list[Tensor], list[dict[str, Any]]]:
 
 
 def recipe(clip: Path, name: str = "mini_fvlm", **changes: Any) -> Recipe:
-    backbone = {"name": f"clip/{clip}", "channels": 16}
+    backbone = {"name": f"clip/{clip}", "channels": 16, "strides": [4, 8, 16, 32]}
     return load_recipe(name, {**SMALL, "backbone": backbone, **changes})
 
 
@@ -216,7 +216,11 @@ class TestLoss:
 @pytest.mark.parametrize(
     ("changes", "embeddings", "said"),
     [
-        ({"backbone": {"name": "resnet50"}}, texts(), r"backbone is a CLIP ResNet, .* got 'resnet50'"),
+        (
+            {"backbone": {"name": "resnet50", "strides": [4, 8, 16, 32]}},
+            texts(),
+            r"backbone is a CLIP ResNet, .* got 'resnet50'",
+        ),
         ({"classifier": {"kind": "linear"}}, texts(), "softmax over text embeddings"),
         ({"loss": {"kind": "sigmoid"}}, texts(), "softmax over text embeddings"),
         ({}, texts(width=8), "the text embeddings have 8 values, those of clip/.* 16"),

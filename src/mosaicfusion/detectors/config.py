@@ -6,10 +6,11 @@ What only changes speed (device, number of GPUs, worker processes) is not here.
 from __future__ import annotations
 
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mosaicfusion.errors import MosaicFusionError
 
@@ -32,6 +33,18 @@ class BackboneConfig(_Frozen):
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = Field(2, description="from the input on; the stem is the first")
     frozen_norm: bool = Field(True, description="batch norm keeps its statistics, scale and shift")
     channels: Positive = Field(256, description="of every level of the feature pyramid")
+    strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
+        (4, 8, 16, 32),
+        min_length=1,
+        description="pixels a cell of each level, one coarser is added; centernet2: 8, 16, 32",
+    )
+
+    @field_validator("strides")
+    @classmethod
+    def _strides_double(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        if any(after != 2 * before for before, after in pairwise(strides)) or strides[-1] != 32:
+            raise ValueError(f"strides {strides} must double up to 32, as in (8, 16, 32)")
+        return strides
 
 
 class ClassifierConfig(_Frozen):
@@ -61,7 +74,7 @@ class HeadsConfig(_Frozen):
     mask_layers: tuple[Positive, ...] = Field((256, 256, 256, 256), min_length=1)
     rois_per_image: Positive = 512
     proposal_convs: Positive = Field(4, description="centernet2: layers of the tower that finds centres and sides")
-    anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), min_length=5, max_length=5)
+    anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), description="one for each level")
     proposals_train: tuple[Positive, Positive] = Field((2000, 2000), description="before NMS by level, after NMS")
     proposals_test: tuple[Positive, Positive] = (1000, 1000)
     score_threshold: Share = 1e-4
@@ -103,6 +116,9 @@ class ScheduleConfig(_Frozen):
     accumulate: Positive = Field(1, description="parts of a batch one after the other: less memory")
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.02
+    backbone_rate: PositiveFloat = Field(
+        1.0, description="the rate of the backbone's body is as many times the others'"
+    )
     momentum: Share = Field(0.9, description="of sgd")
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup_iterations: Annotated[int, Field(ge=0)] = 1000
@@ -137,6 +153,15 @@ class Recipe(_Frozen):
     def _loss_can_be_federated(self) -> Recipe:
         if self.loss.federated and self.loss.kind != "sigmoid":
             raise ValueError("loss.federated needs loss.kind=sigmoid: softmax has no class to leave out")
+        return self
+
+    @model_validator(mode="after")
+    def _every_level_has_anchors(self) -> Recipe:
+        levels, sizes = len(self.backbone.strides) + 1, len(self.heads.anchor_sizes_px)
+        if self.detector != "centernet2" and sizes != levels:  # which has no anchors
+            raise ValueError(
+                f"heads.anchor_sizes_px has {sizes} sizes for {levels} levels: those of backbone.strides and one coarser"
+            )
         return self
 
 

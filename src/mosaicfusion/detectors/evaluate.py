@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +97,16 @@ class GroundTruth:
             )  # fmt: skip
         return cls(classes, images, annotations)
 
+    def counting_only(self, counted: Sequence[bool]) -> GroundTruth:
+        """The same set in which some annotations count, by their place in the file; the others are as crowds: detections of
+        them are neither right nor wrong.
+        """
+        part = copy(self)
+        part.annotations = [
+            row if counts else {**row, "iscrowd": 1} for row, counts in zip(self.annotations, counted, strict=True)
+        ]
+        return part
+
     def to_coco(self) -> dict[str, Any]:
         """The data set as the evaluator takes it."""
         images = [
@@ -114,10 +125,20 @@ def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[Ki
 
     Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results are not of this set.
     """
-    truth = GroundTruth.open(val)
-    found = read_results(results)
-    counting = _counting(found, truth, str(results))
+    truth, found = GroundTruth.open(val), read_results(results)
     kinds: list[Kind] = ["box", "mask"] if all(one.segmentation for one in found) else ["box"]
+    return score(truth, found, kinds, open_vocabulary, str(results))
+
+
+def score(
+    truth: GroundTruth,
+    found: Iterable[Detection],
+    kinds: Sequence[Kind] = ("box", "mask"),
+    open_vocabulary: bool = False,
+    source: str = "the detections",
+) -> dict[Kind, Scores]:
+    """AP of detections against a validation set; raises :class:`MosaicFusionError` if they are of another one."""
+    counting = _counting(found, truth, source)
     return {kind: _scores(truth, counting, kind, open_vocabulary) for kind in kinds}
 
 

@@ -31,16 +31,18 @@ PREFIX = "clip/"
 
 _CLIP_MAP = "clip"  # the last feature map among the levels of the pyramid
 _STRIDE_PX = 32
+_STAGES = {4: 1, 8: 2, 16: 3, 32: 4}  # of the ResNet, by stride
 _REGIONS = 64  # pooled together; a region of RN50x64 takes 40 MB
 
 
 class FrozenResNet(nn.Module):
-    """The stem and the four stages of CLIP's ResNet, which training leaves as they are, batch norm's statistics too."""
+    """The stem and the stages of CLIP's ResNet, which training leaves as they are, batch norm's statistics too."""
 
-    def __init__(self, resnet: Any) -> None:
+    def __init__(self, resnet: Any, strides: Sequence[int] = (4, 8, 16, 32)) -> None:
         super().__init__()
         self.resnet = resnet.requires_grad_(False)
-        self.channels = [getattr(resnet, f"layer{k}")[-1].conv3.out_channels for k in (1, 2, 3, 4)]
+        self.stages = [_STAGES[stride] for stride in strides]
+        self.channels = [getattr(resnet, f"layer{k}")[-1].conv3.out_channels for k in self.stages]
 
     def train(self, mode: bool = True) -> FrozenResNet:
         """Stay in evaluation mode."""
@@ -48,8 +50,8 @@ class FrozenResNet(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """float32 (B, 3, H, W), normalised as CLIP's -> "0" to "3", at strides 4, 8, 16, 32."""
-        found = self.resnet.forward_intermediates(images, indices=[1, 2, 3, 4], intermediates_only=True)
+        """float32 (B, 3, H, W), normalised as CLIP's -> "0", "1", ... at each of the strides."""
+        found = self.resnet.forward_intermediates(images, indices=self.stages, intermediates_only=True)
         return OrderedDict((str(k), level) for k, level in enumerate(found["image_intermediates"]))
 
 
@@ -57,10 +59,10 @@ class ClipPyramid(PyramidBackbone):
     """A feature pyramid on the frozen ResNet; beside its levels, ``clip`` is the ResNet's last feature map as it is."""
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """float32 (B, 3, H, W), normalised -> the levels "0" to "3", "pool" and "clip"."""
+        """float32 (B, 3, H, W), normalised -> the levels "0", "1", ..., "pool" and "clip"."""
         maps = self.body(images)
         levels: OrderedDict[str, Tensor] = self.fpn(maps)
-        levels[_CLIP_MAP] = maps["3"]
+        levels[_CLIP_MAP] = list(maps.values())[-1]
         return levels
 
 
@@ -157,7 +159,7 @@ def build_fvlm(
             f"the text embeddings have {text_embeddings.shape[-1]} values, those of {recipe.backbone.name} {width}; make "
             f"them with `mosaicfusion embed-text --clip {recipe.backbone.name.removeprefix(PREFIX)}`"
         )
-    body = FrozenResNet(resnet)
+    body = FrozenResNet(resnet, recipe.backbone.strides)
     backbone = ClipPyramid(
         body, body.channels, recipe.backbone.channels, LastLevelMaxPool(), (resnet.image_mean, resnet.image_std)
     )

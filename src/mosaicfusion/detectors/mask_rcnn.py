@@ -24,7 +24,6 @@ from mosaicfusion.detectors.config import HeadsConfig, Recipe
 from mosaicfusion.detectors.losses import ClassificationLoss, build_loss, not_exhaustive_classes
 
 Targets = Sequence[dict[str, Tensor]]
-_LEVELS = ["0", "1", "2", "3"]
 
 
 class BoxPredictor(nn.Module):
@@ -156,7 +155,7 @@ def build_mask_rcnn(
     """``num_classes``: C, without the background; ``image_counts``: training images of each class, for the federated loss;
     ``text_embeddings``: float (C, D). In training the images come in their final size; in evaluation the model resizes.
     """
-    backbone = build_backbone(recipe.backbone, load_weights=load_weights)
+    backbone = build_backbone(recipe.backbone, recipe.backbone.strides, load_weights=load_weights)
     return assemble(recipe, backbone, build_loss(recipe.loss, image_counts), num_classes, text_embeddings)
 
 
@@ -186,14 +185,15 @@ def assemble(
         nms_thresh=0.7,
     )
     classifier = build_classifier(recipe.classifier, config.box_features, num_classes, loss.background, text_embeddings)
+    levels = [str(k) for k in range(len(recipe.backbone.strides))]  # without the coarser one, which only proposes
     heads = heads_type(
         config,
         loss,
         num_classes,
-        box_roi_pool=MultiScaleRoIAlign(_LEVELS, output_size=7, sampling_ratio=2),
+        box_roi_pool=MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
         box_head=TwoMLPHead(channels * 7 * 7, config.box_features),
         box_predictor=BoxPredictor(classifier, config.box_features, 1 if config.class_agnostic_boxes else num_classes),
-        mask_roi_pool=MultiScaleRoIAlign(_LEVELS, output_size=14, sampling_ratio=2),
+        mask_roi_pool=MultiScaleRoIAlign(levels, output_size=14, sampling_ratio=2),
         mask_head=MaskRCNNHeads(channels, config.mask_layers, dilation=1),
         mask_predictor=_mask_predictor(config.mask_layers[-1], 1 if config.class_agnostic_masks else num_classes),
         **heads_parts,

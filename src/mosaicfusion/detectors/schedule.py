@@ -9,6 +9,8 @@ from torch import nn
 
 from mosaicfusion.detectors.config import ScheduleConfig
 
+_BODY = "backbone.body."  # as all detectors name it
+
 
 def learning_rate(schedule: ScheduleConfig, step: int) -> float:
     """Of one step, counted from 0: linear warm-up, and a tenth at each of ``steps`` or half a cosine down to 0."""
@@ -23,15 +25,19 @@ def learning_rate(schedule: ScheduleConfig, step: int) -> float:
 
 def make_optimizer(schedule: ScheduleConfig, model: nn.Module) -> torch.optim.Optimizer:
     """SGD or AdamW over the parameters that are not frozen; the rate is set before every step."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    body = [parameter for name, parameter in trained.items() if name.startswith(_BODY)]
+    others = [parameter for name, parameter in trained.items() if not name.startswith(_BODY)]
+    rates = ((others, 1.0), (body, schedule.backbone_rate))
+    groups = [{"params": parameters, "times": times} for parameters, times in rates if parameters]
     if schedule.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+        return torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     return torch.optim.SGD(
-        parameters, lr=schedule.learning_rate, momentum=schedule.momentum, weight_decay=schedule.weight_decay
+        groups, lr=schedule.learning_rate, momentum=schedule.momentum, weight_decay=schedule.weight_decay
     )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The same rate for all parameters."""
+    """``rate``: of the heads and the pyramid; the backbone's body has its own part of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["times"]
