@@ -81,7 +81,7 @@ def render(results: Sequence[Result], about: About) -> str:
         "`benchmarks/results/minilvis/`; a test holds it to them.",
         f"`{about.command}`, {when}, {about.machine}; {versions}. A run took {min(cpu) / 60:.0f} to {max(cpu) / 60:.0f} minutes "
         f"of CPU time with its evaluation; {max(shares):.1%} of the training time at most went into waiting for images.",
-        "Values are AP in percent on the 305 validation images, mean ± sample standard deviation over seeds; one seed has no "
+        "Values are AP in percent on the validation images, mean ± sample standard deviation over seeds; one seed has no "
         "spread. MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",
         "![AP of rare categories, and its gain by style](images/results.png)",
         "## Without and with drawn data",

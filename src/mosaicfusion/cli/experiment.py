@@ -49,9 +49,12 @@ The same command again goes on where it stopped. Started a second time beside th
 not begun: with OMP_NUM_THREADS=1 each, two use two cores better than one does."""
 )
 def minilvis(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the experiment: new, or to go on with.")] = Path(
-        "exp"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of the experiment: new, or to go on with.", show_default="exp, or exp-quick"
+        ),
+    ] = None,
     data: Annotated[Path, typer.Option(help="Folder of MiniLVIS, in the source repository.")] = Path(
         "datasets/minilvis"
     ),
@@ -79,6 +82,7 @@ def minilvis(
 
     from mosaicfusion.experiment.runner import Experiment, run_all
 
+    out = out or Path("exp-quick" if quick else "exp")
     experiment = Experiment(data, out, scales, device, workers)
     if show_plan:
         _print_plan(experiment, runs)

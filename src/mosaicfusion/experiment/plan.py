@@ -155,8 +155,8 @@ def make_plan(
     runs = [
         Run(detector, variant, seed)
         for seed in range(seeds)
-        for detector in dict.fromkeys(detectors)
         for variant in (BASELINE, PLUS_DRAWN)
+        for detector in dict.fromkeys(detectors)
     ]
     if "mask_rcnn" in detectors and not quick:
         runs += [Run("mask_rcnn", variant, 0) for variant in ABLATIONS]
