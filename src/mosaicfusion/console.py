@@ -12,6 +12,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from mosaicfusion.compile import Summary
+    from mosaicfusion.profiling import Profile
 
 
 class Progress:
@@ -78,3 +79,14 @@ def print_summary(summary: Summary) -> None:
         return
     console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
     console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)
+
+
+def print_profile(profile: Profile) -> None:
+    """Stages by their own time; those beside the sampler overlap with it, so shares may add up to more than the whole."""
+    table = Table("stage", "calls", "seconds", "of the run", title=f"{profile.seconds:.1f} s in all")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for total in profile.totals():
+        share = total.own_seconds / profile.seconds
+        table.add_row(total.name, str(total.calls), f"{total.own_seconds:.2f}", f"{share:.1%}")
+    Console().print(table)

@@ -14,6 +14,7 @@ from mosaicfusion.claims import Claims
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.failures import Reason, forget_failures, note_failures, read_failures
 from mosaicfusion.painter import Painter
+from mosaicfusion.profiling import stage
 from mosaicfusion.recording import record_canvas
 from mosaicfusion.records import CanvasRecord, RunFolder
 
@@ -165,5 +166,6 @@ def keep(run: RunFolder, batch: Sequence[int], records: Sequence[CanvasRecord]) 
     blank = [record.index for record in records if record.file_name is None]
     note_failures(run, blank, batch, "nan", MESSAGES["nan"])
     if records:
-        run.write_part(records)
+        with stage("write part"):
+            run.write_part(records)
     forget_failures(run, [record.index for record in records if record.file_name is not None])

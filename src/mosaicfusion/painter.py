@@ -11,6 +11,7 @@ from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
+from mosaicfusion.profiling import stage
 from mosaicfusion.vocabulary import Category
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Painter:
             raise MosaicFusionError(
                 f"the model {config.model} has changed: digest {here}, the run was made with {wanted}"
             )
-        backend = load_backend(folder, device, config.sampling.dtype)
+        with stage("load the model"):
+            backend = load_backend(folder, device, config.sampling.dtype)
         check_layout(config.layout, backend.latent_factor)
         main, partners = (
             [Category.from_json(category) for category in header["categories"][kind]] for kind in ("main", "partners")

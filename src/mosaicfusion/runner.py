@@ -20,6 +20,7 @@ from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.drawing import Engine, Here, OnProgress, failed_work, missing_work
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.failures import read_failures
+from mosaicfusion.profiling import stage
 from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
 from mosaicfusion.records import RunFolder, check_writable
 from mosaicfusion.selection import Selection, select
@@ -165,7 +166,8 @@ def finish_run(run: RunFolder, device: str) -> Summary:
         summary = summarize(run, run.header["output"]["policy"])
     else:
         judge_semantics(run, device)
-        summary = compile_run(run)
+        with stage("compile"):
+            summary = compile_run(run)
     return replace(summary, missing=missing, failed=dict(failed.most_common()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,8 @@ from mosaicfusion.errors import MosaicFusionError
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --workers 2`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --profile trace.json`
 
 `mosaicfusion generate -c "kite, drum" --out /shared/kite --ray-address ray://head:10001 --num-gpus-per-worker 0.5`
 
@@ -103,10 +106,15 @@ def generate(
     ray_address: RayAddressOption = None,
     num_gpus_per_worker: GpusOption = None,
     resources: ResourcesOption = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Print where the time went; write a trace for chrome://tracing or Perfetto here."),
+    ] = None,
 ) -> None:
     """Draw images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.config import load_config
-    from mosaicfusion.console import Progress, print_summary
+    from mosaicfusion.console import Progress, print_profile, print_summary
+    from mosaicfusion.profiling import profiled, waiter
     from mosaicfusion.runner import generate as run
 
     overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
@@ -115,7 +123,10 @@ def generate(
     settings_used = read_config(load_config(config) if config else preset, overrides, settings)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
-    with Progress(before="starting the workers" if scale else "loading the model") as progress:
+    if profile and scale:
+        raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
+    watched = profiled(waiter(device)) if profile else nullcontext()
+    with watched as timed, Progress(before="starting the workers" if scale else "loading the model") as progress:
         summary = run(
             selection,
             out=out,
@@ -133,6 +144,9 @@ def generate(
             on_progress=progress.show,
         )
     print_summary(summary)
+    if profile and timed:
+        print_profile(timed)
+        timed.write_trace(profile)
 
 
 @app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
