@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, to_bytes
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, write_lvis
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
-from mosaicfusion.report.html import write_report
+from mosaicfusion.records import RunFolder
+from mosaicfusion.report.html import MAX_CANVASES, stats_of, write_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
+from mosaicfusion.storage import write_stream
 from mosaicfusion.vocabulary import Category
 
 
@@ -50,17 +50,24 @@ def compile_run(
     categories = {
         c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
     }
-    data = compile_lvis(accepted(run, output), list(categories.values()), output["policy"], output["masks"])
+    policy = output["policy"]
+    stats = stats_of(run, policy)
+    records = stats.watch(accepted(run, output), MAX_CANVASES)  # one pass for all: parsing is most of the time
+    write_stream(
+        run.path / "lvis.json",
+        lambda file: write_lvis(file, records, list(categories.values()), policy, output["masks"]),
+    )
     run.remember_output(output)
-    write_atomic(run.path / "lvis.json", to_bytes(data))
-    write_report(run, output["policy"], records=accepted(run, output))
-    return summarize(run, output["policy"], accepted(run, output))
+    write_report(run, policy, stats=stats)
+    return _summary(run, stats)
 
 
-def summarize(run: RunFolder, policy: Policy = "drop", records: Iterable[CanvasRecord] | None = None) -> Summary:
-    """Count what the parts of a run hold, or ``records`` in their place."""
-    stats = RunStats(header=run.header, run_name=run.path.name, planned=run.total, policy=policy)
-    stats.read(run.records() if records is None else records, max_canvases=0)
+def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
+    """Count what the parts of a run hold."""
+    return _summary(run, stats_of(run, policy).read(run.records(), max_canvases=0))
+
+
+def _summary(run: RunFolder, stats: RunStats) -> Summary:
     return Summary(
         path=run.path,
         canvases=stats.canvases,

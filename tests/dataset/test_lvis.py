@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes, write_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
@@ -174,3 +174,12 @@ def test_nothing_kept_is_still_a_data_set() -> None:
 def test_equal_data_gives_equal_bytes() -> None:
     one, two = (to_bytes(compile_lvis(RECORDS, order)) for order in ([KITE, DRUM], [DRUM, KITE]))
     assert one == two
+
+
+@pytest.mark.parametrize("policy", ["drop", "not_exhaustive"])
+@pytest.mark.parametrize("masks", ["rle", "polygon"])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_written_record_by_record(policy: Policy, masks: MaskFormat, count: int) -> None:
+    file = io.BytesIO()
+    write_lvis(file, iter(RECORDS[:count]), [KITE, DRUM], policy, masks)
+    assert file.getvalue() == to_bytes(compile_lvis(RECORDS[:count], [KITE, DRUM], policy, masks))

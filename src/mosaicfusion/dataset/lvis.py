@@ -11,12 +11,14 @@ One image and one annotation of the result::
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from tempfile import TemporaryFile
+from typing import IO, Any, Literal
 
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord
+from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category, Frequency
 
 Policy = Literal["drop", "not_exhaustive"]
@@ -43,51 +45,92 @@ def compile_lvis(
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    for image, objects in lvis_entries(records, policy, masks):
+        images.append(image)
+        annotations += objects
+    by_image = Counter(id_ for id_, _ in {(entry["category_id"], entry["image_id"]) for entry in annotations})
+    by_instance = Counter(entry["category_id"] for entry in annotations)
+    lists = {"images": images, "annotations": annotations}
+    return {**_head(), **lists, "categories": category_records(categories, by_image, by_instance)}
+
+
+def lvis_entries(
+    records: Iterable[CanvasRecord], policy: Policy = "drop", masks: MaskFormat = "rle"
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The image and the annotations of each canvas that is used, as :func:`compile_lvis` has them."""
+    count = 0
     for record in records:
         if not is_used(record, policy):
             continue
-        image_id = record.index + 1  # ids start at 1: some loaders take 0 for "none"
-        height, width = record.hw_px
-        images.append(
-            {
-                "id": image_id,
-                "file_name": record.file_name,
-                # Loaders of LVIS take folder and file from the last two parts of this address.
-                "coco_url": f"mosaicfusion://run/{record.file_name}",
-                "width": width,
-                "height": height,
-                "neg_category_ids": [],
-                "not_exhaustive_category_ids": sorted({r.category_id for r in record.regions if not r.kept}),
-            }
+        kept = [region for region in record.regions if region.kept]
+        yield (
+            _image(record),
+            [_annotation(region, record.index, count + k, masks) for k, region in enumerate(kept, start=1)],
         )
-        for region in record.regions:
-            if region.kept:
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": image_id,
-                        "category_id": region.category_id,
-                        "bbox": list(region.box_xywh or ()),
-                        "area": region.area,
-                        "iscrowd": 0,
-                        "segmentation": _segmentation(region.segmentation, masks),
-                        "score": region.score,
-                        **({} if region.quality is None else {"quality": region.quality}),
-                    }
-                )
+        count += len(kept)
+
+
+def write_lvis(
+    file: IO[bytes],
+    records: Iterable[CanvasRecord],
+    categories: Sequence[Category],
+    policy: Policy = "drop",
+    masks: MaskFormat = "rle",
+) -> None:
+    """Write the bytes of :func:`compile_lvis`; memory does not grow with the records, which are read once."""
+    by_image: Counter[int] = Counter()
+    by_instance: Counter[int] = Counter()
+    head = to_bytes(_head())
+    with TemporaryFile() as annotations:
+        file.write(head[:-1] + b',"images":[')
+        comma = b""
+        for image, objects in lvis_entries(records, policy, masks):
+            file.write(comma + to_bytes(image))
+            comma = b","
+            for entry in objects:
+                annotations.write((b"," if by_instance else b"") + to_bytes(entry))
+                by_instance[entry["category_id"]] += 1
+            by_image.update({entry["category_id"] for entry in objects})
+        file.write(b'],"annotations":[')
+        annotations.seek(0)
+        shutil.copyfileobj(annotations, file, 2**20)
+    file.write(b'],"categories":' + to_bytes(category_records(categories, by_image, by_instance)) + b"}")
+
+
+def _head() -> dict[str, Any]:
+    description = "Drawn by mosaicfusion; masks from cross-attention (arXiv 2309.13042)"
+    return {"info": {"description": description, "version": "1.0"}, "licenses": []}
+
+
+def _image(record: CanvasRecord) -> dict[str, Any]:
+    height, width = record.hw_px
     return {
-        "info": {
-            "description": "Drawn by mosaicfusion; masks from cross-attention (arXiv 2309.13042)",
-            "version": "1.0",
-        },
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": category_records(categories, *_counts(annotations)),
+        "id": record.index + 1,  # ids start at 1: some loaders take 0 for "none"
+        "file_name": record.file_name,
+        # Loaders of LVIS take folder and file from the last two parts of this address.
+        "coco_url": f"mosaicfusion://run/{record.file_name}",
+        "width": width,
+        "height": height,
+        "neg_category_ids": [],
+        "not_exhaustive_category_ids": sorted({r.category_id for r in record.regions if not r.kept}),
     }
 
 
-def to_bytes(data: dict[str, Any]) -> bytes:
+def _annotation(region: RegionRecord, index: int, id_: int, masks: MaskFormat) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "image_id": index + 1,
+        "category_id": region.category_id,
+        "bbox": list(region.box_xywh or ()),
+        "area": region.area,
+        "iscrowd": 0,
+        "segmentation": _segmentation(region.segmentation, masks),
+        "score": region.score,
+        **({} if region.quality is None else {"quality": region.quality}),
+    }
+
+
+def to_bytes(data: Any) -> bytes:
     """JSON; equal data gives equal bytes."""
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -95,12 +138,6 @@ def to_bytes(data: dict[str, Any]) -> bytes:
 def _segmentation(segmentation: dict[str, Any] | None, masks: MaskFormat) -> Any:
     assert segmentation is not None
     return segmentation if masks == "rle" else rle.polygons(rle.decode(segmentation))
-
-
-def _counts(annotations: Sequence[dict[str, Any]]) -> tuple[Counter[int], Counter[int]]:
-    """Images and instances by category."""
-    pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in annotations}
-    return Counter(pair[0] for pair in pairs), Counter(annotation["category_id"] for annotation in annotations)
 
 
 def category_records(

@@ -14,28 +14,35 @@ from mosaicfusion.report.markup import Part
 from mosaicfusion.report.sections import SECTIONS, Section
 from mosaicfusion.report.stats import RunStats
 
+MAX_CANVASES = 48
+
 
 def write_report(
     run: RunFolder,
     policy: Policy = "drop",
-    max_canvases: int = 48,
+    max_canvases: int = MAX_CANVASES,
     sections: Sequence[Section] = SECTIONS,
     records: Iterable[CanvasRecord] | None = None,
+    stats: RunStats | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder, whole or not at all; returns its path.
 
     ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.compile_lvis`. At most
     ``max_canvases`` canvases are shown, about 0.1 MB each. ``records`` stand in for the run's own, as when thresholds
-    rejected some regions; they are read once, and memory does not grow with them.
+    rejected some regions; they are read once, and memory does not grow with them. ``stats``: what was counted already, instead.
     Raises :class:`MosaicFusionError` when the file cannot be written.
     """
-    name = run.path.resolve().name
-    stats = RunStats(header=run.header, run_name=name, planned=run.total, policy=policy)
-    stats.read(run.records() if records is None else records, max_canvases)
+    if stats is None:
+        stats = stats_of(run, policy).read(run.records() if records is None else records, max_canvases)
     path = run.path / "report.html"
     parts = [part for section in sections if (part := section(stats, run.path))]
-    write_atomic(path, render_page(f"{name} – mosaicfusion", parts))
+    write_atomic(path, render_page(f"{stats.run_name} – mosaicfusion", parts))
     return path
+
+
+def stats_of(run: RunFolder, policy: Policy) -> RunStats:
+    """Statistics that have counted nothing yet."""
+    return RunStats(header=run.header, run_name=run.path.resolve().name, planned=run.total, policy=policy)
 
 
 def render_page(title: str, parts: Sequence[Part]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -120,12 +120,18 @@ class RunStats:
 
     def read(self, records: Iterable[CanvasRecord], max_canvases: int) -> RunStats:
         """Count the records and keep a sample of at most ``max_canvases``; returns itself."""
+        for _ in self.watch(records, max_canvases):
+            pass
+        return self
+
+    def watch(self, records: Iterable[CanvasRecord], max_canvases: int) -> Iterator[CanvasRecord]:
+        """:meth:`read` the records while they pass by to another reader."""
         sample: EvenSample[CanvasRecord] = EvenSample(max_canvases)
         for record in records:
             self._count(record)
             sample.offer(record)
+            yield record
         self.sample = sample.items()
-        return self
 
     def _count(self, record: CanvasRecord) -> None:
         used = is_used(record, self.policy)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -127,12 +127,11 @@ def _check_address(address: str) -> None:
     if address == "auto":
         return
     example = "give ray://head:10001, head:6379 or auto"
-    parts = urlsplit(address if "://" in address else f"//{address}")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if parts.scheme not in ("", "ray") or not host or not port:
+    host = port = None
+    with suppress(ValueError):
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname if parts.scheme in ("", "ray") else None, parts.port
+    if not host or not port:
         raise MosaicFusionError(f"{address!r:.80} is no address of a Ray cluster; {example}")
     try:
         socket.create_connection((host, port), _CONNECT_S).close()

@@ -70,7 +70,10 @@ class Dealer:
             if on_progress:
                 on_progress(work.done, work.total)
             if not any(worker.loads for worker in self._running) and not self._again:
-                return
+                load = next(batches, None)
+                if load is None:
+                    return
+                self._again.append(load)  # no worker is ready
             self._wait(work)
 
     def stop(self) -> None:
