@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from mosaicfusion.config import BUNDLED_MODEL, fingerprint, make_config
@@ -101,8 +100,8 @@ class TrainingData:
         assert drawn.canvases_per_category is not None
         each = max(1, round(drawn.canvases_per_category * self.canvases))
         run = self.draw(drawing, each, bar)
-        first = islice(accepted(run), each * len(run.header["categories"]["main"]))
-        return run, [record for record in first if is_used(record, drawn.policy)]
+        end = each * len(run.header["categories"]["main"])  # a larger set may have been drawn before
+        return run, [record for record in accepted(run) if record.index < end and is_used(record, drawn.policy)]
 
     def _as_many(self, part: Part, drawn: DrawnSet, instances: int, bar: Bar) -> tuple[RunFolder, list[CanvasRecord]]:
         """The first canvases that hold the part's share of the instances; more are drawn until there are enough."""
