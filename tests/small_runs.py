@@ -22,13 +22,13 @@ def small_config(model: Path, **overrides: Any) -> RunConfig:
             "layout": {"grids": ("1x2",), "region_hw_px": (16, 16), "overlap_xy_px": (8, 8), "group_size": 4},
             "sampling": {"scheduler": "ddim", "steps": 2},
             "attention": {"strides_px": (2, 4)},
-            "masks": {"min_area": 0, "max_area": 1, "refine": False},
+            "masks": {"min_area": 0, "max_area": 1, "refine": False, "threshold": 0.02},
             **overrides,
         },
     )
 
 
-def draw(out: Path, model: Path, **options: Any) -> Summary:
+def draw(out: Path | str, model: Path, **options: Any) -> Summary:
     """Eight canvases in four batches."""
     options = {"canvases_per_category": 4, "policy": "not_exhaustive", "batch_size": 2, **options}
     return generate(NAMES, out=out, config=options.pop("config", None) or small_config(model), **options)

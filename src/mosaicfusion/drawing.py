@@ -17,6 +17,7 @@ from mosaicfusion.painter import Painter
 from mosaicfusion.profiling import stage
 from mosaicfusion.recording import record_canvas
 from mosaicfusion.records import CanvasRecord, RunFolder
+from mosaicfusion.remote import is_remote
 
 OnProgress = Callable[[float, int], None]
 MESSAGES: dict[Reason, str] = {
@@ -76,6 +77,8 @@ def missing_work(run: RunFolder, claims: Claims, batch_size: int, shard: Shard =
     group_size, there = run.header["config"]["layout"]["group_size"], run.done()
 
     def missing(batch: list[int]) -> list[int]:
+        if is_remote(run.path):  # there are no claims to have waited for
+            return batch
         first = batch[0] // group_size * group_size
         now_there = run.done_among(range(first, first + group_size))
         return [index for index in batch if index not in now_there]

@@ -27,6 +27,7 @@ from typing import Any
 from mosaicfusion.batches import Stretches
 from mosaicfusion.config import differences, fingerprint
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.remote import check_reachable, is_remote
 from mosaicfusion.storage import remove_leftovers, write_atomic, write_new
 
 __all__ = ["CanvasRecord", "RegionRecord", "RunFolder", "check_place", "check_writable", "write_atomic"]
@@ -261,6 +262,9 @@ def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
 
 def check_place(path: Path) -> None:
     """Raise :class:`MosaicFusionError` unless a folder is there or could be made; nothing is made."""
+    if is_remote(path):
+        check_reachable(path)
+        return
     try:
         if path.exists() and not path.is_dir():
             raise MosaicFusionError(f"{path} is a file; give a folder with --out")
@@ -296,6 +300,8 @@ def _comparable(header: dict[str, Any]) -> Any:
 
 def _leftovers(path: Path) -> Iterator[Path]:
     """Temporary files of :func:`write_atomic` in a run folder: of killed processes, or being written."""
+    if is_remote(path):
+        return
     for pattern in (
         ".run.json.*.tmp",
         ".lvis.json.*.tmp",

@@ -23,6 +23,7 @@ from mosaicfusion.failures import read_failures
 from mosaicfusion.profiling import stage
 from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
 from mosaicfusion.records import RunFolder, check_writable
+from mosaicfusion.remote import as_folder, check_local
 from mosaicfusion.selection import Selection, select
 from mosaicfusion.vocabulary import Vocabulary
 
@@ -54,7 +55,7 @@ def generate(
     Args:
         categories: names, a vocabulary, or a :class:`Selection` of main and partner categories; all that the model knows if
             left out (bundled model only).
-        out: the run folder; new, empty, or holding the same run.
+        out: the run folder; new, empty, or holding the same run. A path, or a URL of fsspec as ``s3://bucket/run``.
         canvases_per_category: canvases for each main category, before rejection; at least 1.
         config: see :func:`mosaicfusion.config.make_config`; the bundled model's preset if left out.
         policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`;
@@ -92,7 +93,7 @@ def generate(
     Thresholds(min_quality or 0, min_semantics or 0)  # refuses what is not from 0 to 1
     share = Shard.parse(shard) if isinstance(shard, str) else shard or WHOLE
     selection = select(categories, config.model)
-    out = Path(out)
+    out = as_folder(out)
     check_writable(out)  # before a model is loaded
     folder = find_model(config.model, config.revision)
     output = {
@@ -117,6 +118,8 @@ def generate(
             "versions": {name: version(name) for name in _VERSIONS},
         }
         check_writable(out, header)
+        if RunFolder.output_at(out, output)["min_semantics"] > 0:
+            check_local(out, "--min-semantics")
         check_semantics(RunFolder.output_at(out, output), selection)
         engine.load(header, out)
         run = RunFolder.create(out, header)
@@ -133,13 +136,13 @@ def generate(
 
 
 def retry(
-    path: Path, *, device: str = "auto", scale: Scale | None = None, on_progress: OnProgress | None = None
+    path: str | Path, *, device: str = "auto", scale: Scale | None = None, on_progress: OnProgress | None = None
 ) -> Summary:
     """Draw again what could not be drawn, each canvas with its batch, and nothing else.
 
     ``path``: a run folder. The others as in :func:`generate`, and so is what is returned and raised.
     """
-    run = RunFolder.open(path)
+    run = RunFolder.open(as_folder(path))
     with Claims(run.path) as claims:
         work = failed_work(run, claims)
         if work.total:

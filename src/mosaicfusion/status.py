@@ -13,6 +13,7 @@ import msgspec
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.failures import read_failures
 from mosaicfusion.records import RunFolder
+from mosaicfusion.remote import as_folder
 
 _RECENT = 50  # parts that the rate is taken over
 _PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before such a gap do not count
@@ -48,9 +49,9 @@ class _Line(msgspec.Struct):
     regions: list[_Region]
 
 
-def read_status(path: Path) -> Status:
+def read_status(path: str | Path) -> Status:
     """Count what a run folder holds. Raises :class:`MosaicFusionError` for what is no run, and for a damaged part."""
-    run = RunFolder.open(path)
+    run = RunFolder.open(as_folder(path))
     decode = msgspec.json.Decoder(_Line).decode
     done = asked = kept = 0
     last = -1
@@ -83,7 +84,7 @@ def read_status(path: Path) -> Status:
         rate=None if rate is None else 60 * rate,
         left_s=None if rate is None else (run.total - done) / rate,
         idle_s=idle_s,
-        compiled=(path / "lvis.json").exists(),
+        compiled=(run.path / "lvis.json").exists(),
         failures=dict(failures.most_common()),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.remote import is_remote, put
 
 try:
     import fcntl
@@ -28,11 +29,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_stream(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """:func:`write_atomic` of what ``write`` puts into the file it is given: for data that do not fit in memory."""
-    _write(path, write, Path.replace)
+    if is_remote(path):
+        put(path, write, new=False)
+    else:
+        _write(path, write, Path.replace)
 
 
 def write_new(path: Path, data: bytes) -> bool:
     """:func:`write_atomic` unless the file is there, which then stays as it is; of several at once exactly one gets ``True``."""
+    if is_remote(path):
+        return put(path, lambda file: file.write(data), new=True)
     try:
         _write(path, lambda file: file.write(data), _link)
     except _TakenError:

@@ -46,6 +46,8 @@ from mosaicfusion.errors import MosaicFusionError
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --workers 2`
 
+`mosaicfusion generate -c "kite, drum" --out s3://bucket/kite`
+
 `mosaicfusion generate -c "kite, drum" --out runs/kite --profile trace.json`
 
 `mosaicfusion generate -c "kite, drum" --out /shared/kite --ray-address ray://head:10001 --num-gpus-per-worker 0.5`
@@ -54,7 +56,9 @@ The same command again goes on with an interrupted run; with more canvases per c
 into one folder at once; the last one to finish compiles the data set."""
 )
 def generate(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder: new, empty, or of the same run.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Run folder or URL (s3://...): new, empty, or of the same run.")
+    ],
     categories: CategoriesOption = None,
     vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
     main_names: Annotated[
@@ -199,7 +203,7 @@ def categories(
 `mosaicfusion report runs/fruit --min-quality 0.8`"""
 )
 def report(
-    run_folder: Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")],
+    run_folder: Annotated[str, typer.Argument(help="A run folder or URL; it may be unfinished.")],
     policy: PolicyOption = None,
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
@@ -209,5 +213,6 @@ def report(
     from mosaicfusion.compile import compile_run
     from mosaicfusion.console import print_summary
     from mosaicfusion.records import RunFolder
+    from mosaicfusion.remote import as_folder
 
-    print_summary(compile_run(RunFolder.open(run_folder), policy, masks, min_quality, min_semantics))
+    print_summary(compile_run(RunFolder.open(as_folder(run_folder)), policy, masks, min_quality, min_semantics))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,7 +20,7 @@ from mosaicfusion.errors import MosaicFusionError
 if TYPE_CHECKING:
     from mosaicfusion.status import Status
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder; others may write into it.")]
+RunArgument = Annotated[str, typer.Argument(help="A run folder or URL; others may write into it.")]
 
 
 @app.command(epilog="**Examples**\n\n`mosaicfusion status runs/rare`\n\n`mosaicfusion status runs/rare --json`")

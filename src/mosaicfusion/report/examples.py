@@ -22,7 +22,7 @@ def example(record: CanvasRecord, k: int, folder: Path, caption: str) -> str:
     left, top, width, height = region.region_xywh
     window = np.s_[top : top + height, left : left + width]
     try:
-        with Image.open(folder / str(record.file_name)) as file:
+        with (folder / str(record.file_name)).open("rb") as stored, Image.open(stored) as file:
             image = np.asarray(file.convert("RGB"))[window]
     except (OSError, ValueError, Image.DecompressionBombError):
         return ""

@@ -80,7 +80,7 @@ def _picture(record: CanvasRecord, folder: Path) -> str:
     if record.file_name is None:
         return f'<div class="picture none" {frame}>No image: it could not be drawn.</div>'
     try:
-        with Image.open(folder / record.file_name) as file:
+        with (folder / record.file_name).open("rb") as stored, Image.open(stored) as file:
             image = np.asarray(file.convert("RGB"))
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         problem = "missing" if isinstance(error, FileNotFoundError) else "unreadable"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaicfusion.drawing import OnProgress, Work
+from mosaicfusion.remote import is_remote
 from mosaicfusion.scale.cluster import Placement, Scale, connected, place
 from mosaicfusion.scale.dealer import Dealer
 from mosaicfusion.scale.worker import Worker
@@ -44,7 +45,7 @@ class RayEngine:
         """Start the workers; returns when one can draw."""
         placement = self._placement
         actor = self._ray.remote(Worker).options(max_concurrency=2, max_restarts=0, **placement.options)
-        arguments = (header, out.absolute(), placement.device, placement.threads, Path.cwd())
+        arguments = (header, out if is_remote(out) else out.absolute(), placement.device, placement.threads, Path.cwd())
         self._dealer = Dealer(self._ray, lambda: actor.remote(*arguments), placement.workers)
         self._dealer.begin()
 

@@ -1,0 +1,81 @@
+"""Run folders at URLs: object stores and what else fsspec reaches.
+
+A folder at a URL is a ``UPath``, which has the methods of ``pathlib.Path`` that are used. What differs is here: a file is put in
+one request, so it is whole or not there without a rename, and there are no locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+from mosaicfusion.errors import MosaicFusionError
+
+
+def as_folder(place: str | Path) -> Path:
+    """A path as it is, a URL as a ``UPath``; raises :class:`MosaicFusionError` for a URL that nothing here can reach."""
+    if isinstance(place, Path) or "://" not in str(place):
+        return Path(place)
+    try:
+        from upath import UPath
+    except ImportError:
+        raise MosaicFusionError(f'{place} is a URL, which needs: pip install "mosaicfusion[scale]"') from None
+    try:
+        folder: Any = UPath(place)
+        protocol = folder.fs.protocol  # connects, or says what is missing
+    except (ImportError, ValueError, OSError) as error:  # "Install s3fs to access S3"
+        raise MosaicFusionError(f"cannot use {place}: {error}") from None
+    return Path(folder.path) if "file" in protocol else folder
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a folder of :func:`as_folder`, or a file in it, lies at a URL."""
+    return not isinstance(path, Path)
+
+
+def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
+    """Store what ``write`` puts into the file it is given; ``new``: unless there is one, then ``False`` is returned.
+
+    Raises :class:`MosaicFusionError` when the store refuses it.
+    """
+    with TemporaryDirectory() as folder:
+        local = Path(folder) / "file"
+        with local.open("wb") as file:
+            write(file)
+        fs, name = _store(path)
+        try:
+            if new and fs.exists(name):  # not all stores can ask and put in one request
+                return False
+            if fs.protocol != "memory":
+                fs.makedirs(fs._parent(name), exist_ok=True)
+            fs.put_file(str(local), name)
+        except Exception as error:  # each store raises errors of its own
+            raise MosaicFusionError(f"cannot write {path}: {_reason(error)}") from error
+    return True
+
+
+def check_reachable(path: Path) -> None:
+    """Raise :class:`MosaicFusionError` unless the store answers."""
+    fs, name = _store(path)
+    try:
+        fs.exists(name)
+    except Exception as error:
+        raise MosaicFusionError(
+            f"cannot use {path}: {_reason(error)}; check the address and your rights there"
+        ) from None
+
+
+def check_local(path: Path, what: str) -> None:
+    """Raise :class:`MosaicFusionError` where something needs a folder of this machine."""
+    if is_remote(path):
+        raise MosaicFusionError(f"{what} needs a run in a local folder; copy {path} to one")
+
+
+def _store(path: Any) -> tuple[Any, str]:
+    return path.fs, path.path
+
+
+def _reason(error: Exception) -> str:
+    return f"{(str(error).strip() or type(error).__name__).splitlines()[0]:.200}"
