@@ -92,6 +92,26 @@ def test_without_rights_it_stops_in_words_and_goes_on_with_them(
     assert stored(url) == local
 
 
+def test_folders_are_made_where_a_store_has_them_but_no_buckets(
+    tiny_sd: Path, local: dict[str, bytes], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_file = MemoryFileSystem.put_file
+
+    def put(self: MemoryFileSystem, source: str, target: str, **options: Any) -> None:
+        if target.rpartition("/")[0] not in folders:
+            raise FileNotFoundError("The specified bucket does not exist")
+        put_file(self, source, target, **options)
+
+    folders: set[str] = set()
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put)
+    monkeypatch.setattr(MemoryFileSystem, "makedirs", lambda _, folder, **options: folders.add(folder))
+    draw(url, tiny_sd)
+    assert stored(url) == local
+    monkeypatch.setattr(MemoryFileSystem, "exists", lambda *_: False)
+    with pytest.raises(MosaicFusionError, match=r"cannot write .*: The specified bucket does not exist"):
+        draw(url + "-2", tiny_sd)
+
+
 def test_a_store_that_does_not_answer(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ConnectionError("no route to host")

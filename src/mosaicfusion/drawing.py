@@ -113,10 +113,10 @@ class Engine(Protocol):
 
 
 class Here:
-    """This process, on one device."""
+    """This process, on one device; ``threads`` of the CPU, all cores if left out."""
 
-    def __init__(self, device: str = "auto") -> None:
-        self._device = device
+    def __init__(self, device: str = "auto", threads: int | None = None) -> None:
+        self._device, self._threads = device, threads
 
     def dtype(self, wanted: str) -> str:
         """As :class:`Engine`; raises :class:`MosaicFusionError` if there is no such device."""
@@ -126,7 +126,7 @@ class Here:
 
     def load(self, header: dict[str, Any], out: Path) -> None:
         """As :class:`Engine`."""
-        self._painter = Painter.load(header, self._device)
+        self._painter = Painter.load(header, self._device, self._threads)
 
     def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
         """As :class:`Engine`."""

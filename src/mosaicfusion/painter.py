@@ -27,13 +27,17 @@ class Painter:
     plan: Plan
 
     @classmethod
-    def load(cls, header: dict[str, Any], device: str = "auto") -> Painter:
-        """What ``run.json`` describes; whatever would fail while drawing is tried first.
+    def load(cls, header: dict[str, Any], device: str = "auto", threads: int | None = None) -> Painter:
+        """What ``run.json`` describes, with so many ``threads`` on a CPU; whatever would fail while drawing is tried first.
 
         Raises :class:`MosaicFusionError`, also when the model here is another than that of the run.
         """
+        import torch
+
         from mosaicfusion.diffusion.backend import load_backend
 
+        if threads is not None:
+            torch.set_num_threads(threads)
         config = parse_config(header["config"])
         folder = find_model(config.model, config.revision)
         here, wanted = digest(folder), header["model"]["digest"]

@@ -48,9 +48,13 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
         try:
             if new and fs.exists(name):  # not all stores can ask and put in one request
                 return False
-            if fs.protocol != "memory":
+            try:
+                fs.put_file(str(local), name)
+            except FileNotFoundError:  # a store with real folders
+                if not fs.exists(name.split("/")[0] or "/"):
+                    raise  # a bucket is not made: its name may be a slip of the pen
                 fs.makedirs(fs._parent(name), exist_ok=True)
-            fs.put_file(str(local), name)
+                fs.put_file(str(local), name)
         except Exception as error:  # each store raises errors of its own
             raise MosaicFusionError(f"cannot write {path}: {_reason(error)}") from error
     return True

@@ -46,6 +46,7 @@ def generate(
     clip: str | None = None,
     device: str = "auto",
     batch_size: int = 8,
+    threads: int | None = None,
     shard: Shard | str | None = None,
     scale: Scale | None = None,
     on_progress: OnProgress | None = None,
@@ -68,11 +69,13 @@ def generate(
         clip: the model that judges this, see :func:`mosaicfusion.clip.load_clip`; as last time, or at first ``mini``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
+        threads: of the CPU, for each model; if left out all cores, shared by the workers. As on another device, what is drawn
+            with another number may differ in the last bits.
         shard: draw only this share of the run, as ``3/64``; all that is missing if left out. Any number of processes may
             draw into one folder, with shards or without: none draws what another is drawing. Whoever finds all canvases
             there at its end compiles the data set.
-        scale: draw with Ray workers, on this machine or a cluster, to the same bytes; in this process if left out. All must see
-            ``out``, and the model by the same name.
+        scale: draw with Ray workers, on this machine or a cluster; in this process if left out. With as many ``threads``, or on
+            the same kind of GPU, to the same bytes. All must see ``out``, and the model by the same name.
         on_progress: called with (canvases done, canvases in all) of the share; the first may be fractional.
 
     A batch is drawn together, and arithmetic in a batch may differ in the last bits with its size. So a run that is
@@ -86,10 +89,10 @@ def generate(
     what was written by then stays whole, and the same call goes on from there.
     """
     config = config or make_config()
-    if canvases_per_category < 1 or batch_size < 1:
-        raise MosaicFusionError(
-            f"canvases_per_category={canvases_per_category} and batch_size={batch_size} must be at least 1"
-        )
+    counts = {"canvases_per_category": canvases_per_category, "batch_size": batch_size, "threads": threads or 1}
+    for name, count in counts.items():
+        if count < 1:
+            raise MosaicFusionError(f"{name}={count} must be at least 1")
     Thresholds(min_quality or 0, min_semantics or 0)  # refuses what is not from 0 to 1
     share = Shard.parse(shard) if isinstance(shard, str) else shard or WHOLE
     selection = select(categories, config.model)
@@ -103,7 +106,7 @@ def generate(
         "min_semantics": min_semantics,
         "clip": clip,
     }
-    with _engine(scale, device) as engine:
+    with _engine(scale, device, threads) as engine:
         # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
         sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
         header: dict[str, Any] = {
@@ -136,7 +139,12 @@ def generate(
 
 
 def retry(
-    path: str | Path, *, device: str = "auto", scale: Scale | None = None, on_progress: OnProgress | None = None
+    path: str | Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    scale: Scale | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Summary:
     """Draw again what could not be drawn, each canvas with its batch, and nothing else.
 
@@ -146,18 +154,18 @@ def retry(
     with Claims(run.path) as claims:
         work = failed_work(run, claims)
         if work.total:
-            with _engine(scale, device) as engine:
+            with _engine(scale, device, threads) as engine:
                 engine.load(run.header, run.path)
                 engine.draw(work, on_progress)
     return _checked(finish_run(run, "auto" if scale else device))
 
 
-def _engine(scale: Scale | None, device: str) -> AbstractContextManager[Engine]:
+def _engine(scale: Scale | None, device: str, threads: int | None) -> AbstractContextManager[Engine]:
     if scale is None:
-        return nullcontext(Here(device))
+        return nullcontext(Here(device, threads))
     from mosaicfusion.scale import on_ray
 
-    return on_ray(scale, device)
+    return on_ray(scale, device, threads)
 
 
 def finish_run(run: RunFolder, device: str) -> Summary:

@@ -30,6 +30,11 @@ class TestPlace:
         assert placement.options["num_cpus"] == 2
         assert placement.options["num_gpus"] == 0
 
+    def test_threads_by_choice(self) -> None:
+        assert place(cluster({"CPU": 8.0}), Scale(workers=3), "auto", threads=1).options["num_cpus"] == 1
+        with pytest.raises(MosaicFusionError, match="holds 2 workers with 4 CPU each, 3 are asked for"):
+            place(cluster({"CPU": 8.0}), Scale(workers=3), "auto", threads=4)
+
     def test_a_worker_for_each_node_without_gpus(self) -> None:
         placement = place(cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), "auto")
         assert (placement.workers, placement.threads, placement.device) == (2, 4, "cpu")

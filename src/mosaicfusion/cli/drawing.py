@@ -24,6 +24,7 @@ from mosaicfusion.cli.options import (
     ResourcesOption,
     SeedOption,
     SetOption,
+    ThreadsOption,
     WorkersOption,
     make_overrides,
     make_scale,
@@ -103,6 +104,7 @@ def generate(
     ] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+    threads: ThreadsOption = None,
     shard: Annotated[
         str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
     ] = None,
@@ -143,6 +145,7 @@ def generate(
             clip=clip,
             device=device,
             batch_size=batch_size,
+            threads=threads,
             shard=shard,
             scale=scale,
             on_progress=progress.show,

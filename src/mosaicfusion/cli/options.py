@@ -58,6 +58,10 @@ MinQualityOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(help="CPU threads of each model; the same number, the same bytes.", min=1, show_default="all cores"),
+]
 WorkersOption = Annotated[
     int | None, typer.Option(help="Draw with so many Ray workers.", min=1, show_default="in this process")
 ]

@@ -12,6 +12,7 @@ from mosaicfusion.cli.options import (
     GpusOption,
     RayAddressOption,
     ResourcesOption,
+    ThreadsOption,
     WorkersOption,
     make_scale,
 )
@@ -55,6 +56,7 @@ def retry(
         bool, typer.Option("--failed", help="What could not be drawn: too little memory, a lost worker, NaN.")
     ] = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     workers: WorkersOption = None,
     ray_address: RayAddressOption = None,
     num_gpus_per_worker: GpusOption = None,
@@ -68,7 +70,7 @@ def retry(
         raise MosaicFusionError(f"say what to draw again: `mosaicfusion retry {run_folder} --failed`")
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
     with Progress(before="starting the workers" if scale else "loading the model") as progress:
-        summary = run(run_folder, device=device, scale=scale, on_progress=progress.show)
+        summary = run(run_folder, device=device, threads=threads, scale=scale, on_progress=progress.show)
     print_summary(summary)
 
 

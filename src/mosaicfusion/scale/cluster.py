@@ -81,8 +81,11 @@ def connected(scale: Scale) -> Iterator[Any]:
         ray.shutdown()
 
 
-def place(ray: Any, scale: Scale, device: str) -> Placement:
-    """How the workers of ``scale`` lie on the connected cluster; raises :class:`MosaicFusionError` if it can never hold them."""
+def place(ray: Any, scale: Scale, device: str, threads: int | None = None) -> Placement:
+    """How the workers of ``scale`` lie on the connected cluster; they share the cores, or each takes ``threads``.
+
+    Raises :class:`MosaicFusionError` if the cluster can never hold them.
+    """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise MosaicFusionError("the Ray cluster has no node with a CPU for a worker")
@@ -92,7 +95,7 @@ def place(ray: Any, scale: Scale, device: str) -> Placement:
         wanted = gpus_there and (device == "auto" or device.startswith("cuda"))
         gpus = (min(1, gpus_there / scale.workers) if scale.workers else 1) if wanted else 0
     workers = scale.workers or (int(gpus_there / gpus) if gpus else len(nodes)) or 1
-    threads = max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
+    threads = threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
     each = {"CPU": threads, "GPU": gpus, **scale.resources}
     for name, amount in each.items():
         there = sum(int(node.get(name, 0) / amount) for node in nodes) if amount else workers

@@ -15,10 +15,10 @@ from mosaicfusion.scale.worker import Worker
 
 
 @contextmanager
-def on_ray(scale: Scale, device: str) -> Iterator[RayEngine]:
-    """Connect, and end the workers afterwards. Raises :class:`mosaicfusion.MosaicFusionError`."""
+def on_ray(scale: Scale, device: str, threads: int | None = None) -> Iterator[RayEngine]:
+    """Connect, and end the workers afterwards; each has ``threads`` of the CPU. Raises :class:`MosaicFusionError`."""
     with connected(scale) as ray:
-        engine = RayEngine(ray, place(ray, scale, device))
+        engine = RayEngine(ray, place(ray, scale, device, threads))
         try:
             yield engine
         finally:

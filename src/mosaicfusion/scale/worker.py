@@ -27,12 +27,9 @@ class Worker:
 
     def load(self) -> None:
         """Load the model and try what would fail later; raises as :meth:`Painter.load`."""
-        import torch
-
         with suppress(OSError):  # another machine may lack it
             os.chdir(self._folder)
-        torch.set_num_threads(self._threads)
-        self._painter = Painter.load(self._header, self._device)
+        self._painter = Painter.load(self._header, self._device, self._threads)
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), thread_name_prefix="masks")
 
