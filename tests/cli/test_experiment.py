@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def test_what_is_wrong_is_said_before_anything_is_done(
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "exp").exists()
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [
+        name for name in sys.modules if name.startswith(("mosaicfusion.detectors", "mosaicfusion.experiment"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    result = call("--list", "--data", tmp_path, "--out", tmp_path / "exp")
+    assert result.exit_code == 2
+    assert 'pip install "mosaicfusion[train]"' in result.stderr
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import DeviceOption
+from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +81,10 @@ def minilvis(
     runs = make_plan([name.strip() for name in detectors.split(",")], seeds, only or [], quick)
     scales = (QUICK if quick else FULL).times(scale)
 
-    from mosaicfusion.experiment.runner import Experiment, run_all
+    try:
+        from mosaicfusion.experiment.runner import Experiment, run_all
+    except ModuleNotFoundError as error:
+        raise MosaicFusionError(f'training needs {error.name}: pip install "mosaicfusion[train]"') from None
 
     out = out or Path("exp-quick" if quick else "exp")
     experiment = Experiment(data, out, scales, device, workers)
