@@ -95,3 +95,22 @@ def test_ctrl_c(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     assert not list(out.rglob("*.tmp"))
     finish(out)
     assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+
+
+def test_two_at_once(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """The same command twice: they share the work, from the first file on, and the last to finish compiles."""
+    out = tmp_path / "run"
+    processes = start(out), start(out)
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+
+
+def test_one_of_two_is_killed(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    other = start(out)
+    kill_when(out, lambda: parts(out) >= 2)
+    output, _ = other.communicate()
+    assert other.returncode == 0, output
+    finish(out)  # what the killed one had claimed
+    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed

@@ -27,7 +27,7 @@ from typing import Any
 from mosaicfusion.batches import Stretches
 from mosaicfusion.config import differences, fingerprint
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.remote import check_reachable, is_remote
+from mosaicfusion.remote import ahead, check_reachable, is_remote
 from mosaicfusion.storage import remove_leftovers, write_atomic, write_new
 
 __all__ = ["CanvasRecord", "RegionRecord", "RunFolder", "check_place", "check_writable", "write_atomic"]
@@ -181,8 +181,8 @@ class RunFolder:
     def records(self) -> Iterator[CanvasRecord]:
         """All canvases drawn so far, by index and each once, read part by part."""
         last = -1
-        for file in self.part_files():
-            for record in self.read_part(file):
+        for part in ahead(self.read_part, self.part_files()):
+            for record in part:
                 if record.index > last:  # parts of two batch sizes may overlap
                     last = record.index
                     yield record
@@ -199,7 +199,8 @@ class RunFolder:
 
     def done(self) -> Stretches:
         """Indices of the canvases that are there; raises :class:`MosaicFusionError` where a part is torn."""
-        return Stretches((index, index + 1) for file in self.part_files() for index in self._indices(file))
+        parts = ahead(self._indices, self.part_files())
+        return Stretches((index, index + 1) for part in parts for index in part)
 
     def done_among(self, indices: range) -> set[int]:
         """Those of some canvases, whole layout groups, that are there now: what other processes drew counts."""

@@ -6,12 +6,16 @@ one request, so it is whole or not there without a rename, and there are no lock
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from mosaicfusion.errors import MosaicFusionError
+
+_REQUESTS = 32  # at once
+T = TypeVar("T")
 
 
 def as_folder(place: str | Path) -> Path:
@@ -58,6 +62,16 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
         except Exception as error:  # each store raises errors of its own
             raise MosaicFusionError(f"cannot write {path}: {_reason(error)}") from error
     return True
+
+
+def ahead(read: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
+    """``map(read, files)``, with a bounded number of requests under way where the files lie at a URL."""
+    if not files or not is_remote(files[0]):
+        yield from map(read, files)
+        return
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        for first in range(0, len(files), 8 * _REQUESTS):
+            yield from pool.map(read, files[first : first + 8 * _REQUESTS])
 
 
 def check_reachable(path: Path) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.failures import read_failures
 from mosaicfusion.records import RunFolder
-from mosaicfusion.remote import as_folder
+from mosaicfusion.remote import ahead, as_folder
 
 _RECENT = 50  # parts that the rate is taken over
 _PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before such a gap do not count
@@ -49,29 +49,22 @@ class _Line(msgspec.Struct):
     regions: list[_Region]
 
 
+_decode = msgspec.json.Decoder(_Line).decode
+
+
 def read_status(path: str | Path) -> Status:
     """Count what a run folder holds. Raises :class:`MosaicFusionError` for what is no run, and for a damaged part."""
     run = RunFolder.open(as_folder(path))
-    decode = msgspec.json.Decoder(_Line).decode
     done = asked = kept = 0
     last = -1
     recent: list[tuple[float, int]] = []  # (time, canvases) of the last parts
-    for file in run.part_files():
-        before = done
-        try:
-            with file.open("rb") as lines:
-                for line in map(decode, lines):
-                    if line.index > last:  # parts of two batch sizes may overlap
-                        last = line.index
-                        done += 1
-                        asked += len(line.regions)
-                        kept += sum(region.reason is None for region in line.regions)
-            written = (file.stat().st_mtime, done - before)
-        except (OSError, msgspec.DecodeError) as error:
-            raise MosaicFusionError(
-                f"{file} is damaged ({error}); delete it and its canvases are drawn again"
-            ) from None
-        (heapq.heappush if len(recent) < _RECENT else heapq.heappushpop)(recent, written)
+    for written, lines in ahead(_read, run.part_files()):
+        new = [line for line in lines if line.index > last]  # parts of two batch sizes may overlap
+        last = max(last, lines[-1].index) if lines else last
+        done += len(new)
+        asked += sum(len(line.regions) for line in new)
+        kept += sum(region.reason is None for line in new for region in line.regions)
+        (heapq.heappush if len(recent) < _RECENT else heapq.heappushpop)(recent, (written, len(new)))
     failures = Counter(failure.reason for failure in read_failures(run))
     idle_s = max(0.0, time.time() - max(recent)[0]) if recent else None
     rate = _rate(sorted(recent)) if idle_s is not None and idle_s < _PAUSE_S else None
@@ -87,6 +80,15 @@ def read_status(path: str | Path) -> Status:
         compiled=(run.path / "lvis.json").exists(),
         failures=dict(failures.most_common()),
     )
+
+
+def _read(file: Path) -> tuple[float, list[_Line]]:
+    """When a part was written, and what it holds."""
+    try:
+        with file.open("rb") as lines:
+            return file.stat().st_mtime, [_decode(line) for line in lines]
+    except (OSError, msgspec.DecodeError) as error:
+        raise MosaicFusionError(f"{file} is damaged ({error}); delete it and its canvases are drawn again") from None
 
 
 def _rate(parts: list[tuple[float, int]]) -> float | None:
