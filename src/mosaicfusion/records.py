@@ -19,12 +19,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from mosaicfusion.batches import Stretches
+from mosaicfusion.canvas_record import CanvasRecord, RegionRecord
 from mosaicfusion.config import differences, fingerprint
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.remote import ahead, check_reachable, is_remote
@@ -38,70 +38,6 @@ _IDENTITY = ("config", "categories", "model")  # the parts of run.json that deci
 _NEEDED = (*_IDENTITY, "canvases_per_category", "output")
 # Choices of compiling, as they begin; ``clip`` is the model that judges for min_semantics.
 _OUTPUT = {"policy": "drop", "masks": "rle", "min_quality": 0.0, "min_semantics": 0.0, "clip": "mini"}
-
-
-@dataclass(frozen=True)
-class RegionRecord:
-    """One object that was asked for: kept with a mask, or rejected with a reason and the values behind it.
-
-    ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
-    the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
-    of :mod:`mosaicfusion.quality.intrinsic`; a region without a mask, and one drawn before they were recorded, has none.
-    ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` put another in place of.
-    """
-
-    category_id: int
-    category: str
-    prompt: str
-    region_xywh: tuple[int, int, int, int]
-    reason: str | None = None
-    values: dict[str, float | int] = field(default_factory=dict)
-    score: float = 0.0
-    area: int = 0
-    box_xywh: tuple[float, float, float, float] | None = None
-    segmentation: dict[str, Any] | None = None
-    measures: dict[str, float] = field(default_factory=dict)
-    quality: float | None = None
-    replaced: dict[str, Any] | None = None
-
-    @property
-    def kept(self) -> bool:
-        """Whether the region has a mask."""
-        return self.reason is None
-
-
-@dataclass(frozen=True)
-class CanvasRecord:
-    """One canvas; ``file_name`` is relative to the run folder, ``None`` if no image could be drawn."""
-
-    index: int
-    hw_px: tuple[int, int]
-    noise_seed: int
-    file_name: str | None
-    regions: tuple[RegionRecord, ...]
-
-    def to_line(self) -> str:
-        """One line of JSON, without its end."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
-
-    @classmethod
-    def from_line(cls, line: str) -> CanvasRecord:
-        """The reverse of :meth:`to_line`; raises ValueError, KeyError or TypeError on anything else."""
-        values = json.loads(line)
-        name = PurePosixPath(values["file_name"] or "")
-        if name.is_absolute() or ".." in name.parts:
-            raise ValueError(f"file_name {values['file_name']!r} leads out of the run folder")
-        regions = tuple(
-            RegionRecord(
-                **{
-                    **region,
-                    "region_xywh": tuple(region["region_xywh"]),
-                    "box_xywh": tuple(region["box_xywh"]) if region["box_xywh"] else None,
-                }
-            )
-            for region in values["regions"]
-        )
-        return cls(**{**values, "hw_px": tuple(values["hw_px"]), "regions": regions})
 
 
 class RunFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -68,11 +67,9 @@ def _write(path: Path, write: Callable[[IO[bytes]], object], place: Callable[[Pa
 def _link(temporary: Path, path: Path) -> None:
     try:
         path.hardlink_to(temporary)  # unlike a rename it does not replace
-    except OSError as error:
+    except OSError:
         if path.exists():
             raise _TakenError from None
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
         temporary.replace(path)  # a file system without hard links
     else:
         temporary.unlink()
