@@ -118,7 +118,7 @@ def run_all(
 
 
 def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Result:
-    folder, recipe = experiment.folder(run), experiment.recipe(run)
+    folder, recipe, identity = experiment.folder(run), experiment.recipe(run), experiment.identity(run, data)
     with FileLock(experiment.out / "data.lock"):  # one process draws, others wait for it
         train_json = data.make(run, bar)
     training_set = open_training_set(recipe.data, train_json, data.root)
@@ -132,7 +132,7 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
         variant=run.variant.name,
         title=run.variant.title,
         seed=run.seed,
-        identity=experiment.identity(run, data),
+        identity=identity,
         metrics={kind: of_kind.metrics for kind, of_kind in scores.items()},
         styles=styles,
         per_category=scores["mask"].per_category,
