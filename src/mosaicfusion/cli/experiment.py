@@ -61,7 +61,7 @@ def minilvis(
     ),
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Mask R-CNN without and with drawn data, one seed, a quarter of the training."),
+        typer.Option("--quick", help="Mask R-CNN without and with drawn data, one seed, shortened."),
     ] = False,
     detectors: Annotated[
         str, typer.Option(help="Detectors to compare, parted by commas.")
