@@ -173,15 +173,15 @@ def main() -> None:
         return
     counts = [int(count) for count in options.canvases.split(",")]
     figures: dict[str, dict[str, dict[str, float]]] = {stage: {} for stage in STAGES}
+    result = {"machine": machine(), "date": str(datetime.date.today()), "stages": figures}
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             make_run(run, count)
             for stage, cells in figures.items():
                 cells[str(count)] = measure(stage, run)
-    result = {"machine": machine(), "date": str(datetime.date.today()), "stages": figures}
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+                if options.out:
+                    options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{result['machine']}; {result['date']}\n")
     print("| stage | " + " | ".join(f"{count:,} canvases: CPU | peak memory" for count in counts) + " |")
     print("|---|" + "---|---|" * len(counts))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.scale.cluster import Scale, connected, place
+from mosaicfusion.scale.cluster import Scale, check_address, connected, place
 
 
 def cluster(*nodes: dict[str, float]) -> Any:
@@ -113,6 +115,21 @@ class TestCommand:
         assert result.exit_code == 2
         assert f"nothing answers at {address} ([Errno 111] Connection refused)" in result.stderr
         assert not (tmp_path / "run").exists()
+
+    def test_something_else_answers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mosaicfusion.scale.cluster._CONNECT_S", 0.5)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            result = call(tmp_path, "--ray-address", address)
+        assert (result.exit_code, f"what answers at {address} is not Ray" in result.stderr) == (2, True)
+
+    def test_a_server_of_its_protocol_is_let_through(self) -> None:
+        server = grpc.server(ThreadPoolExecutor(1))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        for form in ("ray://127.0.0.1:{}", "127.0.0.1:{}"):
+            check_address(form.format(port))
+        server.stop(0)
 
     def test_without_ray(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ray", None)

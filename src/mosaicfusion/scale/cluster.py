@@ -63,16 +63,16 @@ def connected(scale: Scale) -> Iterator[Any]:
         yield ray
         return
     if scale.address:
-        _check_address(scale.address)
+        check_address(scale.address)
     options: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, scale.workers or 1), "include_dashboard": False}
     try:
         ray.init(
             address=scale.address or "local",
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,
             **({} if scale.address else options),
         )
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # it raises many kinds, a plain Exception among them
         where = f"the Ray cluster at {scale.address}" if scale.address else "Ray on this machine"
         raise MosaicFusionError(f"cannot use {where}: {_first_line(error)}") from None
     try:
@@ -117,7 +117,7 @@ def _import_ray() -> Any:
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers starve beside any other program
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
         import ray
     except ImportError:
@@ -125,8 +125,8 @@ def _import_ray() -> Any:
     return ray
 
 
-def _check_address(address: str) -> None:
-    """Ray itself would wait for a minute before it says that nothing is there."""
+def check_address(address: str) -> None:
+    """Raise :class:`MosaicFusionError` within seconds where no Ray answers; Ray itself would wait for minutes."""
     if address == "auto":
         return
     example = "give ray://head:10001, head:6379 or auto"
@@ -142,6 +142,19 @@ def _check_address(address: str) -> None:
         raise MosaicFusionError(
             f"nothing answers at {address} ({_first_line(error)}); start it with `ray start --head` there, or {example}"
         ) from None
+    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}"):
+        raise MosaicFusionError(f"what answers at {address} is not Ray; {example}")
+
+
+def _speaks_grpc(target: str) -> bool:
+    import grpc  # of the extra, as Ray
+
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=2 * _CONNECT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:
