@@ -1,6 +1,6 @@
 """A sheet of canvases of four regions, plain and with their masks, picked at random: the first of one seed.
 
-    python -m benchmarks.mini_model.canvases --out docs/images/mini-canvases.png
+    python -m benchmarks.mini_model.canvases --out docs/images/mini-canvases.jpg
 
 Drawn as `mosaicfusion generate` draws them with its defaults, every category in turn, rejected regions crossed out.
 """
@@ -20,7 +20,7 @@ from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.plan import Plan
 from mosaicfusion.report.drawing import draw_instances, resize
 from mosaicfusion.report.sheet import instances
-from mosaicfusion.runner import extract_record
+from mosaicfusion.recording import extract_record
 from mosaicfusion.selection import vocabulary_for
 
 ACROSS, SCALE = 4, 1.5

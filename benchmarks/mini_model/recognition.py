@@ -1,6 +1,6 @@
 """Is what the miniature draws recognised? Top-1 over all categories of a judge that has seen compositions only.
 
-    python -m benchmarks.mini_model.recognition --work build/mini --seeds 8 --sheet docs/images/mini-sheet.png
+    python -m benchmarks.mini_model.recognition --work build/mini --seeds 8 --sheet docs/images/mini-sheet.jpg
 
 Drawn by the product's sampler with its defaults, every picture counted. The ceiling is the judge's top-1 on held-out
 compositions; the goal of the model is 90 % of it. The sheet shows every picture of 40 categories picked at random, those

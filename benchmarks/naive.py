@@ -1,0 +1,208 @@
+"""The paper's loop written straight down, and how ours compares: same weights, plan, noise, steps and machine, in one run.
+
+    python -m benchmarks.naive --canvases 8 --json benchmarks/results/naive.json
+
+The naive way draws canvas after canvas and region after region, keeps the attention of every token and head of every layer
+and step until the masks are made, and solves the bilateral system with a dense matrix. Its masks are held to ours: mean IoU
+of at least 0.98, or this script fails. Memory is what drawing adds to the loaded model, in a fresh process for each way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from scipy import ndimage
+
+from benchmarks.mini_model.common import write_results
+from mosaicfusion.config import RunConfig, make_config
+from mosaicfusion.diffusion.backend import Backend, load_backend
+from mosaicfusion.diffusion.denoise import draw_canvases, make_prompts
+from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.layout import region_weight
+from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.plan import CanvasSpec, Plan
+from mosaicfusion.quality.agreement import mask_iou
+from mosaicfusion.selection import vocabulary_for
+
+Masks = list[np.ndarray | None]  # of a canvas, region by region: bool (h, w), or None if rejected
+SIGMAS = (16, 16, 16, 8, 8)  # of the bilateral grid: y, x, luma, chroma, chroma
+SMOOTHNESS, ROUNDS = 256.0, 2
+
+
+class KeepEverything:
+    """An attention processor that computes softmax(Q K^T) and keeps it for all heads and tokens."""
+
+    def __init__(self, kept: list[torch.Tensor] | None) -> None:
+        self.kept = kept
+
+    def __call__(
+        self, attn: Any, hidden: torch.Tensor, encoder_hidden_states: torch.Tensor | None = None, **_: Any
+    ) -> torch.Tensor:
+        source = hidden if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (
+            attn.head_to_batch_dim(part) for part in (attn.to_q(hidden), attn.to_k(source), attn.to_v(source))
+        )
+        probabilities = (query @ key.transpose(1, 2) * attn.scale).softmax(-1)
+        if encoder_hidden_states is not None and self.kept is not None:
+            self.kept.append(probabilities.chunk(2)[1])  # the conditional half: (heads, cells, tokens)
+        return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(probabilities @ value)))
+
+
+@torch.inference_mode()
+def draw_naively(backend: Backend, spec: CanvasSpec, config: RunConfig) -> tuple[np.ndarray, Masks]:
+    """Image and masks of one canvas."""
+    prompts = make_prompts(backend, spec, config)
+    factor, regions = backend.latent_factor, spec.canvas.regions
+    cells = [region.divided_by(factor) for region in regions]
+    texts = [backend.encode([config.prompt.negative, prompt.text]) for prompt in prompts]
+    kept: list[list[torch.Tensor]] = [[] for _ in regions]
+    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    generator = torch.Generator().manual_seed(spec.noise_seed)
+    shape = (backend.latent_channels, *(side // factor for side in spec.canvas.hw_px))
+    latents = torch.randn(shape, generator=generator)[None] * scheduler.init_noise_sigma
+    weights = [torch.from_numpy(region_weight(cell.hw)) for cell in cells]
+    originals = dict(backend.unet.attn_processors)
+    for timestep in scheduler.timesteps:
+        noise, total = torch.zeros_like(latents), torch.zeros(shape[1:])
+        for k, cell in enumerate(cells):
+            tile = scheduler.scale_model_input(latents, timestep)[:, :, *cell.slices]
+            watched = tuple(config.attention.blocks)
+            backend.unet.set_attn_processor(
+                {name: KeepEverything(kept[k] if name.startswith(watched) else None) for name in originals}
+            )
+            without, with_prompt = backend.predict(torch.cat([tile, tile]), timestep, texts[k], regions[k].hw).chunk(2)
+            noise[:, :, *cell.slices] += (without + config.sampling.guidance * (with_prompt - without)) * weights[k]
+            total[cell.slices] += weights[k]
+        latents = scheduler.step(noise / total, timestep, latents, return_dict=False)[0]
+    backend.unet.set_attn_processor(originals)
+    image = backend.decode(latents)
+    assert image is not None
+    return image, [
+        naive_mask(kept[k], prompts[k].subject, image[region.slices], config, factor)
+        for k, region in enumerate(regions)
+    ]
+
+
+def naive_mask(
+    kept: list[torch.Tensor], subject: tuple[int, ...], image: np.ndarray, config: RunConfig, factor: int
+) -> np.ndarray | None:
+    """Average, normalise, Otsu, bilateral solver, one component (paper, section 3.3)."""
+    height, width = image.shape[:2]
+    heat = np.zeros((height, width), np.float32)
+    for stride in config.attention.strides_px:
+        hw = -(-height // stride), -(-width // stride)
+        maps = torch.stack(
+            [part for part in kept if part.shape[1] == hw[0] * hw[1]]
+        )  # (layers * steps, heads, cells, tokens)
+        mean = maps[..., list(subject)].mean((0, 1, 3)).reshape(hw).numpy()
+        heat += cv2.resize(mean / mean.max(), (width, height), interpolation=cv2.INTER_LINEAR)
+    levels = np.round(255 * (heat - heat.min()) / (heat.max() - heat.min())).astype(np.uint8)
+    mask = cv2.threshold(levels, 0, 1, cv2.THRESH_OTSU)[1] > 0
+    for _ in range(ROUNDS):
+        soft = solve_densely(image, mask)
+        mask = soft > 0.5 * soft.max()
+    labels, count = ndimage.label(mask)
+    areas = np.bincount(labels.ravel())[1:] / mask.size
+    fitting = [k + 1 for k in range(count) if config.masks.min_area <= areas[k] <= config.masks.max_area]
+    return labels == fitting[0] if len(fitting) == 1 else None
+
+
+def solve_densely(image: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The bilateral solver of Barron and Poole (2016) on its grid, every matrix written out: float (H, W)."""
+    rows, columns = np.indices(target.shape)
+    colours = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).reshape(-1, 3)
+    place = np.column_stack([rows.ravel(), columns.ravel(), colours]) // SIGMAS
+    vertices, vertex = np.unique(place.astype(int), axis=0, return_inverse=True)
+    neighbours = np.abs(vertices[:, None] - vertices[None]).sum(-1) == 1  # (V, V)
+    blur = neighbours + 2 * len(SIGMAS) * np.eye(len(vertices))
+    pixels = np.bincount(vertex.ravel()).astype(float)
+    scale = np.ones(len(vertices))
+    for _ in range(10):
+        scale = np.sqrt(scale * pixels / (blur @ scale))
+    smoothing = np.diag(scale * (blur @ scale)) - scale[:, None] * blur * scale[None]
+    splat = np.bincount(vertex.ravel(), weights=target.ravel())
+    return np.linalg.solve(SMOOTHNESS * smoothing + np.diag(pixels), splat)[vertex.ravel()].reshape(target.shape)
+
+
+def draw_ours(backend: Backend, specs: list[CanvasSpec], config: RunConfig) -> list[Masks]:
+    """Masks as `generate` makes them."""
+    return [
+        [
+            extract_mask(drawn.sums[k], drawn.image[region.slices], **config.masks.model_dump()).mask
+            for k, region in enumerate(drawn.spec.canvas.regions)
+        ]
+        for drawn in draw_canvases(backend, specs, config)
+        if drawn.image is not None
+    ]
+
+
+def run(way: str, pipeline: str, canvases: int) -> tuple[float, float, list[Masks]]:
+    """Seconds, MiB that drawing added to the loaded model, and the masks; a first canvas warms up."""
+    backend, config = load_backend(find_model(pipeline), "cpu", "float32"), make_config("mini")
+    vocabulary = vocabulary_for("mini")
+    plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
+    specs = [plan.spec(index) for index in range(canvases)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    for turn in (specs[:1], specs):
+        begun = time.perf_counter()
+        if way == "naive":
+            masks = [draw_naively(backend, spec, config)[1] for spec in turn]
+        else:
+            masks = [
+                made for start in range(0, len(turn), 8) for made in draw_ours(backend, turn[start : start + 8], config)
+            ]
+        seconds = time.perf_counter() - begun
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before, masks
+
+
+def agreement(ours: list[Masks], naive: list[Masks]) -> dict[str, float]:
+    """Mean and least IoU of masks that both ways kept, and the part of regions on which they agree to keep or reject."""
+    pairs = [pair for one, other in zip(ours, naive, strict=True) for pair in zip(one, other, strict=True)]
+    ious = [mask_iou(one, other) for one, other in pairs if one is not None and other is not None]
+    same = np.mean([(one is None) == (other is None) for one, other in pairs])
+    return {
+        "mean_iou": round(float(np.mean(ious)), 4),
+        "least_iou": round(min(ious), 4),
+        "same_verdict": round(float(same), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pipeline", default="mini")
+    parser.add_argument("--canvases", type=int, default=8)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory", choices=("ours", "naive"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        print(json.dumps(run(given.memory, given.pipeline, given.canvases)[1]))
+        return
+    results, masks = {}, {}
+    for way in ("naive", "ours"):
+        seconds, _, masks[way] = run(way, given.pipeline, given.canvases)
+        command = [sys.executable, "-m", "benchmarks.naive", "--memory", way, "--pipeline", given.pipeline]
+        command += ["--canvases", str(given.canvases)]
+        memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        results[way] = {"canvases_per_hour": round(3600 * given.canvases / seconds), "drawing_mib": round(memory)}
+        print(way, results[way], flush=True)
+    agreed = agreement(masks["ours"], masks["naive"])
+    speed = results["ours"]["canvases_per_hour"] / results["naive"]["canvases_per_hour"]
+    print(f"ours is {speed:.2f} times as fast; {agreed}")
+    write_results(
+        given.json, {"canvases": given.canvases, **results, "speed_ratio": round(speed, 3), "agreement": agreed}
+    )
+    assert agreed["mean_iou"] >= 0.98, "the two ways do not make the same masks"
+
+
+if __name__ == "__main__":
+    main()
