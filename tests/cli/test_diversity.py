@@ -16,7 +16,7 @@ from mosaicfusion.cli import app
 from mosaicfusion.records import RunFolder
 
 SMALL = [
-    *("--categories", "banana, teapot", "-n", "3", "--grid", "2x2", "--steps", "2"),
+    *("--categories", "banana, teapot", "-n", "3", "--grid", "2x2", "--steps", "4"),
     *("--set", "layout.region_hw_px=[64,64]", "--set", "layout.overlap_xy_px=[16,16]"),
     *("--set", "masks.min_area=0", "--set", "masks.max_area=1", "--policy", "not_exhaustive"),
 ]
