@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text, TextType
 
 if TYPE_CHECKING:
     from mosaicfusion.compile import Summary
@@ -51,14 +51,19 @@ class Progress:
         self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
 
 
+def make_table(*head: str, title: TextType | None = None, words: int = 1) -> Table:
+    """A table whose first columns hold words, as many as said, and the others numbers, set to the right."""
+    table = Table(*head, title=title)
+    for column in table.columns[words:]:
+        column.justify = "right"
+    return table
+
+
 def print_summary(summary: Summary) -> None:
     """Yield by category, reasons of rejection, and where the results are."""
     console = Console()
-    table = Table(
-        "category", "asked", "kept", "yield", title=f"{summary.canvases} canvases, {summary.used} in the data set"
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
+    title = f"{summary.canvases} canvases, {summary.used} in the data set"
+    table = make_table("category", "asked", "kept", "yield", title=title)
     lines = list(summary.per_category.items())
     for name, (asked, kept) in lines[:20]:
         table.add_row(Text(name), str(asked), str(kept), f"{kept / asked:.0%}")
@@ -83,9 +88,7 @@ def print_summary(summary: Summary) -> None:
 
 def print_profile(profile: Profile) -> None:
     """Stages by their own time; those beside the sampler overlap with it, so shares may add up to more than the whole."""
-    table = Table("stage", "calls", "seconds", "of the run", title=f"{profile.seconds:.1f} s in all")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table("stage", "calls", "seconds", "of the run", title=f"{profile.seconds:.1f} s in all")
     for total in profile.totals():
         share = total.own_seconds / profile.seconds
         table.add_row(total.name, str(total.calls), f"{total.own_seconds:.2f}", f"{share:.1%}")

@@ -82,13 +82,12 @@ def _choice(text: str) -> tuple[str, str]:
 
 def _print_merge(summary: MergeSummary, placed: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from mosaicfusion.console import make_table
+
     console = Console()
-    table = Table("from", "images", "annotations", "left out", "categories matched", "new")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table("from", "images", "annotations", "left out", "categories matched", "new")
     removed = f"{summary.removed} annotations" if summary.removed else ""
     table.add_row("the real set", str(summary.images), str(summary.annotations), removed, "", "")
     for added in summary.added:
@@ -183,12 +182,13 @@ def stats(
 
 def _print_stats(stats: DatasetStats) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
+
+    from mosaicfusion.console import make_table
 
     console = Console()
     parts = stats.parts.values()
-    table = Table("", *stats.parts, title=Text(f"{stats.path}: {stats.categories} categories"))
+    table = make_table("", *stats.parts, title=Text(f"{stats.path}: {stats.categories} categories"))
     table.add_row("images", *(str(part.images) for part in parts))
     table.add_row("masks", *(str(part.annotations) for part in parts))
     table.add_row("masks per image", *(_spread(part.masks_per_image) for part in parts))
@@ -197,15 +197,15 @@ def _print_stats(stats: DatasetStats) -> None:
     table.add_row("small, below 32 x 32 px", *(str(part.small) for part in parts))
     table.add_row("medium", *(str(part.medium) for part in parts))
     table.add_row("large, above 96 x 96 px", *(str(part.large) for part in parts))
+    console.print(table)
     if stats.frequencies:
-        letters = Table("frequency", "categories", "by images here", "without image", "masks", "masks per category")
+        letters = make_table(
+            "frequency", "categories", "by images here", "without image", "masks", "masks per category"
+        )
         for letter, of in stats.frequencies.items():
             counts = map(str, (of.categories, of.counted, of.without_image, of.instances))
             letters.add_row(letter, *counts, _spread(of.instances_per_category))
-    for printed in (table, letters) if stats.frequencies else (table,):
-        for column in printed.columns[1:]:
-            column.justify = "right"
-        console.print(printed)
+        console.print(letters)
     if stats.without_image:
         names = ", ".join(stats.without_image[:10])
         more = f" and {len(stats.without_image) - 10} more" if len(stats.without_image) > 10 else ""

@@ -218,12 +218,11 @@ def _print_training(summary: TrainSummary, left_out: dict[str, int]) -> None:
 
 def _print_scores(scores: dict[Any, Scores], images: int) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from mosaicfusion.console import make_table
 
     names = list(next(iter(scores.values())).metrics)
-    table = Table("", *names, title=f"AP in percent on {images} images")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table("", *names, title=f"AP in percent on {images} images")
     for kind, of_kind in scores.items():
         values = (of_kind.metrics[name] for name in names)
         table.add_row(kind, *("-" if value is None else f"{100 * value:.1f}" for value in values))

@@ -63,14 +63,14 @@ def _print(embeddings: TextEmbeddings) -> None:
     """What the file holds, and the categories that a classifier will find hardest to tell apart."""
     import numpy as np
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
+
+    from mosaicfusion.console import make_table
 
     names, vectors = embeddings.identity.categories, embeddings.vectors
     cosines = np.triu(vectors @ vectors.T, k=1)
     title = f"{len(names)} categories, {vectors.shape[1]} values each"
-    table = Table("most alike", "and", "cosine", title=title)
-    table.columns[2].justify = "right"
+    table = make_table("most alike", "and", "cosine", title=title, words=2)
     pairs = np.argsort(cosines, axis=None)[::-1][: min(_PAIRS, len(names) * (len(names) - 1) // 2)]
     for one, other in zip(*np.unravel_index(pairs, cosines.shape), strict=True):
         table.add_row(Text(names[one]), Text(names[other]), f"{cosines[one, other]:.3f}")

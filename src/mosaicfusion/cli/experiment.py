@@ -15,8 +15,6 @@ from mosaicfusion.cli.options import DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from mosaicfusion.experiment.drawn import Show
     from mosaicfusion.experiment.plan import Run
     from mosaicfusion.experiment.result import Result
@@ -130,8 +128,10 @@ def _line(result: Result) -> str:
 def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
     from rich.console import Console
 
+    from mosaicfusion.console import make_table
+
     data = experiment.training_data
-    table = _table(f"{len(runs)} runs", ["run", "training set", "iterations", "AP", "AP_r"], words=2)
+    table = make_table("run", "training set", "iterations", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
     for run in runs:
         result = experiment.finished(run, data)
         found = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
@@ -142,28 +142,18 @@ def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
 def _print_results(results: Sequence[Result]) -> None:
     from rich.console import Console
 
+    from mosaicfusion.console import make_table
     from mosaicfusion.experiment.table import COLUMNS, make_rows
 
     if not results:
         return
-    table = _table(
-        "mask AP in percent, mean ± standard deviation", ["detector", "training set", "seeds", *COLUMNS], words=2
-    )
+    title = "mask AP in percent, mean ± standard deviation"
+    table = make_table("detector", "training set", "seeds", *COLUMNS, title=title, words=2)
     for row in make_rows(results):
         found = [row.metrics["mask"].get(name) for name in COLUMNS]
         cells = ["-" if value is None else value.percent() for value in found]
         table.add_row(row.detector, row.title, str(len(row.seeds)), *cells)
     Console().print(table)
-
-
-def _table(title: str, head: Sequence[str], words: int) -> Table:
-    """``words``: columns that are not numbers."""
-    from rich.table import Table
-
-    table = Table(*head, title=title)
-    for column in table.columns[words:]:
-        column.justify = "right"
-    return table
 
 
 def _percent(value: float | None) -> str:

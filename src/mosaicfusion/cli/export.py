@@ -69,12 +69,11 @@ def export(
 def _print(exported: Exported) -> None:
     from rich.console import Console
     from rich.filesize import decimal
-    from rich.table import Table
+
+    from mosaicfusion.console import make_table
 
     console = Console()
-    table = Table("images", "instances", "categories", "size")
-    for column in table.columns:
-        column.justify = "right"
+    table = make_table("images", "instances", "categories", "size", words=0)
     counts = (exported.images, exported.instances, exported.categories)
     table.add_row(*map(str, counts), decimal(exported.size))
     console.print(table)

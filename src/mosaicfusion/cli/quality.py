@@ -101,13 +101,12 @@ def _load(name: Literal["sam", "sam2", "grabcut"], model: str | None, device: st
 def _print_judgement(annotator: str, result: dict[str, Any]) -> None:
     """Mean IoU overall, of the worst and the best categories, and above some qualities."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
+    from mosaicfusion.console import make_table
+
     console = Console()
-    table = Table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = make_table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")
     table.add_row("all", str(result["instances"]), f"{result['mean_iou']:.1%}", end_section=True)
     ranked = sorted(result["categories"].items(), key=lambda item: (item[1]["mean_iou"], item[0]))
     worst, best = (ranked[:_SHOWN], ranked[-_SHOWN:]) if len(ranked) > 2 * _SHOWN else (ranked, [])

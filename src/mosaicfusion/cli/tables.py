@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from mosaicfusion.console import make_table
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import Diversity
@@ -26,7 +28,7 @@ def print_diversity(result: Diversity) -> None:
     head = ["category", "instances", "Vendi", "distance"]
     if result.against:
         head += ["of each", "Vendi", "Vendi real", "distance real", "KID x 1000"]
-    table = _table(title, head)
+    table = make_table(*head, title=Text(title))
     for category in enough[:_SHOWN]:
         cells = [str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}"]
         if (gap := category.against) is not None:
@@ -64,20 +66,14 @@ def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
     first = sum(region.rank == 1 for region in judged)
     share = first / len(judged) if judged else 0
     title = f"{len(judged)} regions; {share:.0%} are taken for their category first, among {choices}"
-    table = _table(title, ["category", "regions", "first", "probability", "score", "taken for"])
+    head = ["category", "regions", "first", "probability", "score", "taken for"]
+    table = make_table(*head, title=Text(title))
     rows = by_category(judged)
     for row in rows[:_SHOWN]:
         cells = (str(row.regions), f"{row.first:.0%}", f"{row.probability:.2f}", f"{row.score:.3f}")
         table.add_row(Text(row.category), *cells, Text(row.mistaken_for or "-"))
     _add_rest(table, len(rows))
     console.print(table)
-
-
-def _table(title: str, head: Iterable[str]) -> Table:
-    table = Table(*head, title=Text(title))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    return table
 
 
 def _add_rest(table: Table, rows: int) -> None:
