@@ -162,7 +162,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "mini": {
         "layout": {"region_hw_px": (128, 128), "overlap_xy_px": (16, 16), "centre": 0.45},
         "prompt": {"template": "a photo of a single {name}[ on {background}]", "backgrounds": _MINI_BACKGROUNDS},
-        "sampling": {"scheduler": "dpm++", "steps": 20, "guidance": 4.0},
+        "sampling": {"scheduler": "dpm++", "steps": 10, "guidance": 4.0},
         "attention": {"strides_px": (8,)},
     },
     # The paper's setting for Stable Diffusion 1.x, number by number.
