@@ -27,7 +27,7 @@ EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json fo
 
 
 def enlarge(source: Path, target: Path, canvases: int) -> None:
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.folder import RunFolder
 
     drawn = RunFolder.open(source)
     categories = len(drawn.header["categories"]["main"])

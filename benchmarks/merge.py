@@ -80,7 +80,8 @@ def write_real(path: Path, scale: float) -> None:
 def write_run(path: Path) -> None:
     from mosaicfusion.config import make_config
     from mosaicfusion.masks import rle
-    from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+    from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
     names = [category["name"] for category in make_categories()[: FREQUENCIES["r"]]]
     header = {

@@ -32,7 +32,7 @@ def make_run(path: Path, canvases: int) -> None:
     """A run whose records are those of a few canvases again and again, under other numbers."""
     from mosaicfusion.config import make_config
     from mosaicfusion.plan import Plan
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.vocabulary import Category
 
     config = make_config("paper", {"model": "none"})
@@ -60,7 +60,7 @@ def make_run(path: Path, canvases: int) -> None:
 
 def _record(plan: Any, index: int, rng: np.random.Generator) -> Any:
     from mosaicfusion.masks import rle
-    from mosaicfusion.records import CanvasRecord, RegionRecord
+    from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
     spec = plan.spec(index)
     rows, columns = np.mgrid[: spec.canvas.hw_px[0], : spec.canvas.hw_px[1]]
@@ -89,10 +89,10 @@ def _record(plan: Any, index: int, rng: np.random.Generator) -> Any:
 
 def plan_all(path: Path) -> None:
     """Batches of a run of which nothing is drawn, and the content of 10,000 canvases, spread over it."""
-    from mosaicfusion.batches import missing_parts
     from mosaicfusion.config import parse_config
     from mosaicfusion.plan import Plan
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.batches import missing_parts
+    from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.vocabulary import Category
 
     run = RunFolder.open(path)
@@ -106,9 +106,9 @@ def plan_all(path: Path) -> None:
 
 def resume(path: Path) -> None:
     """What a restarted run does before it draws: here, nothing is missing."""
-    from mosaicfusion.claims import Claims
-    from mosaicfusion.drawing import missing_work
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.claims import Claims
+    from mosaicfusion.run.drawing import missing_work
+    from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(path)
     with Claims(path) as claims:
@@ -119,15 +119,15 @@ def resume(path: Path) -> None:
 
 def compile_all(path: Path) -> None:
     """lvis.json, report and summary."""
-    from mosaicfusion.compile import compile_run
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
 
     assert compile_run(RunFolder.open(path)).missing == 0
 
 
 def status_all(path: Path) -> None:
     """`mosaicfusion status`."""
-    from mosaicfusion.status import read_status
+    from mosaicfusion.run.status import read_status
 
     status = read_status(path)
     assert status.done == status.total
@@ -135,9 +135,9 @@ def status_all(path: Path) -> None:
 
 def nothing(path: Path) -> None:
     """The imports of the other stages."""
-    import mosaicfusion.compile
-    import mosaicfusion.drawing
-    import mosaicfusion.status  # noqa: F401
+    import mosaicfusion.run.compile
+    import mosaicfusion.run.drawing
+    import mosaicfusion.run.status  # noqa: F401
 
 
 STAGES: dict[str, Callable[[Path], None]] = {

@@ -11,7 +11,8 @@ from PIL import Image
 
 from mosaicfusion.config import make_config
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
 
 CANVAS_HW = (64, 96)

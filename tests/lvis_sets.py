@@ -13,7 +13,8 @@ from PIL import Image
 
 from mosaicfusion.config import make_config
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 CANVAS_HW = (32, 48)
 KITE, BOW, RIBBON = 4, 7, 9

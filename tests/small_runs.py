@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.compile import Summary
 from mosaicfusion.config import RunConfig, make_config
-from mosaicfusion.runner import generate
+from mosaicfusion.run.compile import Summary
+from mosaicfusion.run.runner import generate
 
 NAMES = ["kite", "drum"]
 CANVASES = 8

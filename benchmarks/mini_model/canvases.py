@@ -18,9 +18,9 @@ from mosaicfusion.diffusion.backend import load_backend
 from mosaicfusion.diffusion.denoise import draw_canvases
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.plan import Plan
-from mosaicfusion.recording import extract_record
 from mosaicfusion.report.drawing import draw_instances, resize
 from mosaicfusion.report.sheet import instances
+from mosaicfusion.run.recording import extract_record
 from mosaicfusion.selection import vocabulary_for
 
 ACROSS, SCALE = 4, 1.5

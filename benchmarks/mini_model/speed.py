@@ -21,7 +21,7 @@ from mosaicfusion.diffusion.backend import load_backend
 from mosaicfusion.diffusion.denoise import draw_canvases
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.plan import Plan
-from mosaicfusion.recording import extract_record
+from mosaicfusion.run.recording import extract_record
 from mosaicfusion.selection import vocabulary_for
 
 CASES = {"one region of 128 px": ("1x1", 1), "a canvas of 2 x 2 regions": ("2x2", 1), "eight such canvases": ("2x2", 8)}

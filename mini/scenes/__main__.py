@@ -20,7 +20,7 @@ from mini.scenes.tail import THIRDS, Card, train_scenes, val_scenes
 from mini.vocabulary import load_vocabulary
 from mosaicfusion.console import Progress
 from mosaicfusion.dataset.lvis import to_bytes
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 SEED = 20261122
 FIRST_ID = {"train": 1, "val": 10_001}

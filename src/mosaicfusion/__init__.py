@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.compile import Summary
     from mosaicfusion.config import RunConfig, load_config, make_config
     from mosaicfusion.dataset.export import export
     from mosaicfusion.dataset.merge import merge
-    from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
-    from mosaicfusion.runner import generate
+    from mosaicfusion.run.compile import Summary
+    from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.records import CanvasRecord, RegionRecord
+    from mosaicfusion.run.runner import generate
     from mosaicfusion.selection import Selection, vocabulary_for
     from mosaicfusion.vocabulary import Category, Vocabulary
 
@@ -21,14 +22,14 @@ _HOMES = {
     "load_config": "config",
     "make_config": "config",
     "Selection": "selection",
-    "Summary": "compile",
+    "Summary": "run.compile",
     "export": "dataset.export",
     "merge": "dataset.merge",
-    "generate": "runner",
+    "generate": "run.runner",
     "vocabulary_for": "selection",
-    "CanvasRecord": "records",
-    "RegionRecord": "records",
-    "RunFolder": "records",
+    "CanvasRecord": "run.records",
+    "RegionRecord": "run.records",
+    "RunFolder": "run.folder",
     "Category": "vocabulary",
     "Vocabulary": "vocabulary",
 }

@@ -14,9 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mosaicfusion.diffusion.model_folder import BUNDLED_MODEL, is_sdxl
 from mosaicfusion.errors import MosaicFusionError
-
-BUNDLED_MODEL = "mini"
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -230,8 +229,6 @@ def load_config(path: Path) -> RunConfig:
 def _default_preset(model: str, revision: str | None) -> str:
     if model == BUNDLED_MODEL:
         return "mini"
-    from mosaicfusion.diffusion.model_folder import is_sdxl
-
     return "sdxl" if is_sdxl(model, revision) else "paper"
 
 

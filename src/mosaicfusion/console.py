@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text, TextType
 
 if TYPE_CHECKING:
-    from mosaicfusion.compile import Summary
     from mosaicfusion.profiling import Profile
+    from mosaicfusion.run.compile import Summary
 
 
 class Progress:

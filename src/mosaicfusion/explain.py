@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.place import check_place
 from mosaicfusion.layout import check_layout
-from mosaicfusion.painter import check_plan
 from mosaicfusion.plan import Plan
-from mosaicfusion.recording import extract_record
-from mosaicfusion.records import check_place, write_atomic
+from mosaicfusion.run.painter import check_plan
+from mosaicfusion.run.recording import extract_record
 from mosaicfusion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

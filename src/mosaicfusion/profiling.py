@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 
 @dataclass

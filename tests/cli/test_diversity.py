@@ -13,7 +13,7 @@ from tiny_clip import save_clip
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 
 SMALL = [
     *("--categories", "banana, teapot", "-n", "3", "--grid", "2x2", "--steps", "4"),

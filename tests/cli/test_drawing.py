@@ -101,7 +101,7 @@ class TestGenerate:
         def interrupt(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("mosaicfusion.drawing.draw_missing", interrupt)
+        monkeypatch.setattr("mosaicfusion.run.drawing.draw_missing", interrupt)
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
         assert "run the same command again to go on" in result.stderr

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
 
 FORMATS = {

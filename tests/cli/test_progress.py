@@ -12,8 +12,8 @@ from small_runs import draw
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
-from mosaicfusion.failures import note_failures
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.failures import note_failures
+from mosaicfusion.run.folder import RunFolder
 
 
 def call(*arguments: Any) -> Result:

@@ -12,7 +12,7 @@ from hand_made import disc, make_run, region
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 
 
 def call(*arguments: Any) -> Result:

@@ -14,7 +14,7 @@ import pytest
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes, write_lvis
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
 
 KITE = Category(7, "kite", ("kite", "box_kite"), "it flies on a string", "c", "kite.n.03")

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from mosaicfusion.dataset.merge import merge
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 
 DRAWN = [category(1, "box kite"), category(2, "longbow"), category(3, "zebra", "zebra.n.01", ["zebra"])]
 BOXKITE, LONGBOW, ZEBRA = 1, 2, 3

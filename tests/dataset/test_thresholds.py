@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hand_made import disc, make_run, region
 
-from mosaicfusion.compile import compile_run
 from mosaicfusion.dataset.thresholds import Thresholds, accepted, reject_below
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.compile import compile_run
+from mosaicfusion.run.folder import RunFolder
 
 
 @pytest.fixture

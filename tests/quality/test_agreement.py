@@ -14,7 +14,7 @@ from hand_made import CANVAS_HW, disc, make_run, region
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.quality.agreement import judge_run, mask_iou, read_judgements, relate
 from mosaicfusion.quality.annotator import GrabCut
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 
 
 class Boxes:

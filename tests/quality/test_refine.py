@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hand_made import CANVAS_HW, disc, make_run, region
 
-from mosaicfusion.compile import compile_run
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 from mosaicfusion.quality.agreement import judge_run, mask_iou
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.quality.refine import refine_run
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.compile import compile_run
+from mosaicfusion.run.folder import RunFolder
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ from mosaicfusion.quality.semantics import (
     judge_run,
     text_vectors,
 )
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
-from mosaicfusion.sidecars import RegionSemantics, read_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
 from mosaicfusion.vocabulary import Category
 
 RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")

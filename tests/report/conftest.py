@@ -13,7 +13,8 @@ from PIL import Image
 
 from mosaicfusion.config import make_config
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 CANVAS_HW = (64, 96)
 REGIONS_XYWH = ((0, 0, 56, 64), (40, 0, 56, 64))

@@ -9,9 +9,10 @@ import pytest
 
 from mosaicfusion.quality.diversity import FILE_NAME as DIVERSITY
 from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
-from mosaicfusion.records import RegionRecord, RunFolder
 from mosaicfusion.report.html import write_report
-from mosaicfusion.sidecars import RegionSemantics, write_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import RegionRecord
+from mosaicfusion.run.sidecars import RegionSemantics, write_semantics
 
 pytestmark = pytest.mark.slow
 

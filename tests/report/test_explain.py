@@ -11,9 +11,9 @@ from mosaicfusion.layout import Canvas, Region
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.plan import CanvasSpec
 from mosaicfusion.prompts import Prompt
-from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.report.drawing import colour_map, resize
 from mosaicfusion.report.explain import explain_figure, step_ranges
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
 
 MakeRegion = Callable[..., RegionRecord]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
 from mosaicfusion.report.html import write_report
 from mosaicfusion.report.markup import Part, section
 from mosaicfusion.report.sections import SECTIONS
 from mosaicfusion.report.stats import RunStats
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RunOf = Callable[..., RunFolder]

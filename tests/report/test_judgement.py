@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.records import RunFolder
 from mosaicfusion.report.html import write_report
+from mosaicfusion.run.folder import RunFolder
 
 ENTRY: dict[str, Any] = {
     "model": "OpenCV 5",

@@ -9,9 +9,10 @@ import pytest
 
 from mosaicfusion.quality import diversity as kept
 from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diversity, Gap
-from mosaicfusion.records import RegionRecord, RunFolder
 from mosaicfusion.report.html import write_report
-from mosaicfusion.sidecars import RegionSemantics, write_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import RegionRecord
+from mosaicfusion.run.sidecars import RegionSemantics, write_semantics
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RunOf = Callable[..., RunFolder]

@@ -3,8 +3,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mosaicfusion.dataset.lvis import Policy
-from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.report.stats import BINS, EvenSample, RunStats
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 Make = Callable[..., CanvasRecord]
 MakeRegion = Callable[..., RegionRecord]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.claims import Claims
-from mosaicfusion.drawing import Work
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import read_failures
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.claims import Claims
+from mosaicfusion.run.drawing import Work
+from mosaicfusion.run.failures import read_failures
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.scale.cluster import Scale, connected
 from mosaicfusion.scale.dealer import Dealer
 

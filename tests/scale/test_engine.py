@@ -15,7 +15,7 @@ import psutil
 import pytest
 from small_runs import content, draw
 
-from mosaicfusion.runner import retry
+from mosaicfusion.run.runner import retry
 from mosaicfusion.scale.cluster import Scale, connected
 
 pytestmark = pytest.mark.slow
@@ -118,8 +118,8 @@ def test_the_driver_is_killed_and_the_run_resumed(tiny_sd: Path, undisturbed: di
 
 
 def test_retry_on_workers(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    from mosaicfusion.failures import note_failures
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.failures import note_failures
+    from mosaicfusion.run.folder import RunFolder
 
     draw(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH)
     (tmp_path / "parts" / "part-00000002.jsonl").unlink()

@@ -128,7 +128,7 @@ def evaluate(
     from mosaicfusion.detectors.evaluate import evaluate as score
     from mosaicfusion.detectors.results import write_results
     from mosaicfusion.detectors.samples import make_loader
-    from mosaicfusion.records import write_atomic
+    from mosaicfusion.files.atomic import write_atomic
 
     truth = GroundTruth.open(val_json)  # what cannot be evaluated is said before, not after, hours of detection
     detector = load_detector(folder, device)
@@ -171,7 +171,7 @@ def predict(
     from mosaicfusion.detectors.checkpoint import load_detector
     from mosaicfusion.detectors.predict import draw_found, read_picture
     from mosaicfusion.detectors.predict import predict as find
-    from mosaicfusion.records import write_atomic
+    from mosaicfusion.files.atomic import write_atomic
 
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if out.suffix.lower() not in formats:

@@ -47,12 +47,13 @@ def diversity(
 ) -> None:
     """How varied the instances of each category are, and how far from those of a real set."""
     from mosaicfusion.cli.tables import print_diversity
-    from mosaicfusion.compile import compile_run
     from mosaicfusion.console import Progress
+    from mosaicfusion.files.atomic import write_atomic
     from mosaicfusion.quality.diversity import FILE_NAME
     from mosaicfusion.quality.features import load_backbone
     from mosaicfusion.quality.variety import measure
-    from mosaicfusion.records import RunFolder, write_atomic
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
 
     drawn = _image_set(run_folder, images)
     real = _image_set(against, against_images or images) if against else None
@@ -96,11 +97,11 @@ def semantics(
     """Whether each region shows its category, by a CLIP model: score, probability and rank among the vocabulary."""
     from mosaicfusion.cli.tables import print_semantics
     from mosaicfusion.clip import load_clip
-    from mosaicfusion.compile import compile_run
     from mosaicfusion.console import Progress
     from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_run
-    from mosaicfusion.records import RunFolder
-    from mosaicfusion.sidecars import SEMANTICS
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.sidecars import SEMANTICS
     from mosaicfusion.vocabulary import from_json_file, read_lines
 
     run = RunFolder.open(run_folder)
@@ -116,7 +117,7 @@ def semantics(
 def _image_set(path: Path, images: Path | None) -> ImageSet:
     """A run folder's compiled data set, or a json with its images."""
     from mosaicfusion.quality.variety import ImageSet
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.folder import RunFolder
 
     if path.is_dir():
         RunFolder.open(path)

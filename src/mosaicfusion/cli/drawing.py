@@ -121,7 +121,7 @@ def generate(
     from mosaicfusion.config import load_config
     from mosaicfusion.console import Progress, print_profile, print_summary
     from mosaicfusion.profiling import profiled, waiter
-    from mosaicfusion.runner import generate as run
+    from mosaicfusion.run.runner import generate as run
 
     overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
     if preset is not None and config is not None:
@@ -213,9 +213,9 @@ def report(
     min_semantics: MinSemanticsOption = None,
 ) -> None:
     """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
-    from mosaicfusion.compile import compile_run
     from mosaicfusion.console import print_summary
-    from mosaicfusion.records import RunFolder
-    from mosaicfusion.remote import as_folder
+    from mosaicfusion.files.remote import as_folder
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
 
     print_summary(compile_run(RunFolder.open(as_folder(run_folder)), policy, masks, min_quality, min_semantics))

@@ -19,7 +19,7 @@ from mosaicfusion.cli.options import (
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.status import Status
+    from mosaicfusion.run.status import Status
 
 RunArgument = Annotated[str, typer.Argument(help="A run folder or URL; others may write into it.")]
 
@@ -30,7 +30,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
 ) -> None:
     """Show how far a run is: canvases done, rate, time left, yield, failures."""
-    from mosaicfusion.status import read_status
+    from mosaicfusion.run.status import read_status
 
     found = read_status(run_folder)
     if as_json:
@@ -64,7 +64,7 @@ def retry(
 ) -> None:
     """Draw again what failed, and nothing else."""
     from mosaicfusion.console import Progress, print_summary
-    from mosaicfusion.runner import retry as run
+    from mosaicfusion.run.runner import retry as run
 
     if not failed:
         raise MosaicFusionError(f"say what to draw again: `mosaicfusion retry {run_folder} --failed`")

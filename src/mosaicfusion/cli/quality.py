@@ -45,10 +45,10 @@ def judge(
     device: DeviceOption = "auto",
 ) -> None:
     """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
-    from mosaicfusion.compile import compile_run
     from mosaicfusion.console import Progress
     from mosaicfusion.quality.agreement import judge_run
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
     with Progress("judging") as progress:
@@ -79,10 +79,10 @@ def refine(
     device: DeviceOption = "auto",
 ) -> None:
     """Make a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
-    from mosaicfusion.compile import compile_run
     from mosaicfusion.console import Progress, print_summary
     from mosaicfusion.quality.refine import refine_run
-    from mosaicfusion.records import RunFolder
+    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
     with Progress("refining") as progress:

@@ -13,7 +13,7 @@ from mosaicfusion.console import make_table
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import Diversity
-    from mosaicfusion.sidecars import RegionSemantics
+    from mosaicfusion.run.sidecars import RegionSemantics
 
 _SHOWN = 20
 

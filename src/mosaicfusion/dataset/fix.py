@@ -14,7 +14,7 @@ from mosaicfusion.dataset.checks import COUNTS, Seen, is_area, is_box, is_int, i
 from mosaicfusion.dataset.measure import measure
 from mosaicfusion.dataset.read import DatasetFile, ImageRef, find_image, path_fault, url_tail
 from mosaicfusion.dataset.sources import CATEGORY_LISTS
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 Row = dict[str, Any]
 

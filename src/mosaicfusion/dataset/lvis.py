@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Literal
 
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category, Frequency
 
 Policy = Literal["drop", "not_exhaustive"]

@@ -21,7 +21,7 @@ from mosaicfusion.dataset.read import DRAWN, AnnotationRef, CategoryRef, Dataset
 from mosaicfusion.dataset.sources import CATEGORY_LISTS, Source, read_source
 from mosaicfusion.dataset.transfer import Transfer, find_images, new_names, transfer_images
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.vocabulary import check_name
 
 

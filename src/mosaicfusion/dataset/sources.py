@@ -14,7 +14,7 @@ from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis
 from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.vocabulary import Category
 
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
-from mosaicfusion.sidecars import RegionSemantics, read_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
 
 
 @dataclass(frozen=True)

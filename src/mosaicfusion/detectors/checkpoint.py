@@ -24,7 +24,8 @@ from mosaicfusion.config import differences
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import check_place, write_atomic
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.place import check_place
 
 if TYPE_CHECKING:
     from torch import nn

@@ -23,9 +23,9 @@ from mosaicfusion.dataset.findings import shown
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.diffusion.model_folder import digest
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.prompts import render
 from mosaicfusion.quality.semantics import TEMPLATES, check_templates, text_vectors
-from mosaicfusion.records import write_atomic
 from mosaicfusion.vocabulary import Category
 
 _VECTORS, _HEADER = "text_embeddings", "identity"

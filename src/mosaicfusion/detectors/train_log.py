@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mosaicfusion.detectors.checkpoint import LOG
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 
 class TrainLog:

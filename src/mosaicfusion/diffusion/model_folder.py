@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.config import BUNDLED_MODEL
 from mosaicfusion.errors import MosaicFusionError
 
+BUNDLED_MODEL = "mini"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "mini"
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})

@@ -14,16 +14,18 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mosaicfusion.config import BUNDLED_MODEL, fingerprint, make_config
+from mosaicfusion.config import fingerprint, make_config
 from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
 from mosaicfusion.dataset.merge import merge
 from mosaicfusion.dataset.read import DatasetFile
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.diffusion.model_folder import digest, find_model
+from mosaicfusion.diffusion.model_folder import BUNDLED_MODEL, digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import Drawing, DrawnSet, Part, Run
-from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
-from mosaicfusion.runner import generate
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.run.runner import generate
 from mosaicfusion.selection import Selection, vocabulary_for
 
 Show = Callable[[float, int], None]

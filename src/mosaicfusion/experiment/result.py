@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 RESULT = "result.json"
 Metrics = dict[str, float | None]

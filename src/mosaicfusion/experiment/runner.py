@@ -35,7 +35,7 @@ from mosaicfusion.experiment.drawn import Bar, TrainingData
 from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
 from mosaicfusion.experiment.result import RESULT, Result, read_result, write_result
 from mosaicfusion.experiment.styles import score_styles
-from mosaicfusion.records import check_place
+from mosaicfusion.files.place import check_place
 from mosaicfusion.selection import vocabulary_for
 
 if TYPE_CHECKING:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.quality.annotator import Annotator
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, write_atomic
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 

@@ -41,7 +41,7 @@ def load_annotator(name: AnnotatorName, model: str | None = None, device: str = 
     """SAM, SAM 2 or GrabCut.
 
     ``model``: a folder in transformers format or a hub id, safetensors only; the largest published one if left out. GrabCut
-    takes none. ``device`` as in :func:`mosaicfusion.runner.generate`. Raises :class:`MosaicFusionError`.
+    takes none. ``device`` as in :func:`mosaicfusion.run.runner.generate`. Raises :class:`MosaicFusionError`.
     """
     if name != "grabcut":
         return Sam(name, model or DEFAULT_MODELS[name], device)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from mosaicfusion.config import MaskConfig, parse_config
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection, keep_single_component
 from mosaicfusion.quality.agreement import annotate, mask_iou
 from mosaicfusion.quality.annotator import Annotator
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, write_atomic
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
 def refine_run(

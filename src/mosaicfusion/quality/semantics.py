@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from mosaicfusion.config import PromptConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.prompts import render
-from mosaicfusion.records import CanvasRecord, RunFolder
-from mosaicfusion.sidecars import RegionSemantics, read_semantics, write_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.run.sidecars import RegionSemantics, read_semantics, write_semantics
 from mosaicfusion.vocabulary import Category
 
 TEMPLATES = ("a photo of a single {name}",)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mosaicfusion.records import CanvasRecord
 from mosaicfusion.report.drawing import instance_colour, mask_on_crop, resize
 from mosaicfusion.report.markup import spoken
 from mosaicfusion.report.sheet import data_uri, decode_mask
+from mosaicfusion.run.records import CanvasRecord
 
 _SIDE_PX = 256
 

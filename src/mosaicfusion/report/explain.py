@@ -14,11 +14,11 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize, otsu_threshold
-from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.report.drawing import colour_map, draw_instances, instance_colour, mask_on_crop, resize
 from mosaicfusion.report.figure import INK, SOFT, Sheet
 from mosaicfusion.report.markup import spoken
 from mosaicfusion.report.sheet import instances, reason_name
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:  # it imports torch
     from mosaicfusion.diffusion.denoise import DrawnCanvas

@@ -9,10 +9,12 @@ from pathlib import Path
 from string import Template
 
 from mosaicfusion.dataset.lvis import Policy
-from mosaicfusion.records import CanvasRecord, RunFolder, write_atomic
+from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.report.markup import Part
 from mosaicfusion.report.sections import SECTIONS, Section
 from mosaicfusion.report.stats import RunStats
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord
 
 MAX_CANVASES = 48
 

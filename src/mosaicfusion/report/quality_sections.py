@@ -24,12 +24,12 @@ from mosaicfusion.quality.failures import (
     map_failures,
 )
 from mosaicfusion.quality.semantics import by_category
-from mosaicfusion.records import RunFolder
 from mosaicfusion.report.examples import example
 from mosaicfusion.report.markup import Part, meter, paragraph, percent, section, share, spoken, table
 from mosaicfusion.report.sheet import reason_name
 from mosaicfusion.report.stats import RunStats
-from mosaicfusion.sidecars import RegionSemantics, read_semantics
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
 
 _EXAMPLES = 6  # pictures of each kind
 _MEANINGS: dict[Kind, str] = {

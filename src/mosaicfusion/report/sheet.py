@@ -14,9 +14,9 @@ from PIL import Image
 
 from mosaicfusion.dataset.lvis import Policy, is_used
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord
 from mosaicfusion.report.drawing import Instance, instance_colour, instance_layer, readable_scale, resize
 from mosaicfusion.report.markup import spoken
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 _HIGHEST_REM = 24  # of a picture on the page
 _LARGEST_PX = 640

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.dataset.lvis import Policy, is_used
-from mosaicfusion.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 BINS = 20  # of the area and score histograms
 CELLS = 16  # a side of the map of positions

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mosaicfusion.drawing import OnProgress, Work
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.run.drawing import OnProgress, Work
 
 _IN_FLIGHT = 2  # batches of a worker: one is sampled while the masks of the other are made
 _MOST_DEATHS = 3  # of workers on one batch, or in a row while they load the model

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.drawing import OnProgress, Work
-from mosaicfusion.remote import is_remote
+from mosaicfusion.files.remote import is_remote
+from mosaicfusion.run.drawing import OnProgress, Work
 from mosaicfusion.scale.cluster import Placement, Scale, connected, place
 from mosaicfusion.scale.dealer import Dealer
 from mosaicfusion.scale.worker import Worker
@@ -26,7 +26,7 @@ def on_ray(scale: Scale, device: str, threads: int | None = None) -> Iterator[Ra
 
 
 class RayEngine:
-    """The same as :class:`mosaicfusion.drawing.Engine`, on other processes; this one holds no model."""
+    """The same as :class:`mosaicfusion.run.drawing.Engine`, on other processes; this one holds no model."""
 
     def __init__(self, ray: Any, placement: Placement) -> None:
         self._ray, self._placement = ray, placement

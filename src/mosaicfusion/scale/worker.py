@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.drawing import keep
-from mosaicfusion.painter import Painter
-from mosaicfusion.recording import record_canvas
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.drawing import keep
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.painter import Painter
+from mosaicfusion.run.recording import record_canvas
 
 
 class Worker:

@@ -16,7 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.vocabulary import Category
 
 HW = (40, 64)

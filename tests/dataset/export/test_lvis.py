@@ -14,7 +14,7 @@ import pytest
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.lvis import compile_lvis
 from mosaicfusion.masks import rle
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.vocabulary import Category
 
 

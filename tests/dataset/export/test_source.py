@@ -14,7 +14,7 @@ from PIL import Image
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.export.source import read_source
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 
 
 def refused(made: Any, said: str, **changes: Any) -> None:

@@ -16,7 +16,7 @@ from mosaicfusion.dataset.lvis import MaskFormat, Policy, category_records, comp
 from mosaicfusion.dataset.read import ImageRef, find_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.vocabulary import Category
 
 _NAMED = 5  # missing images that are named; the others are counted

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.storage import remove_leftovers, write_new, write_stream
+from mosaicfusion.files.atomic import remove_leftovers, write_new, write_stream
 
 WRITE = """
 import sys
 from pathlib import Path
-from mosaicfusion.storage import write_stream
+from mosaicfusion.files.atomic import write_stream
 def write(file):
     print("writing", flush=True)
     sys.stdin.readline()

@@ -15,13 +15,14 @@ import torch
 from PIL import Image
 
 import mosaicfusion.diffusion.denoise as denoise
-from mosaicfusion.compile import Summary
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
-from mosaicfusion.records import CanvasRecord, RunFolder
-from mosaicfusion.runner import generate
+from mosaicfusion.run.compile import Summary
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.run.runner import generate
 from mosaicfusion.selection import Selection, vocabulary_for
 
 NAMES = ["banana", "teapot"]
@@ -234,7 +235,7 @@ class TestInterrupted:
         def fail(*_: Any, **__: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("mosaicfusion.recording.extract_mask", fail)
+        monkeypatch.setattr("mosaicfusion.run.recording.extract_mask", fail)
         with pytest.raises(ZeroDivisionError):
             draw(tmp_path / "run")
 

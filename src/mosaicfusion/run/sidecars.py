@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import write_atomic
+from mosaicfusion.files.atomic import write_atomic
 
 SEMANTICS = "semantics.jsonl"
 

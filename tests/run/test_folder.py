@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder, check_writable, write_atomic
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.run.folder import RunFolder, check_writable
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
 def header(canvases: int = 2, **config: Any) -> dict[str, Any]:

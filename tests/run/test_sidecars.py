@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.sidecars import SEMANTICS, RegionSemantics, read_semantics, write_semantics
+from mosaicfusion.run.sidecars import SEMANTICS, RegionSemantics, read_semantics, write_semantics
 
 
 def test_kept_and_read_again(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mosaicfusion.claims import Claims
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.run.claims import Claims
 
 HOLD = """
 import sys
 from pathlib import Path
-from mosaicfusion.claims import Claims
+from mosaicfusion.run.claims import Claims
 with Claims(Path(sys.argv[1])) as claims:
     print(claims.take(range(8, 16)), flush=True)
     sys.stdin.read()

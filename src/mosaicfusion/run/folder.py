@@ -5,8 +5,8 @@ run/
   images/000/000000000123.jpg   canvas 123
   parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
   lvis.json, report.html        compiled from the parts
-  run.lock                      empty; a process that draws holds locks on it, see `mosaicfusion.claims`
-  failures/000000000112.json    why canvas 112 could not be drawn, see `mosaicfusion.failures`
+  run.lock                      empty; a process that draws holds locks on it, see `mosaicfusion.run.claims`
+  failures/000000000112.json    why canvas 112 could not be drawn, see `mosaicfusion.run.failures`
   judge.json, quality/          what `mosaicfusion judge` found, if it was run
   semantics.jsonl               what `mosaicfusion semantics` found: one line a region
   diversity.json                what `mosaicfusion diversity` found
@@ -15,7 +15,6 @@ run/
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -23,14 +22,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.batches import Stretches
-from mosaicfusion.canvas_record import CanvasRecord, RegionRecord
 from mosaicfusion.config import differences, fingerprint
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.remote import ahead, check_reachable, is_remote
-from mosaicfusion.storage import remove_leftovers, write_atomic, write_new
-
-__all__ = ["CanvasRecord", "RegionRecord", "RunFolder", "check_place", "check_writable", "write_atomic"]
+from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
+from mosaicfusion.files.place import check_place
+from mosaicfusion.files.remote import ahead, is_remote
+from mosaicfusion.run.batches import Stretches
+from mosaicfusion.run.records import CanvasRecord
 
 _FORMAT = 1
 _LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends
@@ -195,21 +193,6 @@ def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
         raise MosaicFusionError(
             f"{path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
         )
-
-
-def check_place(path: Path) -> None:
-    """Raise :class:`MosaicFusionError` unless a folder is there or could be made; nothing is made."""
-    if is_remote(path):
-        check_reachable(path)
-        return
-    try:
-        if path.exists() and not path.is_dir():
-            raise MosaicFusionError(f"{path} is a file; give a folder with --out")
-        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-        if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-            raise MosaicFusionError(f"{path} cannot be written; give another --out")
-    except OSError as error:
-        raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
 
 
 def _is_header(header: Any) -> bool:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, write_lvis
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.records import RunFolder
+from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.report.html import MAX_CANVASES, stats_of, write_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
-from mosaicfusion.storage import write_stream
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.vocabulary import Category
 
 

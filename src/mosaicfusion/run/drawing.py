@@ -9,15 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from mosaicfusion.batches import WHOLE, Shard, missing_parts
-from mosaicfusion.claims import Claims
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import Reason, forget_failures, note_failures, read_failures
-from mosaicfusion.painter import Painter
+from mosaicfusion.files.remote import is_remote
 from mosaicfusion.profiling import stage
-from mosaicfusion.recording import record_canvas
-from mosaicfusion.records import CanvasRecord, RunFolder
-from mosaicfusion.remote import is_remote
+from mosaicfusion.run.batches import WHOLE, Shard, missing_parts
+from mosaicfusion.run.claims import Claims
+from mosaicfusion.run.failures import Reason, forget_failures, note_failures, read_failures
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.painter import Painter
+from mosaicfusion.run.recording import record_canvas
+from mosaicfusion.run.records import CanvasRecord
 
 OnProgress = Callable[[float, int], None]
 MESSAGES: dict[Reason, str] = {

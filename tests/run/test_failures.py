@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mosaicfusion.failures import Failure, forget_failures, note_failures, read_failures
-from mosaicfusion.records import RunFolder
+from mosaicfusion.run.failures import Failure, forget_failures, note_failures, read_failures
+from mosaicfusion.run.folder import RunFolder
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import read_failures
-from mosaicfusion.records import RunFolder
-from mosaicfusion.remote import ahead, as_folder
+from mosaicfusion.files.remote import ahead, as_folder
+from mosaicfusion.run.failures import read_failures
+from mosaicfusion.run.folder import RunFolder
 
 _RECENT = 50  # parts that the rate is taken over
 _PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before such a gap do not count

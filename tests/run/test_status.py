@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import note_failures
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
-from mosaicfusion.status import read_status
+from mosaicfusion.run.failures import note_failures
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.status import read_status
 
 KEPT = RegionRecord(1, "kite", "a kite", (0, 0, 64, 64), score=0.5, area=6)
 REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mosaicfusion.batches import Shard, Stretches, missing_parts
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.run.batches import Shard, Stretches, missing_parts
 
 
 class TestStretches:

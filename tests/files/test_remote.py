@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import mosaicfusion.diffusion.denoise as denoise
 from mosaicfusion.cli import app
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.records import RunFolder
-from mosaicfusion.remote import as_folder
-from mosaicfusion.runner import retry
+from mosaicfusion.files.remote import as_folder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.runner import retry
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.profiling import stage
 from mosaicfusion.quality.intrinsic import measure, predict_iou
-from mosaicfusion.records import CanvasRecord, RegionRecord, RunFolder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.denoise import DrawnCanvas

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.remote import is_remote, put
+from mosaicfusion.files.remote import is_remote, put
 
 try:
     import fcntl

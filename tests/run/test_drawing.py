@@ -13,13 +13,13 @@ import torch
 from small_runs import CANVASES, content, draw, small_config
 
 import mosaicfusion.diffusion.denoise as denoise
-from mosaicfusion.claims import Claims
 from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import read_failures
-from mosaicfusion.records import RunFolder
-from mosaicfusion.runner import retry
-from mosaicfusion.storage import write_atomic
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.run.claims import Claims
+from mosaicfusion.run.failures import read_failures
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.runner import retry
 
 
 @pytest.fixture(scope="module")

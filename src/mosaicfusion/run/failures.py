@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from mosaicfusion.records import RunFolder
-from mosaicfusion.storage import write_atomic
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.run.folder import RunFolder
 
 Reason = Literal["out_of_memory", "worker_lost", "nan"]
 FOLDER = "failures"

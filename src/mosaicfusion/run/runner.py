@@ -10,20 +10,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mosaicfusion.batches import WHOLE, Shard
-from mosaicfusion.claims import Claims
-from mosaicfusion.compile import Summary, compile_run, summarize
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.thresholds import Thresholds
 from mosaicfusion.diffusion.model_folder import digest, find_model
-from mosaicfusion.drawing import Engine, Here, OnProgress, failed_work, missing_work
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.failures import read_failures
+from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.profiling import stage
 from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
-from mosaicfusion.records import RunFolder, check_writable
-from mosaicfusion.remote import as_folder, check_local
+from mosaicfusion.run.batches import WHOLE, Shard
+from mosaicfusion.run.claims import Claims
+from mosaicfusion.run.compile import Summary, compile_run, summarize
+from mosaicfusion.run.drawing import Engine, Here, OnProgress, failed_work, missing_work
+from mosaicfusion.run.failures import read_failures
+from mosaicfusion.run.folder import RunFolder, check_writable
 from mosaicfusion.selection import Selection, select
 from mosaicfusion.vocabulary import Vocabulary
 

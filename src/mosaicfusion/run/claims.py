@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.remote import is_remote
+from mosaicfusion.files.remote import is_remote
 
 try:
     import fcntl
