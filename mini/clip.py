@@ -11,9 +11,6 @@ the step's number, so that a run that was stopped goes on as if nothing had happ
 import argparse
 import json
 import shutil
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -26,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mini.captions import caption
+from mini.clip_training import Lesson, train
 from mini.compose import compose
 from mini.export import swap_in
 from mini.pictures import Picture, load_pictures
-from mini.trainer import LOG_EVERY_S, append_json_line, polite_end, save_state
 from mini.vocabulary import load_vocabulary
 
 SIDE_PX = 128
@@ -54,7 +51,6 @@ PREPROCESS_CFG = {
     "interpolation": "bicubic",
     "resize_mode": "squash",
 }
-PEAK_LR = 5e-4
 HELD_OUT = 1_000_000_000  # step numbers from here on are never trained
 
 
@@ -97,16 +93,6 @@ def make_batch(
         categories.append(scene.category)
         captions.append(caption(rng, names[scene.category], scene.background))
     return np.stack(images), np.array(categories), captions
-
-
-def batches(first: int, last: int, pictures: list[Picture], names: list[str]) -> Iterator:
-    """Batches of the steps [first, last), the next ones composed while the model learns."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(make_batch, step, pictures, names) for step in range(first, min(first + 2, last))]
-        for step in range(first, last):
-            yield ahead.pop(0).result()
-            if step + 2 < last:
-                ahead.append(pool.submit(make_batch, step + 2, pictures, names))
 
 
 def to_pixels(images: np.ndarray) -> Tensor:
@@ -159,75 +145,6 @@ def held_out_top1(
     return float((named == np.concatenate(categories)).mean())
 
 
-def make_optimizer(model: nn.Module) -> torch.optim.AdamW:
-    """AdamW; words and temperature learn faster than the rest: a word is seen in one batch of five, and pictures that
-    are told apart wait for words that still mean the same."""
-    words = [model.token_embedding.weight, model.logit_scale]
-    rest = [parameter for parameter in model.parameters() if not any(parameter is word for word in words)]
-    groups = [
-        {"params": [parameter for parameter in rest if parameter.ndim >= 2], "lr": PEAK_LR, "weight_decay": 0.05},
-        {"params": [parameter for parameter in rest if parameter.ndim < 2], "lr": PEAK_LR},
-        {"params": words, "lr": 4 * PEAK_LR},
-    ]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
-
-
-def train(
-    model: nn.Module, tokenizer: HFTokenizer, pictures: list[Picture], names: list[str], work: Path, steps: int
-) -> None:
-    """Up to step number `steps`, from the checkpoint where there is one.
-
-    The learning rate rises and falls once on the way there. A training that had come to its end goes on to a greater
-    number with a rise and fall of its own.
-    """
-    checkpoint = work / "clip.pt"
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
-    first = state["step"] if state else 0
-    finished = state is not None and first == state["steps"] < steps
-    if state and (state["names"] != names or not (finished or state["steps"] == steps)):
-        raise SystemExit(f"{checkpoint} is of another run, to {state['steps']} steps; end that or remove it")
-    optimizer = make_optimizer(model)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    cycle = steps - first if finished else steps
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=cycle, pct_start=0.1)
-    if state:
-        model.load_state_dict(state["model"])
-    if state and not finished:
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-
-    def state_now(step: int) -> dict:
-        parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-        return {name: part.state_dict() for name, part in parts.items()} | {
-            "step": step,
-            "steps": steps,
-            "names": names,
-        }
-
-    prompts = tokenizer(bare_prompts(names))
-    model.train()
-    losses, logged, step = [], time.time(), first
-    with polite_end() as asked_to_end:
-        for step, batch in enumerate(batches(first, steps, pictures, names), first + 1):
-            loss = loss_of(model, tokenizer, batch, prompts)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            schedule.step()
-            losses.append(loss.item())
-            if time.time() - logged > LOG_EVERY_S:
-                rate = len(losses) * BATCH_SIZE / (time.time() - logged)
-                record = {"step": step, "loss": round(float(np.mean(losses)), 4), "samples_per_s": round(rate, 1)}
-                record["top1"] = round(held_out_top1(model, tokenizer, pictures, names, 256), 3)
-                append_json_line(work / "clip.jsonl", record)
-                save_state(checkpoint, state_now(step))
-                losses, logged = [], time.time()
-            if asked_to_end():
-                break
-    save_state(checkpoint, state_now(step))
-
-
 def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
     """A folder that open_clip reads as "local-dir:OUT": configuration, safetensors in half precision, tokenizer."""
     fresh = out.with_name(out.name + ".part")
@@ -240,8 +157,21 @@ def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
     swap_in(fresh, out, "open_clip_config.json")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_lesson(pictures: list[Picture], names: list[str], tokenizer: HFTokenizer) -> Lesson:
+    """Compositions and their captions."""
+    prompts = tokenizer(bare_prompts(names))
+    return Lesson(
+        "clip",
+        names,
+        lambda step: make_batch(step, pictures, names),
+        lambda model, batch: loss_of(model, tokenizer, batch, prompts),
+        lambda model: {"top1": round(held_out_top1(model, tokenizer, pictures, names, 256), 3)},
+    )
+
+
+def arguments_of(description: str | None) -> argparse.Namespace:
+    """Of both stages; threads and the random state are set by them."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument(
         "--base", type=Path, default=Path("src/mosaicfusion/mini/weights"), help="where the tokenizer is"
@@ -253,12 +183,21 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
+    return arguments
+
+
+def load_tokenizer(base: Path) -> HFTokenizer:
+    """The miniature's own."""
+    return HFTokenizer(str(base / "tokenizer"), context_length=MODEL_CFG["text_cfg"]["context_length"])
+
+
+def main() -> None:
+    arguments = arguments_of(__doc__)
     entries = load_vocabulary()
     names = [entry.prompt_name for entry in entries]
-    pictures = load_pictures(arguments.work, entries)
-    tokenizer = HFTokenizer(str(arguments.base / "tokenizer"), context_length=MODEL_CFG["text_cfg"]["context_length"])
+    pictures, tokenizer = load_pictures(arguments.work, entries), load_tokenizer(arguments.base)
     model = open_clip.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
-    train(model, tokenizer, pictures, names, arguments.work, arguments.samples // BATCH_SIZE)
+    train(model, make_lesson(pictures, names, tokenizer), arguments.work, arguments.samples // BATCH_SIZE)
     print(f"zero-shot top-1 on held-out compositions {held_out_top1(model, tokenizer, pictures, names, 2048):.3f}")
     if arguments.out:
         export(model, arguments.base / "tokenizer", arguments.out)

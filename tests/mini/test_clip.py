@@ -9,7 +9,8 @@ import pytest
 import torch
 from open_clip.tokenizer import HFTokenizer
 
-from mini import clip
+from mini import clip, clip_training
+from mini.clip_training import Lesson, train
 from mini.pictures import Picture, picture_sizes
 from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
 
@@ -41,6 +42,10 @@ def tokenizer() -> HFTokenizer:
     return HFTokenizer(str(TOKENIZER), context_length=32)
 
 
+def lesson(pictures: list[Picture]) -> Lesson:
+    return clip.make_lesson(pictures, NAMES, tokenizer())
+
+
 def test_a_batch_is_a_function_of_its_step(pictures: list[Picture]) -> None:
     first, again, other = (clip.make_batch(step, pictures, NAMES) for step in (7, 7, 8))
     assert first[0].shape == (clip.BATCH_SIZE, 128, 128, 3) and first[0].dtype == np.uint8
@@ -65,12 +70,12 @@ def test_the_bundled_tokenizer_ends_texts_as_the_model_expects() -> None:
 @pytest.mark.usefixtures("small")
 def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, pictures: list[Picture]) -> None:
     straight, stopped, resumed = new_model(), new_model(), new_model()
-    clip.train(straight, tokenizer(), pictures, NAMES, tmp_path / "straight", steps=4)
+    train(straight, lesson(pictures), tmp_path / "straight", steps=4)
     asked_to_end = iter([False, True]).__next__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip, "polite_end", lambda: nullcontext(asked_to_end))
-        clip.train(stopped, tokenizer(), pictures, NAMES, tmp_path / "halved", steps=4)
-    clip.train(resumed, tokenizer(), pictures, NAMES, tmp_path / "halved", steps=4)
+        patch.setattr(clip_training, "polite_end", lambda: nullcontext(asked_to_end))
+        train(stopped, lesson(pictures), tmp_path / "halved", steps=4)
+    train(resumed, lesson(pictures), tmp_path / "halved", steps=4)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert not torch.equal(stopped.visual.conv1.weight, straight.visual.conv1.weight)
@@ -81,11 +86,11 @@ def test_a_finished_training_goes_on_but_an_unfinished_one_keeps_its_length(
     tmp_path: Path, pictures: list[Picture]
 ) -> None:
     model = new_model()
-    clip.train(model, tokenizer(), pictures, NAMES, tmp_path, steps=2)
+    train(model, lesson(pictures), tmp_path, steps=2)
     before = model.visual.conv1.weight.clone()
     with pytest.raises(SystemExit, match="another run, to 2 steps"):
-        clip.train(new_model(), tokenizer(), pictures, NAMES, tmp_path, steps=1)
-    clip.train(model, tokenizer(), pictures, NAMES, tmp_path, steps=3)
+        train(new_model(), lesson(pictures), tmp_path, steps=1)
+    train(model, lesson(pictures), tmp_path, steps=3)
     assert not torch.equal(before, model.visual.conv1.weight)
     assert torch.load(tmp_path / "clip.pt", weights_only=True)["step"] == 3
 
