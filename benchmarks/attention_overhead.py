@@ -1,9 +1,11 @@
 """What does reading the attention cost? The same sampling with and without the recorder, in turns, in one process.
 
-    python benchmarks/attention_overhead.py                  # the bundled miniature
-    python benchmarks/attention_overhead.py --size sd14      # a U-Net of Stable Diffusion 1.4's size, random weights (6 GB)
+    python -m benchmarks.attention_overhead                  # the bundled miniature
+    python -m benchmarks.attention_overhead --size sd14 --batches 1,2,4 --turns 2 --json benchmarks/results/sd14_step.json
+    python -m benchmarks.attention_overhead --size sd14 --dtype bfloat16 --turns 1
 
-Prints the ratio of wall time (best of the turns) and of peak memory (a fresh process for each, since a peak never falls).
+`sd14` is one step of a U-Net of Stable Diffusion 1.4's size with random weights (6 GB) on one region of 256 x 384 pixels. Prints
+the ratio of wall time (best of the turns) and of peak memory (a fresh process for each, since a peak never falls).
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from machine import machine
 
+from benchmarks.machine import machine
+from benchmarks.mini_model.common import write_results
 from mosaicfusion.config import RunConfig, make_config, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.backend import Conditioning, load_backend
@@ -37,21 +41,20 @@ class NoRecorder:
     def aim(self, *_: Any) -> None: ...
 
 
-def sd14_sized_backend() -> Any:
+def sd14_sized_backend(dtype: torch.dtype) -> Any:
     """Only what `denoise` needs, around a U-Net with the published configuration of Stable Diffusion 1.x."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
     mini = load_backend(find_model("mini"), "cpu", "float32")
     torch.manual_seed(0)
-    unet = (
-        UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval().requires_grad_(False)
-    )
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+    unet = unet.eval().requires_grad_(False).to(dtype=dtype, memory_format=torch.channels_last)
 
     def encode(prompts: list[str]) -> Conditioning:
-        return Conditioning(torch.randn(len(prompts), 77, 768, generator=torch.Generator().manual_seed(1)))
+        return Conditioning(torch.randn(len(prompts), 77, 768, generator=torch.Generator().manual_seed(1)).to(dtype))
 
     def predict(tile: torch.Tensor, timestep: torch.Tensor, text: Conditioning, _: Any) -> torch.Tensor:
-        return unet(tile, timestep, encoder_hidden_states=text.embeddings, return_dict=False)[0]
+        return unet(tile.to(dtype), timestep, encoder_hidden_states=text.embeddings, return_dict=False)[0].float()
 
     def scheduler(_: str, steps: int) -> Any:
         made = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
@@ -71,12 +74,12 @@ def sd14_sized_backend() -> Any:
     )
 
 
-def setting(size: str) -> tuple[Any, RunConfig, int]:
-    """Backend, config and canvases a batch."""
+def setting(size: str, dtype: str) -> tuple[Any, RunConfig]:
+    """Backend and config."""
     if size == "mini":
-        return load_backend(find_model("mini"), "cpu", "float32"), make_config("mini"), 4
+        return load_backend(find_model("mini"), "cpu", dtype), make_config("mini")
     layout = {"grids": ("1x1",), "region_hw_px": (256, 384)}
-    return sd14_sized_backend(), parse_config({"layout": layout, "sampling": {"steps": 2}}), 1
+    return sd14_sized_backend(getattr(torch, dtype)), parse_config({"layout": layout, "sampling": {"steps": 1}})
 
 
 def sample(backend: Any, config: RunConfig, batch: int, record: bool) -> float:
@@ -95,36 +98,61 @@ def sample(backend: Any, config: RunConfig, batch: int, record: bool) -> float:
     return time.perf_counter() - begun
 
 
-def peak_mib(size: str, record: bool) -> float:
+def peak_mib(given: argparse.Namespace, batch: int, record: bool) -> float:
     """Peak resident memory of one batch in a fresh process."""
-    command = [sys.executable, __file__, "--size", size, "--peak", "with" if record else "without"]
+    command = [sys.executable, "-m", "benchmarks.attention_overhead", "--size", given.size, "--dtype", given.dtype]
+    command += ["--batches", str(batch), "--peak", "with" if record else "without"]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def measure(given: argparse.Namespace, backend: Any, config: RunConfig, batch: int) -> dict[str, Any]:
+    """Seconds and MiB without and with the recorder."""
+    sample(backend, config, batch, record=True)  # warm up
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(given.turns):
+        for record in (False, True):
+            seconds[record].append(sample(backend, config, batch, record))
+    plain, recorded = (min(seconds[record]) for record in (False, True))
+    plain_mib, recorded_mib = (peak_mib(given, batch, record) for record in (False, True))
+    return {
+        "size": given.size,
+        "dtype": given.dtype,
+        "batch": batch,
+        "seconds": [round(plain, 3), round(recorded, 3)],
+        "peak_mib": [round(plain_mib), round(recorded_mib)],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("mini", "sd14"), default="mini")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--batches", default="1", help="canvases a call, as in 1,2,4")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", choices=("with", "without"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    backend, config, batch = setting(arguments.size)
-    if arguments.peak:
-        sample(backend, config, batch, arguments.peak == "with")
+    given = parser.parse_args()
+    batches = [int(batch) for batch in given.batches.split(",")]
+    backend, config = setting(given.size, given.dtype)
+    if given.peak:
+        sample(backend, config, batches[0], given.peak == "with")
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    sample(backend, config, batch, record=True)  # warm up
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(arguments.turns):
-        for record in (False, True):
-            seconds[record].append(sample(backend, config, batch, record))
-    plain, recorded = (min(seconds[record]) for record in (False, True))
-    memory = {record: peak_mib(arguments.size, record) for record in (False, True)}
     print(f"{datetime.date.today()}, {machine(f'{torch.get_num_threads()} threads, torch {torch.__version__}')}")
-    print("| U-Net | time without | with | ratio | peak without | with | ratio |\n|---|---|---|---|---|---|---|")
     print(
-        f"| {arguments.size} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
-        f"| {memory[False]:.0f} MiB | {memory[True]:.0f} MiB | {memory[True] / memory[False]:.3f} |"
+        "| U-Net | dtype | batch | time without | with | ratio | peak without | with |\n|---|---|---|---|---|---|---|---|"
     )
+    rows = []
+    for batch in batches:
+        row = measure(given, backend, config, batch)
+        rows.append(row)
+        (plain, recorded), (plain_mib, recorded_mib) = row["seconds"], row["peak_mib"]
+        print(
+            f"| {given.size} | {given.dtype} | {batch} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
+            f"| {plain_mib} MiB | {recorded_mib} MiB |",
+            flush=True,
+        )
+    write_results(given.json, {"threads": torch.get_num_threads(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from benchmarks.mini_model.common import write_results
 from mosaicfusion import generate, make_config, vocabulary_for
 from mosaicfusion.profiling import profiled
 
-DEFAULT = {"grid": "2x2", "side": 128, "steps": 20, "batch": 8, "canvases": 8}
+DEFAULT = {"grid": "2x2", "side": 128, "steps": 10, "batch": 8, "canvases": 8}
 ROWS: dict[str, list[Any]] = {
     "grid": ["1x1", "1x2", "2x2", "2x3", "3x3"],
     "side": [64, 96, 128, 192],
