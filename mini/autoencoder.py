@@ -1,12 +1,15 @@
 """Stage 2b, only for a model from scratch: a tiny autoencoder, 128 x 128 x 3 to 16 x 16 x 8 and back.
 
-python -m mini.autoencoder --work build/mini --minutes 30 --out build/mini/vae
+    python -m mini.autoencoder --work build/mini --steps 20000 --out build/mini/vae
+
+Stop it, start it again to go on: every step's crops and noise are a pure function of its number.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
@@ -16,8 +19,10 @@ from mini.compose import compose
 from mini.ema import Ema
 from mini.optim import Muon
 from mini.pictures import Picture, load_pictures
+from mini.trainer import LOG_EVERY_S, append_json_line, polite_end, save_state
 from mini.vocabulary import load_vocabulary
 
+BATCH_SIZE = 16
 CROP_PX = 64  # a fully convolutional model learns as much from crops, at a quarter of the cost
 LATENT_NOISE = 0.1  # the decoder must forgive the small errors of a sampler
 
@@ -54,28 +59,63 @@ def reconstruction_loss(model: AutoencoderTiny, pixels: Tensor, generator: torch
     return error.abs().mean() + 2 * error.square().mean() + 0.5 * gradients + 0.02 * spread
 
 
-def train(model: AutoencoderTiny, pictures: list[Picture], minutes: float, batch_size: int = 16) -> None:
-    """Leaves the averaged weights in the model, and the scale that gives its latents unit variance."""
-    ends = {id(p) for p in model.parameters() if p.ndim < 2 or 3 in p.shape[:2]}  # vectors and the RGB layers
-    muon = Muon([p for p in model.parameters() if id(p) not in ends], lr=3e-3, weight_decay=1e-4)
-    adamw = torch.optim.AdamW([p for p in model.parameters() if id(p) in ends], lr=1.5e-3, weight_decay=0.0)
-    ema = Ema(list(model.parameters()), decay=0.995)
-    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    base_lrs = (3e-3, 1.5e-3)
-    began = time.time()
-    while (progress := (time.time() - began) / (60 * minutes)) < 1:
-        for optimizer, lr in zip((muon, adamw), base_lrs, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * max(0.01, 0.5 * (1 + np.cos(np.pi * progress)))
-        reconstruction_loss(model, random_crops(rng, pictures, batch_size), generator).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in (muon, adamw):
-            optimizer.step()
-            optimizer.zero_grad()
-        ema.update()
-    ema.copy_to_model()
-    with torch.no_grad():
-        deviation = model.encode(random_crops(rng, pictures, 256)).latents.std()
+def make_optimizers(model: AutoencoderTiny) -> list[torch.optim.Optimizer]:
+    """Muon for matrices; AdamW for vectors and the RGB layers."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2 and 3 not in p.shape[:2]]
+    ends = [p for p in model.parameters() if p.ndim < 2 or 3 in p.shape[:2]]
+    return [Muon(matrices, lr=3e-3, weight_decay=1e-4), torch.optim.AdamW(ends, lr=1.5e-3, weight_decay=0.0)]
+
+
+def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: int) -> None:
+    """Up to step number `steps`, from the checkpoint where there is one; leaves the averaged weights in the finished model."""
+    checkpoint = work / "autoencoder.pt"
+    optimizers, ema = make_optimizers(model), Ema(list(model.parameters()), decay=0.995)
+    schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) for optimizer in optimizers]
+    parts = {"model": model, "ema": ema, "muon": optimizers[0], "adamw": optimizers[1]}
+    parts |= {"muon_schedule": schedules[0], "adamw_schedule": schedules[1]}
+    first = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["steps"] != steps:
+            raise SystemExit(f"{checkpoint} is of another run, to {state['steps']} steps; end that or remove it")
+        first = state["step"]
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+
+    def save(step: int) -> None:
+        save_state(
+            checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"step": step, "steps": steps}
+        )
+
+    losses, logged, step = [], time.time(), first
+    with polite_end() as asked_to_end:
+        for step in range(first + 1, steps + 1):
+            rng, generator = np.random.default_rng([step]), torch.Generator().manual_seed(step)
+            loss = reconstruction_loss(model, random_crops(rng, pictures, BATCH_SIZE), generator)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                optimizer.zero_grad()
+                schedule.step()
+            ema.update()
+            losses.append(loss.item())
+            if time.time() - logged > LOG_EVERY_S:
+                record = {"step": step, "loss": round(float(np.mean(losses)), 4)}
+                append_json_line(work / "autoencoder.jsonl", record)
+                save(step)
+                losses, logged = [], time.time()
+            if asked_to_end():
+                break
+    save(step)
+    if step == steps:
+        ema.copy_to_model()
+
+
+@torch.no_grad()
+def scale_latents(model: AutoencoderTiny, pictures: list[Picture]) -> None:
+    """Note the factor in the model's configuration that gives its latents unit variance."""
+    deviation = model.encode(random_crops(np.random.default_rng([0]), pictures, 256)).latents.std()
     model.register_to_config(scaling_factor=float(1 / deviation))
 
 
@@ -83,13 +123,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--out", type=Path, default=Path("build/mini/vae"))
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(1)
     torch.manual_seed(0)
+    pictures = load_pictures(arguments.work, load_vocabulary(train_only=False))
     model = build_autoencoder().to(memory_format=torch.channels_last)
-    train(model, load_pictures(arguments.work, load_vocabulary(train_only=False)), arguments.minutes)
+    train(model, pictures, arguments.work, arguments.steps)
+    scale_latents(model, pictures)
     model.save_pretrained(arguments.out)
 
 
