@@ -1,6 +1,6 @@
 """Stage 10: the image half of the CLIP sees scenes, so that F-VLM can tell small, crowded, half hidden objects apart.
 
-    python -m mini.clip_scenes --work build/mini --samples 96000 --out src/mosaicfusion/mini/clip
+    python -m mini.clip_scenes --work build/mini --samples 160000 --out src/mosaicfusion/mini/clip
 
 It goes on from the end of stage 9 and classifies crops of fresh scenes, in all styles, against the texts as they are; the text
 half stays. A quarter of each batch are still compositions. As a CLIP of the web has, it has then seen every category drawn in
@@ -42,7 +42,7 @@ from mini.vocabulary import load_vocabulary
 
 COMPOSITIONS = BATCH_SIZE // 4
 CARDS = 6  # objects a scene
-MARGIN = (0.9, 2.0)  # side of a crop over that of its object
+MARGIN = (0.95, 1.4)  # side of a crop over that of its object: what a region of a detector shows
 
 Labelled = tuple[np.ndarray, np.ndarray]
 """uint8 (B, 128, 128, 3), categories int64 (B,)."""
