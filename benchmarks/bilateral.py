@@ -1,6 +1,6 @@
 """How fast and how good is the refinement? Prints a markdown table; OpenCV's GrabCut stands beside it for scale.
 
-    taskset -c 0 python benchmarks/bilateral.py --repeats 7
+    taskset -c 0 python -m benchmarks.bilateral --repeats 7
 
 Times are the best of the repeats, on one thread. The pictures are shapes on textured backgrounds; the coarse mask is
 what a 1/16 attention map would give: the true mask averaged over 16 px cells, moved by some pixels, and cut at 0.5.
@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from machine import machine
 
+from benchmarks.machine import machine
 from mosaicfusion.masks.bilateral import refine_mask
 
 SIZES_HW = [(128, 128), (256, 256), (432, 592), (768, 1024)]

@@ -1,7 +1,7 @@
 """What does a training set cost to read, and how many samples a second does one worker process give? Prints markdown.
 
-    python benchmarks/detector_data.py read --folder /tmp/read --scales 0.01,0.1,1
-    python benchmarks/detector_data.py load --folder /tmp/load
+    python -m benchmarks.detector_data read --folder /tmp/read --scales 0.01,0.1,1
+    python -m benchmarks.detector_data load --folder /tmp/load
 
 ``read``: files of the size and shape of LVIS v1's training set times the scale (as in ``merge.py``); memory is what the process
 holds at its peak, and what stays once the set is read, less what Python and its libraries hold without. ``load``: 64 pictures
@@ -21,8 +21,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from merge import ANNOTATIONS, machine, make_categories, make_masks, write_real
 from PIL import Image
+
+from benchmarks.merge import ANNOTATIONS, machine, make_categories, make_masks, write_real
 
 PICTURES, INSTANCES, SAMPLES = 64, 12.7, 30
 HW = (480, 640)
@@ -62,7 +63,7 @@ def report_reading(folder: Path, scales: list[float]) -> None:
     for scale in scales:
         path = folder / "real.json"
         write_real(path, scale)
-        command = [sys.executable, __file__, "job", "--folder", str(path)]
+        command = [sys.executable, "-m", "benchmarks.detector_data", "job", "--folder", str(path)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         sizes = " | ".join(f"{found[key] / 1e9:.2f} GB" for key in ("peak", "kept", "masks"))
         print(

@@ -1,6 +1,6 @@
 """How far the bundled model's drawings are from the pictures that it was trained on, and how reliable the figures are.
 
-    python benchmarks/domain_gap.py RUN --work build/mini
+    python -m benchmarks.domain_gap RUN --work build/mini
 
 RUN is a run of the bundled model. The real set is made here: new compositions of the drawings that the model was trained on
 (`python -m mini.assets` fetches them), as many of each category as the run has. A second such set, compared with the first,

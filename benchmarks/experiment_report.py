@@ -1,7 +1,7 @@
 """docs/results.md and its figure, out of the results of `mosaicfusion experiment minilvis`.
 
-    python benchmarks/experiment_report.py --collect exp    # copy what is new of an experiment to benchmarks/results/minilvis
-    python benchmarks/experiment_report.py                  # write docs/results.md and docs/images/results.png
+    python -m benchmarks.experiment_report --collect exp    # copy what is new of an experiment to benchmarks/results/minilvis
+    python -m benchmarks.experiment_report                  # write docs/results.md and docs/images/results.png
 
 Figures come from the json files alone; the text between them, where there is any to say, from ``FINDINGS``.
 """
@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import machine
-
+from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
 from mosaicfusion.experiment.result import RESULT, Result, read_result

@@ -1,6 +1,6 @@
 """How long does an export take, and does its memory grow with the set? Prints a markdown table.
 
-    python benchmarks/export.py runs/fruit --folder /tmp/export --canvases 200,2000
+    python -m benchmarks.export runs/fruit --folder /tmp/export --canvases 200,2000
 
 Larger runs are made of a drawn one by repeating its canvases; their images are links to the same files. Each export runs in a
 process of its own, which reports its time and peak memory. The last line starts from the json that the export to coco wrote.
@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
-from machine import machine
+from benchmarks.machine import machine
 
 FROM_JSON = "webdataset, from coco.json"
 EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json for the last
@@ -45,7 +45,7 @@ def enlarge(source: Path, target: Path, canvases: int) -> None:
 
 def measure(source: Path, to: str, out: Path, images: Path | None = None) -> tuple[float, float, int]:
     """Seconds, peak memory in MB, and images of an export in a process of its own."""
-    command = [sys.executable, __file__, str(source), "--export", to, str(out), str(images or "")]
+    command = [sys.executable, "-m", "benchmarks.export", str(source), "--export", to, str(out), str(images or "")]
     seconds, peak, count = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return seconds, peak, count
 

@@ -1,7 +1,7 @@
 """What does Ultralytics make of the masks of a YOLO export? Prints a markdown table.
 
     pip install ultralytics
-    python benchmarks/export_yolo.py runs/fruit
+    python -m benchmarks.export_yolo runs/fruit
 
 Its own data loader reads the export without augmentation; its masks, which have a quarter of the training size, are compared
 with the exact masks of the run, brought to the same size.

@@ -1,6 +1,6 @@
 """How long do merging and checking take, and how much memory? Prints a markdown table, with the plain ``json`` way of merging.
 
-    python benchmarks/merge.py --folder /tmp/merge --scales 0.01,0.1,1
+    python -m benchmarks.merge --folder /tmp/merge --scales 0.01,0.1,1
 
 Scale 1 is a file of the size and shape of LVIS v1's training set: 1,270,141 annotations of 866 bytes on average in 1203
 categories and 100,170 images, 1.1 GB. A run of 1000 canvases with 4 objects each is merged in; the plain way loads all of it,
@@ -21,7 +21,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from machine import machine
+
+from benchmarks.machine import machine
 
 IMAGES, ANNOTATIONS, CATEGORIES = 100_170, 1_270_141, 1203
 FREQUENCIES = {"r": 337, "c": 461, "f": 405}
@@ -154,7 +155,7 @@ JOBS = {"merge": merge_ours, "merge by plain json": merge_plain, "validate": che
 
 def measure(job: str, *paths: Path) -> str:
     """Time and peak memory of a job in a process of its own, as a cell of the table."""
-    command = [sys.executable, __file__, "--job", job, *map(str, paths)]
+    command = [sys.executable, "-m", "benchmarks.merge", "--job", job, *map(str, paths)]
     clock, core, peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return f"{clock:.1f} s ({core:.1f} s), {peak:.2f} GB"
 

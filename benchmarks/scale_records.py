@@ -1,6 +1,6 @@
 """How do time and memory of planning, resuming, compiling and status grow with the run? Prints a markdown table.
 
-    python benchmarks/scale_records.py --canvases 10000,100000,1000000 -o benchmarks/results/scale_records.json
+    python -m benchmarks.scale_records --canvases 10000,100000,1000000 -o benchmarks/results/scale_records.json
 
 The records are made up: four regions of 384 x 512 px a canvas, one in ten rejected, eight canvases a part, no images. Each stage
 runs in a process of its own, which reports its CPU time and its peak memory; ``import`` is what a stage costs with no records.
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
+
+from benchmarks.machine import machine
 
 CATEGORIES = 1000
 PART = 8
@@ -151,7 +152,7 @@ STAGES: dict[str, Callable[[Path], None]] = {
 
 def measure(stage: str, path: Path) -> dict[str, float]:
     """CPU seconds and peak memory in MB of a stage in a process of its own."""
-    command = [sys.executable, __file__, "--stage", stage, str(path)]
+    command = [sys.executable, "-m", "benchmarks.scale_records", "--stage", stage, str(path)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
