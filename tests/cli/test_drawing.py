@@ -59,6 +59,16 @@ class TestGenerate:
         draw(tmp_path / "again", "--seed", "0")
         assert tree(tmp_path / "again")["lvis.json"] == tree(run)["lvis.json"]
 
+    def test_settings_of_the_device_change_no_byte(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        compiled: list[Any] = []  # really so in tests/diffusion/test_compilation.py: it takes minutes
+        monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
+        draw(tmp_path / "again", "--compile", "--offload", "--vae-tiling")
+        assert [backend.vae.use_tiling for backend in compiled] == [True]
+        for name in ("run.json", "lvis.json"):
+            assert tree(tmp_path / "again")[name] == tree(run)[name]
+
     def test_config_of_an_earlier_run(self, run: Path, tmp_path: Path) -> None:
         names = ("--categories", "banana,teapot", "-n", "1")
         result = call("generate", *names, "--config", run / "run.json", "--out", tmp_path / "again")

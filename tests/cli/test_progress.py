@@ -54,6 +54,15 @@ class TestRetry:
         assert "2 canvases are missing: whoever draws the last compiles" in result.stdout
         assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
 
+    def test_settings_of_the_device(self, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        compiled: list[Any] = []
+        monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
+        run = RunFolder.open(half)
+        note_failures(run, [run.total - 1], [run.total - 1], "worker_lost", "")
+        result = call("retry", half, "--failed", "--compile", "--offload", "--vae-tiling")
+        assert result.exit_code == 0, result.output
+        assert [backend.vae.use_tiling for backend in compiled] == [True]
+
     def test_says_what(self, half: Path) -> None:
         result = call("retry", half)
         assert (result.exit_code, f"`mosaicfusion retry {half} --failed`" in result.stderr) == (2, True)

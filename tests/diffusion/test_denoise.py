@@ -7,6 +7,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from tiny_canvases import CATEGORIES, tiny_config
 
 from mosaicfusion.config import RunConfig, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
@@ -16,20 +17,6 @@ from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layout import check_layout
 from mosaicfusion.plan import Plan
-from mosaicfusion.vocabulary import from_names
-
-CATEGORIES = from_names(["banana", "polar bear", "teapot"])
-
-
-def tiny_config(grid: str = "1x1", scheduler: str = "ddim", steps: int = 3, guidance: float = 4.0) -> RunConfig:
-    return parse_config(
-        {
-            "layout": {"grids": (grid,), "region_hw_px": (32, 48), "overlap_xy_px": (8, 4), "group_size": 4},
-            "prompt": {"template": "a photo of a single {name}"},
-            "sampling": {"scheduler": scheduler, "steps": steps, "guidance": guidance},
-            "attention": {"strides_px": (2, 4)},
-        }
-    )
 
 
 def final_latents(backend: Backend, config: RunConfig, count: int = 1) -> torch.Tensor:

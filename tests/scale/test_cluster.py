@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
+from mosaicfusion.diffusion.backend import DeviceOptions
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.scale.cluster import Scale, check_address, connected, place
 
@@ -27,31 +28,36 @@ def cluster(*nodes: dict[str, float]) -> Any:
 
 class TestPlace:
     def test_cores_are_shared_by_the_workers_of_a_node(self) -> None:
-        placement = place(cluster({"CPU": 8.0}), Scale(workers=3), "auto")
-        assert (placement.workers, placement.threads, placement.device) == (3, 2, "auto")
-        assert placement.options["num_cpus"] == 2
-        assert placement.options["num_gpus"] == 0
+        placement = place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions())
+        assert (placement.workers, placement.options.threads, placement.options.device) == (3, 2, "auto")
+        assert placement.each["num_cpus"] == 2
+        assert placement.each["num_gpus"] == 0
 
     def test_threads_by_choice(self) -> None:
-        assert place(cluster({"CPU": 8.0}), Scale(workers=3), "auto", threads=1).options["num_cpus"] == 1
+        assert place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=1)).each["num_cpus"] == 1
         with pytest.raises(MosaicFusionError, match="holds 2 workers with 4 CPU each, 3 are asked for"):
-            place(cluster({"CPU": 8.0}), Scale(workers=3), "auto", threads=4)
+            place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=4))
+
+    def test_workers_draw_as_they_are_told(self) -> None:
+        told = DeviceOptions(compile=True, offload=True, vae_tiling=True)
+        placement = place(cluster({"CPU": 4.0, "GPU": 1.0}), Scale(address="auto"), told)
+        assert placement.options == DeviceOptions("cuda", 4, compile=True, offload=True, vae_tiling=True)
 
     def test_a_worker_for_each_node_without_gpus(self) -> None:
-        placement = place(cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), "auto")
-        assert (placement.workers, placement.threads, placement.device) == (2, 4, "cpu")
+        placement = place(cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), DeviceOptions())
+        assert (placement.workers, placement.options.threads, placement.options.device) == (2, 4, "cpu")
 
     @pytest.mark.parametrize(("gpus", "workers"), [(None, 3), (0.5, 6), (2.0, 1)])
     def test_as_many_as_the_gpus_hold(self, gpus: float | None, workers: int) -> None:
         nodes = cluster({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 1.0})
-        placement = place(nodes, Scale(address="auto", gpus=gpus), "auto")
-        assert (placement.workers, placement.options["num_gpus"]) == (workers, gpus or 1)
-        assert placement.device == "cuda"
+        placement = place(nodes, Scale(address="auto", gpus=gpus), DeviceOptions())
+        assert (placement.workers, placement.each["num_gpus"]) == (workers, gpus or 1)
+        assert placement.options.device == "cuda"
 
     def test_an_equal_share_of_the_gpus(self) -> None:
-        placement = place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), "cuda")
-        assert (placement.options["num_gpus"], placement.device) == (0.5, "cuda")
-        assert place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), "cpu").options["num_gpus"] == 0
+        placement = place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cuda"))
+        assert (placement.each["num_gpus"], placement.options.device) == (0.5, "cuda")
+        assert place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cpu")).each["num_gpus"] == 0
 
     @pytest.mark.parametrize(
         ("scale", "said"),
@@ -63,11 +69,11 @@ class TestPlace:
     )
     def test_more_than_there_is(self, scale: Scale, said: str) -> None:
         with pytest.raises(MosaicFusionError, match=said):
-            place(cluster({"CPU": 8.0}), scale, "auto")
+            place(cluster({"CPU": 8.0}), scale, DeviceOptions())
 
     def test_no_node(self) -> None:
         with pytest.raises(MosaicFusionError, match="no node with a CPU"):
-            place(cluster(), Scale(address="auto"), "auto")
+            place(cluster(), Scale(address="auto"), DeviceOptions())
 
 
 class TestScale:

@@ -13,18 +13,21 @@ from mosaicfusion.cli.options import (
     CLIP_HELP,
     MODEL_HELP,
     CategoriesOption,
+    CompileOption,
     DeviceOption,
     GpusOption,
     MasksOption,
     MinQualityOption,
     MinSemanticsOption,
     ModelOption,
+    OffloadOption,
     PolicyOption,
     RayAddressOption,
     ResourcesOption,
     SeedOption,
     SetOption,
     ThreadsOption,
+    VaeTilingOption,
     WorkersOption,
     make_overrides,
     make_scale,
@@ -46,6 +49,8 @@ from mosaicfusion.errors import MosaicFusionError
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --workers 2`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --device cuda --batch-size 16 --compile`
 
 `mosaicfusion generate -c "kite, drum" --out s3://bucket/kite`
 
@@ -105,6 +110,9 @@ def generate(
     device: DeviceOption = "auto",
     batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
     threads: ThreadsOption = None,
+    compile: CompileOption = False,
+    offload: OffloadOption = False,
+    vae_tiling: VaeTilingOption = False,
     shard: Annotated[
         str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
     ] = None,
@@ -146,6 +154,9 @@ def generate(
             device=device,
             batch_size=batch_size,
             threads=threads,
+            compile=compile,
+            offload=offload,
+            vae_tiling=vae_tiling,
             shard=shard,
             scale=scale,
             on_progress=progress.show,

@@ -62,6 +62,15 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option(help="CPU threads of each model; the same number, the same bytes.", min=1, show_default="all cores"),
 ]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="Compile parts of the model by torch.compile first: for long runs on a GPU.")
+]
+OffloadOption = Annotated[
+    bool, typer.Option("--offload", help="Keep only the part of the model in use on the device: for small GPUs.")
+]
+VaeTilingOption = Annotated[
+    bool, typer.Option("--vae-tiling", help="Decode in tiles: for canvases too large to decode at once.")
+]
 WorkersOption = Annotated[
     int | None, typer.Option(help="Draw with so many Ray workers.", min=1, show_default="in this process")
 ]

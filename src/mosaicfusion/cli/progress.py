@@ -8,11 +8,14 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import (
+    CompileOption,
     DeviceOption,
     GpusOption,
+    OffloadOption,
     RayAddressOption,
     ResourcesOption,
     ThreadsOption,
+    VaeTilingOption,
     WorkersOption,
     make_scale,
 )
@@ -57,6 +60,9 @@ def retry(
     ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    compile: CompileOption = False,
+    offload: OffloadOption = False,
+    vae_tiling: VaeTilingOption = False,
     workers: WorkersOption = None,
     ray_address: RayAddressOption = None,
     num_gpus_per_worker: GpusOption = None,
@@ -70,7 +76,16 @@ def retry(
         raise MosaicFusionError(f"say what to draw again: `mosaicfusion retry {run_folder} --failed`")
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
     with Progress(before="starting the workers" if scale else "loading the model") as progress:
-        summary = run(run_folder, device=device, threads=threads, scale=scale, on_progress=progress.show)
+        summary = run(
+            run_folder,
+            device=device,
+            threads=threads,
+            compile=compile,
+            offload=offload,
+            vae_tiling=vae_tiling,
+            scale=scale,
+            on_progress=progress.show,
+        )
     print_summary(summary)
 
 

@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class DeviceOptions:
+    """How a machine draws, not what: no option changes a picture beyond rounding, and none is part of a run.
+
+    ``device``: ``auto`` takes a GPU if there is one. ``threads``: of the CPU; all cores if left out. ``compile``: the U-Net's
+    convolutions and the decoder by torch.compile, see :mod:`mosaicfusion.diffusion.compilation`. ``offload``: of text encoders,
+    U-Net and autoencoder only the one in use is on the device. ``vae_tiling``: canvases above the autoencoder's own picture
+    size are decoded in overlapping tiles, each of that size.
+    """
+
+    device: str = "auto"
+    threads: int | None = None
+    compile: bool = False
+    offload: bool = False
+    vae_tiling: bool = False
+
+
+@dataclass(frozen=True)
 class Conditioning:
     """Encoded prompts. ``embeddings`` (B, tokens, channels); ``pooled`` (B, channels) where the family has it."""
 
@@ -56,24 +73,26 @@ class Backend(Protocol):
         ...
 
 
-def load_backend(folder: Path, device: str = "auto", dtype: str = "auto") -> Backend:
+def load_backend(folder: Path, options: DeviceOptions | str = "auto", dtype: str = "auto") -> Backend:
     """Load a model folder in diffusers format that :func:`mosaicfusion.diffusion.model_folder.find_model` found.
 
-    ``device``: ``auto`` takes a GPU if there is one. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
-    Raises :class:`MosaicFusionError` when a file cannot be read or the device is not there.
+    ``options``: or the name of the device alone. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
+    Raises :class:`MosaicFusionError` when a file cannot be read, the device is not there or nothing can be compiled for it.
     """
     import torch
 
-    name = check_model_folder(folder)["_class_name"]
-    target = resolve_device(device)
-    target_dtype = getattr(torch, resolve_dtype(dtype, target))
-    if name == "StableDiffusionXLPipeline":
-        from mosaicfusion.diffusion.sdxl import StableDiffusionXL
-
-        return StableDiffusionXL(folder, target, target_dtype)
+    from mosaicfusion.diffusion.compilation import compile_parts
+    from mosaicfusion.diffusion.sdxl import StableDiffusionXL
     from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 
-    return StableDiffusion(folder, target, target_dtype)
+    options = DeviceOptions(options) if isinstance(options, str) else options
+    name = check_model_folder(folder)["_class_name"]
+    device = resolve_device(options.device)
+    family = StableDiffusionXL if name == "StableDiffusionXLPipeline" else StableDiffusion
+    backend = family(folder, device, getattr(torch, resolve_dtype(dtype, device)), options.offload, options.vae_tiling)
+    if options.compile:
+        compile_parts(backend)
+    return backend
 
 
 def resolve_device(device: str) -> torch.device:

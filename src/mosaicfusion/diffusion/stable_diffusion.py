@@ -41,19 +41,30 @@ class StableDiffusion:
     # Parts that only serve other uses of the pipeline are not loaded.
     unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype, offload: bool = False, vae_tiling: bool = False
+    ) -> None:
         self.device = device
         self.dtype = dtype
-        self.pipeline = _load_pipeline(folder, dtype, self.unused_parts).to(device)
+        self.pipeline = _load_pipeline(folder, dtype, self.unused_parts)
         # Convolutions with channels last save the miniature an eighth of the U-Net's time, a third of the decoder's.
         self.unet = self.pipeline.unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.vae = self.pipeline.vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
+        self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
+        self._offload = offload
+        self._fetched: tuple[torch.nn.Module, ...] = ()
+        if not offload:
+            self.pipeline.to(device)
+        if vae_tiling:
+            self.vae.enable_tiling()
         self.tokenizer = self.pipeline.tokenizer
         self.latent_factor: int = self.pipeline.vae_scale_factor
         self.latent_channels: int = self.unet.config.in_channels
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings (B, tokens, channels) of the prompts."""
+        self._fetch(*self._encoders)
         embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
         return Conditioning(embeddings)
 
@@ -65,6 +76,7 @@ class StableDiffusion:
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:
         """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32."""
+        self._fetch(self.unet)
         prediction: torch.Tensor = self.unet(
             latents.to(self.dtype),
             timestep,
@@ -84,6 +96,7 @@ class StableDiffusion:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
         if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
             return None
+        self._fetch(self.vae)
         vae_dtype = self.dtype
         if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
             self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
@@ -111,6 +124,18 @@ class StableDiffusion:
         except (TypeError, ValueError, NotImplementedError, ImportError) as error:
             raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None
         return scheduler
+
+    def _fetch(self, *parts: torch.nn.Module) -> None:
+        """Have these parts on the device, and where the model is offloaded no others; once a stage, not once a region."""
+        if not self._offload or parts == self._fetched:
+            return
+        self._fetched = ()  # what if the memory does not suffice
+        for part in (*self._encoders, self.unet, self.vae):
+            if part not in parts:
+                part.to("cpu")
+        for part in parts:
+            part.to(self.device)
+        self._fetched = parts
 
 
 def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:

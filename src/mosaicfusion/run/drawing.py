@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
+from mosaicfusion.diffusion.backend import DeviceOptions, resolve_device, resolve_dtype
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import is_remote
 from mosaicfusion.profiling import stage
@@ -114,20 +115,18 @@ class Engine(Protocol):
 
 
 class Here:
-    """This process, on one device; ``threads`` of the CPU, all cores if left out."""
+    """This process, on one device."""
 
-    def __init__(self, device: str = "auto", threads: int | None = None) -> None:
-        self._device, self._threads = device, threads
+    def __init__(self, options: DeviceOptions) -> None:
+        self._options = options
 
     def dtype(self, wanted: str) -> str:
         """As :class:`Engine`; raises :class:`MosaicFusionError` if there is no such device."""
-        from mosaicfusion.diffusion.backend import resolve_device, resolve_dtype
-
-        return resolve_dtype(wanted, resolve_device(self._device))
+        return resolve_dtype(wanted, resolve_device(self._options.device))
 
     def load(self, header: dict[str, Any], out: Path) -> None:
         """As :class:`Engine`."""
-        self._painter = Painter.load(header, self._device, self._threads)
+        self._painter = Painter.load(header, self._options)
 
     def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
         """As :class:`Engine`."""

@@ -15,7 +15,7 @@ from mosaicfusion.profiling import stage
 from mosaicfusion.vocabulary import Category
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.backend import Backend
+    from mosaicfusion.diffusion.backend import Backend, DeviceOptions
     from mosaicfusion.diffusion.denoise import DrawnCanvas
 
 
@@ -27,8 +27,8 @@ class Painter:
     plan: Plan
 
     @classmethod
-    def load(cls, header: dict[str, Any], device: str = "auto", threads: int | None = None) -> Painter:
-        """What ``run.json`` describes, with so many ``threads`` on a CPU; whatever would fail while drawing is tried first.
+    def load(cls, header: dict[str, Any], options: DeviceOptions) -> Painter:
+        """What ``run.json`` describes; whatever would fail while drawing is tried first.
 
         Raises :class:`MosaicFusionError`, also when the model here is another than that of the run.
         """
@@ -36,8 +36,8 @@ class Painter:
 
         from mosaicfusion.diffusion.backend import load_backend
 
-        if threads is not None:
-            torch.set_num_threads(threads)
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
         config = parse_config(header["config"])
         folder = find_model(config.model, config.revision)
         here, wanted = digest(folder), header["model"]["digest"]
@@ -46,7 +46,7 @@ class Painter:
                 f"the model {config.model} has changed: digest {here}, the run was made with {wanted}"
             )
         with stage("load the model"):
-            backend = load_backend(folder, device, config.sampling.dtype)
+            backend = load_backend(folder, options, config.sampling.dtype)
         check_layout(config.layout, backend.latent_factor)
         main, partners = (
             [Category.from_json(category) for category in header["categories"][kind]] for kind in ("main", "partners")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.thresholds import Thresholds
+from mosaicfusion.diffusion.backend import DeviceOptions
 from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder, check_local
@@ -47,6 +48,9 @@ def generate(
     device: str = "auto",
     batch_size: int = 8,
     threads: int | None = None,
+    compile: bool = False,
+    offload: bool = False,
+    vae_tiling: bool = False,
     shard: Shard | str | None = None,
     scale: Scale | None = None,
     on_progress: OnProgress | None = None,
@@ -71,6 +75,8 @@ def generate(
         batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
         threads: of the CPU, for each model; if left out all cores, shared by the workers. As on another device, what is drawn
             with another number may differ in the last bits.
+        compile, offload, vae_tiling: see :class:`~mosaicfusion.diffusion.backend.DeviceOptions`; for speed, for a small GPU, for
+            large canvases.
         shard: draw only this share of the run, as ``3/64``; all that is missing if left out. Any number of processes may
             draw into one folder, with shards or without: none draws what another is drawing. Whoever finds all canvases
             there at its end compiles the data set.
@@ -106,7 +112,8 @@ def generate(
         "min_semantics": min_semantics,
         "clip": clip,
     }
-    with _engine(scale, device, threads) as engine:
+    options = DeviceOptions(device, threads, compile, offload, vae_tiling)
+    with _engine(scale, options) as engine:
         # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
         sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
         header: dict[str, Any] = {
@@ -143,6 +150,9 @@ def retry(
     *,
     device: str = "auto",
     threads: int | None = None,
+    compile: bool = False,
+    offload: bool = False,
+    vae_tiling: bool = False,
     scale: Scale | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
@@ -154,18 +164,18 @@ def retry(
     with Claims(run.path) as claims:
         work = failed_work(run, claims)
         if work.total:
-            with _engine(scale, device, threads) as engine:
+            with _engine(scale, DeviceOptions(device, threads, compile, offload, vae_tiling)) as engine:
                 engine.load(run.header, run.path)
                 engine.draw(work, on_progress)
     return _checked(finish_run(run, "auto" if scale else device))
 
 
-def _engine(scale: Scale | None, device: str, threads: int | None) -> AbstractContextManager[Engine]:
+def _engine(scale: Scale | None, options: DeviceOptions) -> AbstractContextManager[Engine]:
     if scale is None:
-        return nullcontext(Here(device, threads))
+        return nullcontext(Here(options))
     from mosaicfusion.scale import on_ray
 
-    return on_ray(scale, device, threads)
+    return on_ray(scale, options)
 
 
 def finish_run(run: RunFolder, device: str) -> Summary:

@@ -7,11 +7,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
+from mosaicfusion.diffusion.backend import DeviceOptions
 from mosaicfusion.errors import MosaicFusionError
 
 _CONNECT_S = 5
@@ -44,12 +45,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Placement:
-    """``workers`` of these Ray ``options``, each with ``threads`` and a model on ``device``."""
+    """So many ``workers``; ``each`` has these options of a Ray actor, and a model with ``options`` that leave nothing open."""
 
     workers: int
-    options: dict[str, Any]
-    threads: int
-    device: str
+    each: dict[str, Any]
+    options: DeviceOptions
 
 
 @contextmanager
@@ -81,8 +81,8 @@ def connected(scale: Scale) -> Iterator[Any]:
         ray.shutdown()
 
 
-def place(ray: Any, scale: Scale, device: str, threads: int | None = None) -> Placement:
-    """How the workers of ``scale`` lie on the connected cluster; they share the cores, or each takes ``threads``.
+def place(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
+    """How the workers of ``scale`` lie on the connected cluster; they share the cores, or each takes its ``threads``.
 
     Raises :class:`MosaicFusionError` if the cluster can never hold them.
     """
@@ -92,23 +92,23 @@ def place(ray: Any, scale: Scale, device: str, threads: int | None = None) -> Pl
     gpus_there = sum(node.get("GPU", 0) for node in nodes)
     gpus = scale.gpus
     if gpus is None:
-        wanted = gpus_there and (device == "auto" or device.startswith("cuda"))
+        wanted = gpus_there and (options.device == "auto" or options.device.startswith("cuda"))
         gpus = (min(1, gpus_there / scale.workers) if scale.workers else 1) if wanted else 0
     workers = scale.workers or (int(gpus_there / gpus) if gpus else len(nodes)) or 1
-    threads = threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
-    each = {"CPU": threads, "GPU": gpus, **scale.resources}
-    for name, amount in each.items():
+    threads = options.threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
+    for name, amount in {"CPU": threads, "GPU": gpus, **scale.resources}.items():
         there = sum(int(node.get(name, 0) / amount) for node in nodes) if amount else workers
         if there < workers:
             raise MosaicFusionError(
                 f"the Ray cluster holds {there} workers with {amount:g} {name} each, {workers} are asked for; "
                 "ask for fewer workers, or less for each"
             )
-    options = {"num_cpus": threads, "num_gpus": gpus, "resources": scale.resources, "scheduling_strategy": "SPREAD"}
+    each = {"num_cpus": threads, "num_gpus": gpus, "resources": scale.resources, "scheduling_strategy": "SPREAD"}
     # Ray hides the GPUs from a worker without a share of them, and numbers those of the others from 0.
+    device = options.device
     if device == "auto" and (gpus or scale.address):
         device = "cuda" if gpus else "cpu"
-    return Placement(workers, options, threads, device)
+    return Placement(workers, each, replace(options, device=device, threads=threads))
 
 
 def _import_ray() -> Any:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mosaicfusion.diffusion.backend import DeviceOptions, resolve_device, resolve_dtype
 from mosaicfusion.files.remote import is_remote
 from mosaicfusion.run.drawing import OnProgress, Work
 from mosaicfusion.scale.cluster import Placement, Scale, connected, place
@@ -15,10 +16,10 @@ from mosaicfusion.scale.worker import Worker
 
 
 @contextmanager
-def on_ray(scale: Scale, device: str, threads: int | None = None) -> Iterator[RayEngine]:
-    """Connect, and end the workers afterwards; each has ``threads`` of the CPU. Raises :class:`MosaicFusionError`."""
+def on_ray(scale: Scale, options: DeviceOptions) -> Iterator[RayEngine]:
+    """Connect, and end the workers afterwards. Raises :class:`MosaicFusionError`."""
     with connected(scale) as ray:
-        engine = RayEngine(ray, place(ray, scale, device, threads))
+        engine = RayEngine(ray, place(ray, scale, options))
         try:
             yield engine
         finally:
@@ -34,9 +35,7 @@ class RayEngine:
 
     def dtype(self, wanted: str) -> str:
         """As :func:`mosaicfusion.diffusion.backend.resolve_dtype` on a worker; this machine may lack its device."""
-        from mosaicfusion.diffusion.backend import resolve_device, resolve_dtype
-
-        device = self._placement.device
+        device = self._placement.options.device
         if wanted != "auto" or device == "auto":
             return resolve_dtype(wanted, resolve_device("auto"))
         return "float32" if device == "cpu" else "float16"
@@ -44,8 +43,8 @@ class RayEngine:
     def load(self, header: dict[str, Any], out: Path) -> None:
         """Start the workers; returns when one can draw."""
         placement = self._placement
-        actor = self._ray.remote(Worker).options(max_concurrency=2, max_restarts=0, **placement.options)
-        arguments = (header, out if is_remote(out) else out.absolute(), placement.device, placement.threads, Path.cwd())
+        actor = self._ray.remote(Worker).options(max_concurrency=2, max_restarts=0, **placement.each)
+        arguments = (header, out if is_remote(out) else out.absolute(), placement.options, Path.cwd())
         self._dealer = Dealer(self._ray, lambda: actor.remote(*arguments), placement.workers)
         self._dealer.begin()
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mosaicfusion.diffusion.backend import DeviceOptions
 from mosaicfusion.run.drawing import keep
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.painter import Painter
@@ -19,19 +20,19 @@ from mosaicfusion.run.recording import record_canvas
 class Worker:
     """A model that draws batches into a run folder. Two calls of :meth:`draw` overlap: one samples, one makes masks.
 
-    ``folder``: where the driver's relative paths begin; ``threads``: of the CPU.
+    ``folder``: where the driver's relative paths begin.
     """
 
-    def __init__(self, header: dict[str, Any], out: Path, device: str, threads: int, folder: Path) -> None:
-        self._header, self._out, self._device, self._threads, self._folder = header, out, device, threads, folder
+    def __init__(self, header: dict[str, Any], out: Path, options: DeviceOptions, folder: Path) -> None:
+        self._header, self._out, self._options, self._folder = header, out, options, folder
 
     def load(self) -> None:
         """Load the model and try what would fail later; raises as :meth:`Painter.load`."""
         with suppress(OSError):  # another machine may lack it
             os.chdir(self._folder)
-        self._painter = Painter.load(self._header, self._device, self._threads)
+        self._painter = Painter.load(self._header, self._options)
         self._turn = threading.Lock()
-        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), thread_name_prefix="masks")
+        self._pool = ThreadPoolExecutor(max(1, (self._options.threads or 1) - 1), thread_name_prefix="masks")
 
     def draw(self, batch: list[int], at_most: int | None = None) -> list[int]:
         """Draw and keep a batch, ``at_most`` so many together; returns the indices of what did not fit in memory."""

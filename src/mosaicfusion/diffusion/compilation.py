@@ -1,0 +1,48 @@
+"""Compiling what the attention recorder does not touch, once for regions of all shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers.models.attention import FeedForward
+from diffusers.models.resnet import ResnetBlock2D
+
+from mosaicfusion.errors import MosaicFusionError
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
+
+_LAYERS = (ResnetBlock2D, FeedForward)
+_MOST_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8
+
+# Sizes that are equal while a graph is made are taken for one size, and those of 1 for constants. These stay above 1 and apart
+# from each other and from the usual numbers of channels in a U-Net that halves three times: the graph is good for all regions.
+# On a CPU torch takes other convolutions for batches below 16, which then need a second graph.
+_BATCH, _LATENT_HW = 18, (24, 40)
+
+
+@torch.inference_mode()
+def compile_parts(backend: StableDiffusion) -> None:
+    """Compile the residual blocks and feed-forwards of the U-Net, and the decoder, by torch.compile, now and not while drawing.
+
+    The attention layers stay as they are: their processors change hands with every batch, see
+    :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises :class:`MosaicFusionError` where nothing can be compiled.
+    """
+    factor = backend.latent_factor
+    torch._dynamo.config.recompile_limit = _MOST_KINDS
+    try:
+        for layer in (*backend.unet.modules(), backend.vae.decoder):
+            if isinstance(layer, _LAYERS) or layer is backend.vae.decoder:
+                layer.compile(dynamic=True)
+        latents = torch.zeros(_BATCH, backend.latent_channels, *_LATENT_HW, device=backend.device)
+        timestep = torch.tensor(1, device=backend.device)
+        region_hw_px = _LATENT_HW[0] * factor, _LATENT_HW[1] * factor
+        backend.predict(latents, timestep, backend.encode(["a"] * _BATCH), region_hw_px)
+        backend.decode(latents[:1])
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MosaicFusionError(
+            f"the model cannot be compiled here ({reason:.200}); a CPU needs a C++ compiler (g++ or clang), a GPU needs Triton: "
+            "install it, or leave --compile out"
+        ) from None

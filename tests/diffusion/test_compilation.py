@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_canvases import CATEGORIES, tiny_config
+
+from mosaicfusion.diffusion.backend import Backend, DeviceOptions, load_backend
+from mosaicfusion.diffusion.denoise import draw_canvases
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.plan import Plan
+
+COMPILED = DeviceOptions("cpu", compile=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled() -> None:
+    torch._dynamo.reset()
+
+
+def test_without_a_compiler_the_error_names_the_fix(
+    tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch._inductor.config as config
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # what earlier processes compiled is not there
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    with pytest.raises(MosaicFusionError, match=r"a CPU needs a C\+\+ compiler .* or leave --compile out") as caught:
+        load_backend(tiny_sd, COMPILED, "float32")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_same_canvases_from_one_graph_for_all_regions(
+    tiny_sd: Path, tiny_backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = load_backend(tiny_sd, COMPILED, "float32")
+    decode = compiled.decode
+
+    def decode_freely(latents: torch.Tensor) -> Any:
+        """On a CPU torch picks convolutions by the picture's size, so the decoder may need a graph for each canvas size."""
+        with torch._dynamo.config.patch(error_on_recompile=False):
+            return decode(latents)
+
+    monkeypatch.setattr(compiled, "decode", decode_freely)
+    for grid, guidance, count in (("1x2", 4.0, 8), ("2x1", 1.0, 17), ("2x2", 4.0, 9)):
+        config = tiny_config(grid, guidance=guidance)
+        plan = Plan(config, CATEGORIES, CATEGORIES, compiled.latent_factor)
+        specs = [plan.spec(0)] * count
+        expected = draw_canvases(tiny_backend, specs, config)[-1]
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            drawn = draw_canvases(compiled, specs, config)[-1]
+        assert drawn.image is not None and expected.image is not None
+        assert np.abs(drawn.image.astype(int) - expected.image.astype(int)).max() <= 1
+        for maps, others in zip(drawn.sums, expected.sums, strict=True):
+            assert maps.keys() == others.keys() == {2, 4}
+            for stride in maps:
+                np.testing.assert_allclose(maps[stride], others[stride], rtol=1e-3, atol=1e-4)
