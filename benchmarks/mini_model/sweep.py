@@ -9,12 +9,13 @@ guidance. Drawn pictures have no exact alpha: IoU is with GrabCut, prompted with
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.mini_model.common import draw_regions, parser, write_results
+from benchmarks.mini_model.common import DrawnRegion, draw_regions, parser, write_results
 from benchmarks.mini_model.judge import Judge, load_judge
 from mini.vocabulary import load_vocabulary
 from mosaicfusion.config import make_config
@@ -28,10 +29,15 @@ STEPS = (5, 10, 15, 20, 30, 50)
 
 
 def measure(judge: Judge, pipeline: str, names: list[str], seeds: int, sampling: dict[str, Any]) -> dict[str, float]:
-    """top1, kept (part of regions with a mask), iou with GrabCut, seconds a picture (drawing alone)."""
+    """Those of :func:`judge_regions`, and seconds a picture (drawing alone)."""
     started = time.perf_counter()
     regions = list(draw_regions(pipeline, names, seeds, {"sampling": sampling}))
     seconds = (time.perf_counter() - started) / len(regions)
+    return {**judge_regions(judge, regions), "seconds": round(seconds, 4)}
+
+
+def judge_regions(judge: Judge, regions: Sequence[DrawnRegion]) -> dict[str, float]:
+    """top1, kept (part of regions with a mask), iou with GrabCut."""
     config, grabcut, ious = make_config("mini"), load_annotator("grabcut"), []
     for region in regions:
         mask = extract_mask(region.sums, region.image, **config.masks.model_dump()).mask
@@ -39,7 +45,7 @@ def measure(judge: Judge, pipeline: str, names: list[str], seeds: int, sampling:
             ious.append(mask_iou(mask, grabcut.segment(region.image, [rle.box_xywh(mask)])[0]))
     right = judge.name([region.image for region in regions]) == [region.number for region in regions]
     figures = {"top1": np.mean(right), "kept": len(ious) / len(regions), "iou": np.mean(ious) if ious else 0.0}
-    return {name: round(float(value), 4) for name, value in {**figures, "seconds": seconds}.items()}
+    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def main() -> None:

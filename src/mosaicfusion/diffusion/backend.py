@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """How a machine draws, not what: no option changes a picture beyond rounding, and none is part of a run.
+    """How a machine draws, not what: none is part of a run, and none changes more than rounding does, but tiles their seams.
 
     ``device``: ``auto`` takes a GPU if there is one. ``threads``: of the CPU; all cores if left out. ``compile``: the U-Net's
     convolutions and the decoder by torch.compile, see :mod:`mosaicfusion.diffusion.compilation`. ``offload``: of text encoders,
-    U-Net and autoencoder only the one in use is on the device. ``vae_tiling``: canvases above the autoencoder's own picture
-    size are decoded in overlapping tiles, each of that size.
+    U-Net and autoencoder only the one in use is on the device. ``vae_tiling``: canvases are decoded in overlapping tiles of the
+    autoencoder's own picture size (``docs/performance.md`` says what that changes).
     """
 
     device: str = "auto"

@@ -1,0 +1,54 @@
+"""Which scheduler needs the fewest steps? Pictures recognised, masks, and the time to draw, for several of each.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.few_steps --work build/mini --json benchmarks/results/few_steps.json
+
+Categories picked at random, at the default guidance; figures as in benchmarks/mini_model/sweep.py. Time is CPU seconds to draw,
+relative to the default, which comes first.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.mini_model.common import draw_regions, parser, write_results
+from benchmarks.mini_model.judge import load_judge
+from benchmarks.mini_model.sweep import judge_regions
+from mini.vocabulary import load_vocabulary
+from mosaicfusion.config import make_config
+
+STEPS = {"dpm++": (4, 6, 8, 20), "unipc": (4, 6, 8), "euler": (8, 20), "ddim": (8, 20), "lms": (10,), "pndm": (8,)}
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--categories", type=int, default=24)
+    arguments.add_argument("--seeds", type=int, default=2)
+    given = arguments.parse_args()
+    judge, default = load_judge(given.work), make_config("mini").sampling
+    known = [entry.prompt_name for entry in load_vocabulary()]
+    names = sorted(np.random.default_rng(0).choice(known, given.categories, replace=False).tolist())
+    cells = [(default.scheduler, default.steps)]
+    cells += [(scheduler, steps) for scheduler, some in STEPS.items() for steps in some]
+    rows: list[dict[str, float | str]] = []
+    print(
+        "| scheduler | steps | top-1 | with a mask | IoU with GrabCut | time |\n|---|---|---|---|---|---|", flush=True
+    )
+    for scheduler, steps in tqdm(cells, unit="setting"):
+        begun = time.process_time()
+        sampling = {"scheduler": scheduler, "steps": steps}
+        regions = list(draw_regions(given.pipeline, names, given.seeds, {"sampling": sampling}))
+        seconds = round((time.process_time() - begun) / len(regions), 4)
+        row = judge_regions(judge, regions)
+        rows.append({"scheduler": scheduler, "steps": steps, **row, "seconds": seconds})
+        figures = (
+            f"{row['top1']:.3f} | {row['kept']:.2f} | {row['iou']:.3f} | x {seconds / float(rows[0]['seconds']):.2f}"
+        )
+        print(f"| {scheduler} | {steps} | {figures} |", flush=True)
+    write_results(given.json, {"categories": names, "seeds": given.seeds, "ceiling": judge.ceiling, "settings": rows})
+
+
+if __name__ == "__main__":
+    main()
