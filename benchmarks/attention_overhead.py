@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import resource
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, peak_mib
 from benchmarks.mini_model.common import write_results
 from mosaicfusion.config import RunConfig, make_config, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
@@ -98,7 +97,7 @@ def sample(backend: Any, config: RunConfig, batch: int, record: bool) -> float:
     return time.perf_counter() - begun
 
 
-def peak_mib(given: argparse.Namespace, batch: int, record: bool) -> float:
+def peak_of(given: argparse.Namespace, batch: int, record: bool) -> float:
     """Peak resident memory of one batch in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.attention_overhead", "--size", given.size, "--dtype", given.dtype]
     command += ["--batches", str(batch), "--peak", "with" if record else "without"]
@@ -113,7 +112,7 @@ def measure(given: argparse.Namespace, backend: Any, config: RunConfig, batch: i
         for record in (False, True):
             seconds[record].append(sample(backend, config, batch, record))
     plain, recorded = (min(seconds[record]) for record in (False, True))
-    plain_mib, recorded_mib = (peak_mib(given, batch, record) for record in (False, True))
+    plain_mib, recorded_mib = (peak_of(given, batch, record) for record in (False, True))
     return {
         "size": given.size,
         "dtype": given.dtype,
@@ -136,7 +135,7 @@ def main() -> None:
     backend, config = setting(given.size, given.dtype)
     if given.peak:
         sample(backend, config, batches[0], given.peak == "with")
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_mib())
         return
     print(f"{datetime.date.today()}, {machine(f'{torch.get_num_threads()} threads, torch {torch.__version__}')}")
     print(

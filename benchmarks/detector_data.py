@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.merge import ANNOTATIONS, machine, make_categories, make_masks, write_real
+from benchmarks.machine import machine, peak_mib, resident_mib
+from benchmarks.merge import ANNOTATIONS, make_categories, make_masks, write_real
 
 PICTURES, INSTANCES, SAMPLES = 64, 12.7, 30
 HW = (480, 640)
@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, float]:
     clock, core = time.perf_counter() - start, time.process_time() - core
     del file
     gc.collect()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_mib() * 2**20
     start = time.process_time()
     for image in range(0, len(images), max(1, len(images) // 50)):
         instances.masks_of(image)
@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, float]:
 
 def resident() -> int:
     """Bytes of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return round(resident_mib() * 2**20)
 
 
 def report_reading(folder: Path, scales: list[float]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, peak_mib
 
 FROM_JSON = "webdataset, from coco.json"
 EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json for the last
@@ -56,7 +55,7 @@ def report_export(source: Path, to: str, out: str, images: str) -> None:
     start = time.perf_counter()
     done = export(source, to, out, images=images or None, policy=None if images else "not_exhaustive")
     seconds = time.perf_counter() - start
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, done.images]))
+    print(json.dumps([seconds, peak_mib() * 2**20 / 1e6, done.images]))
 
 
 def main() -> None:

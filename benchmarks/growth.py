@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import peak_mib
 from benchmarks.mini_model.common import write_results
 from mosaicfusion import generate, make_config, vocabulary_for
 from mosaicfusion.profiling import profiled
@@ -44,8 +44,7 @@ def measure(setting: dict[str, Any]) -> dict[str, float]:
             categories, out=Path(folder) / "run", canvases_per_category=1, config=config, batch_size=setting["batch"]
         )
     loading = sum(total.seconds for total in profile.totals() if total.name == "load the model")
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": profile.seconds - loading, "peak_mib": peak_mib}
+    return {"seconds": profile.seconds - loading, "peak_mib": peak_mib()}
 
 
 def regions(setting: dict[str, Any]) -> int:

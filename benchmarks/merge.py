@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, peak_mib
 
 IMAGES, ANNOTATIONS, CATEGORIES = 100_170, 1_270_141, 1203
 FREQUENCIES = {"r": 337, "c": 461, "f": 405}
@@ -165,7 +165,7 @@ def report_job(job: str, *paths: str) -> None:
     JOBS[job](*map(Path, paths))
     clock = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps([clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9]))
+    print(json.dumps([clock, usage.ru_utime + usage.ru_stime, peak_mib() * 2**20 / 1e9]))
 
 
 def main() -> None:

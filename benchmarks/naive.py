@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import write_results
 from mosaicfusion.config import RunConfig, make_config
 from mosaicfusion.diffusion.backend import Backend, load_backend
@@ -152,7 +152,8 @@ def run(way: str, pipeline: str, canvases: int) -> tuple[float, float, list[Mask
     vocabulary = vocabulary_for("mini")
     plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
     specs = [plan.spec(index) for index in range(canvases)]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = resident_mib()
+    forget_peak()
     for turn in (specs[:1], specs):
         begun = time.perf_counter()
         if way == "naive":
@@ -162,7 +163,7 @@ def run(way: str, pipeline: str, canvases: int) -> tuple[float, float, list[Mask
                 made for start in range(0, len(turn), 8) for made in draw_ours(backend, turn[start : start + 8], config)
             ]
         seconds = time.perf_counter() - begun
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before, masks
+    return seconds, peak_mib() - before, masks
 
 
 def agreement(ours: list[Masks], naive: list[Masks]) -> dict[str, float]:

@@ -8,13 +8,13 @@ falls; the best of five turns after a warm-up.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
 
 import torch
 
+from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import parser, write_results
 from mosaicfusion.config import make_config
 from mosaicfusion.diffusion.backend import load_backend
@@ -28,20 +28,21 @@ CASES = {"one region of 128 px": ("1x1", 1), "a canvas of 2 x 2 regions": ("2x2"
 
 
 def measure(pipeline: str, grid: str, batch: int, turns: int) -> tuple[float, float, float]:
-    """Best seconds, peak resident MiB, and MiB before drawing."""
+    """Best seconds, peak resident MiB, and resident MiB before drawing."""
     backend = load_backend(find_model(pipeline), "cpu", "float32")
     config = make_config("mini", {"layout": {"grids": (grid,)}})
     vocabulary = vocabulary_for("mini")
     plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
     specs = [plan.spec(index) for index in range(batch)]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = resident_mib()
+    forget_peak()
     seconds = []
     for _ in range(turns + 1):
         begun = time.perf_counter()
         for drawn in draw_canvases(backend, specs, config):
             extract_record(drawn, config)
         seconds.append(time.perf_counter() - begun)
-    return min(seconds[1:]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, before
+    return min(seconds[1:]), peak_mib(), before
 
 
 def main() -> None:
