@@ -97,17 +97,18 @@ def draw(pipeline: str, setting: Setting) -> tuple[dict[str, float], list[np.nda
     config, vocabulary = make_config("mini", {"layout": {"grids": (setting.grid,)}}), vocabulary_for("mini")
     plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
     specs = [plan.spec(index) for index in range(setting.canvases)]
-    call, before, begun = seconds_a_call(backend), peak_mib(), cpu_seconds()
+    before, begun = peak_mib(), cpu_seconds()
     drawn = [
         canvas
         for start in range(0, len(specs), setting.batch)
         for canvas in draw_canvases(backend, specs[start : start + setting.batch], config)
     ]
+    seconds, memory = (cpu_seconds() - begun) / len(specs), peak_mib() - before
     figures = {
         "loading_s": loading,
-        "unet_call_s": call,
-        "canvas_s": (cpu_seconds() - begun) / len(specs),
-        "drawing_mib": peak_mib() - before,
+        "unet_call_s": seconds_a_call(backend),
+        "canvas_s": seconds,
+        "drawing_mib": memory,
     }
     images = [canvas.image for canvas in drawn if canvas.image is not None]
     masks = [
