@@ -37,7 +37,7 @@ def measure(setting: dict[str, Any]) -> dict[str, float]:
         "layout": {"grids": (setting["grid"],), "region_hw_px": (side, side), "group_size": 16},
         "sampling": {"steps": setting["steps"]},
     }
-    categories = list(vocabulary_for("mini"))[: setting["canvases"]]
+    categories = [category.name for category in list(vocabulary_for("mini"))[: setting["canvases"]]]
     with tempfile.TemporaryDirectory() as folder, profiled() as profile:
         config = make_config("mini", overrides)
         generate(

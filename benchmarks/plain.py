@@ -50,7 +50,7 @@ def plain(pipeline: str, config: RunConfig, canvases: int) -> float:
 
 def ours(pipeline: str, config: RunConfig, canvases: int) -> float:
     """Seconds of `generate` without those to load the model and to compile the data set."""
-    categories = list(vocabulary_for("mini"))[:canvases]
+    categories = [category.name for category in list(vocabulary_for("mini"))[:canvases]]
     with tempfile.TemporaryDirectory() as folder, profiled() as profile:
         settings = config.model_copy(update={"model": pipeline})
         generate(categories, out=Path(folder) / "run", canvases_per_category=1, config=settings, batch_size=BATCH)

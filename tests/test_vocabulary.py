@@ -211,6 +211,10 @@ class TestNames:
             from_names(["x" * 10_000])
         assert len(str(caught.value)) < 200
 
+    def test_what_is_no_text_is_named(self) -> None:
+        with pytest.raises(MosaicFusionError, match=r"category names are text, as in \['teapot', 'kite'\]; got 7"):
+            from_names(["kite", 7])  # type: ignore[list-item]
+
     @pytest.mark.parametrize("names", [["kite", "kite"], ["kite", "Kite "], ["tea_pot", "tea pot"]])
     def test_duplicates(self, names: list[str]) -> None:
         with pytest.raises(MosaicFusionError, match=r"the list of categories holds the name '.*' 2 times"):

@@ -168,6 +168,8 @@ def check_name(name: str) -> str:
 
     Names come from outside. They never become part of a path and are escaped in HTML, so any printable text may pass.
     """
+    if not isinstance(name, str):
+        raise MosaicFusionError(f"category names are text, as in ['teapot', 'kite']; got {name!r:.80}")
     name = name.strip()
     if len(name) > MAX_NAME_LENGTH:
         raise MosaicFusionError(f"category name {name[:40]!r}... has {len(name)} characters; at most {MAX_NAME_LENGTH}")
