@@ -59,8 +59,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure, panels = plt.subplots(1, len(ROWS), figsize=(13, 2.8), layout="constrained")
     for axes, varied in zip(panels, ROWS, strict=True):
         of_panel = [row for row in rows if row["varied"] == varied]
-        axes.plot([str(row[varied]) for row in of_panel], [row["seconds"] / regions(row) for row in of_panel], "o-")
-        axes.set(xlabel=varied, ylim=(0, None), ylabel="seconds a region" if varied == "grid" else "")
+        seconds = [row["seconds"] / regions(row) for row in of_panel]
+        axes.plot([str(row[varied]) for row in of_panel], seconds, "o-")
+        axes.set(xlabel=varied, ylim=(0, 1.1 * max(seconds)), ylabel="seconds a region" if varied == "grid" else "")
         axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
