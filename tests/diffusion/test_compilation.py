@@ -27,8 +27,11 @@ def test_without_a_compiler_the_error_names_the_fix(
     import torch._inductor.config as config
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # what earlier processes compiled is not there
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(MosaicFusionError, match=r"a CPU needs a C\+\+ compiler .* or leave --compile out") as caught:
+    missing = config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with (
+        missing,
+        pytest.raises(MosaicFusionError, match=r"a CPU needs a C\+\+ compiler .* or leave --compile out") as caught,
+    ):
         load_backend(tiny_sd, COMPILED, "float32")
     assert "\n" not in str(caught.value)
 

@@ -137,7 +137,10 @@ class TestOutOfMemory:
 
         drawn: list[int] = []
         watch_batches(monkeypatch, lambda indices: drawn.extend(indices))
+        left_over = tmp_path / "parts" / ".part-00000002.jsonl.x1.tmp"  # of a worker that died
+        left_over.write_text("half")
         assert retry(tmp_path).missing == 0
+        assert not left_over.exists()
         assert drawn == [2, 3]  # in the company of the undisturbed run: to the same bytes
         assert content(tmp_path) == undisturbed
 

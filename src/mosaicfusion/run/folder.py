@@ -71,8 +71,8 @@ class RunFolder:
         check_writable(path, header)
         identity = fingerprint({key: header[key] for key in _IDENTITY})
         output = cls.output_at(path, header.get("output", {}))
-        remove_leftovers(_leftovers(path))
         run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
+        run.tidy()
         # First of all: a folder without it is refused as foreign. Of several processes that begin the run, one writes it.
         if not write_new(path / "run.json", run._header_bytes()):
             check_writable(path, header)
@@ -94,6 +94,10 @@ class RunFolder:
         if self.header["output"] != output:
             self.header["output"] = output
             self._write_header()
+
+    def tidy(self) -> None:
+        """Remove what killed processes left half written; what a living one is writing stays."""
+        remove_leftovers(_leftovers(self.path))
 
     def _write_header(self) -> None:
         data, path = self._header_bytes(), self.path / "run.json"

@@ -186,6 +186,7 @@ def finish_run(run: RunFolder, device: str) -> Summary:
     if missing > failed.total():  # other processes draw it, or will
         summary = summarize(run, run.header["output"]["policy"])
     else:
+        run.tidy()  # of workers that died
         judge_semantics(run, device)
         with stage("compile"):
             summary = compile_run(run)
