@@ -19,7 +19,7 @@ from mini.compose import compose
 from mini.ema import Ema
 from mini.optim import Muon
 from mini.pictures import Picture, load_pictures
-from mini.trainer import LOG_EVERY_S, append_json_line, polite_end, save_state
+from mini.trainer import LOG_EVERY_S, append_json_line, load_checkpoint, polite_end, save_state
 from mini.vocabulary import load_vocabulary
 
 BATCH_SIZE = 16
@@ -75,7 +75,7 @@ def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: in
     parts |= {"muon_schedule": schedules[0], "adamw_schedule": schedules[1]}
     first = 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = load_checkpoint(checkpoint)
         if state["steps"] != steps:
             raise SystemExit(f"{checkpoint} is of another run, to {state['steps']} steps; end that or remove it")
         first = state["step"]

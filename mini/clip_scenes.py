@@ -38,6 +38,7 @@ from mini.pictures import Picture, load_pictures
 from mini.scenes.drawings import Drawings, load_drawings
 from mini.scenes.scene import Scene, draw_scene
 from mini.scenes.tail import Card
+from mini.trainer import load_checkpoint
 from mini.vocabulary import load_vocabulary
 
 COMPOSITIONS = BATCH_SIZE // 4
@@ -138,7 +139,7 @@ def main() -> None:
     pictures, drawings = load_pictures(arguments.work, entries), load_drawings(arguments.work, entries)
     tokenizer = load_tokenizer(arguments.base)
     model = open_clip.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
-    model.load_state_dict(torch.load(arguments.work / "clip.pt", map_location="cpu", weights_only=True)["model"])
+    model.load_state_dict(load_checkpoint(arguments.work / "clip.pt")["model"])
     freeze_text(model)
     lesson = make_lesson(model, pictures, drawings, names, tokenizer)
     train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mini.trainer import LOG_EVERY_S, append_json_line, polite_end, save_state
+from mini.trainer import LOG_EVERY_S, append_json_line, load_checkpoint, polite_end, save_state
 
 PEAK_LR = 5e-4
 
@@ -59,7 +59,7 @@ def train(model: nn.Module, lesson: Lesson, work: Path, steps: int) -> None:
     number with a rise and fall of its own.
     """
     checkpoint = work / f"{lesson.name}.pt"
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True) if checkpoint.exists() else None
+    state = load_checkpoint(checkpoint) if checkpoint.exists() else None
     first = state["step"] if state else 0
     finished = state is not None and first == state["steps"] < steps
     if state and (state["names"] != lesson.names or not (finished or state["steps"] == steps)):
