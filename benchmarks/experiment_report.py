@@ -81,7 +81,8 @@ def render(results: Sequence[Result], about: About) -> str:
         f"`{about.command}`, {when}, {about.machine}; {versions}. A run took {min(cpu) / 60:.0f} to {max(cpu) / 60:.0f} minutes "
         f"of CPU time with its evaluation; {max(shares):.1%} of the training time at most went into waiting for images.",
         "Values are AP in percent on the validation images, mean ± sample standard deviation over seeds; one seed has no "
-        "spread. MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",
+        "spread. A gain is the mean of the differences between the runs of one seed. "
+        "MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",
         "![AP of rare categories, and its gain by style](images/results.png)",
         "## Without and with drawn data",
         _comparison(rows),
@@ -152,15 +153,22 @@ def _pair(rows: Sequence[Row], detector: str) -> list[Row]:
     return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
 
 
-def gain(pair: Sequence[Row], name: str, style: str | None = None) -> float | None:
-    """Difference of two means of mask AP, in [-1, 1]."""
-    before, after = ((row.metrics["mask"] if style is None else row.styles[style]).get(name) for row in pair)
-    return None if before is None or after is None else after.mean - before.mean
+def gain(pair: Sequence[Row], name: str, style: str | None = None) -> Estimate | None:
+    """Of mask AP, in [-1, 1]: the differences of the runs of one seed, which share first weights and random numbers."""
+    before, after = (
+        _by_seed(row, (row.metrics["mask"] if style is None else row.styles[style]).get(name)) for row in pair
+    )
+    seeds = sorted(before.keys() & after.keys())
+    return Estimate(tuple(after[seed] - before[seed] for seed in seeds)) if seeds else None
+
+
+def _by_seed(row: Row, found: Estimate | None) -> dict[int, float]:
+    return {} if found is None else dict(zip(row.seeds, found.values, strict=True))
 
 
 def _gain(pair: Sequence[Row], name: str, style: str | None = None) -> str:
     value = gain(pair, name, style)
-    return "-" if value is None else f"{100 * value:+.1f}"
+    return "-" if value is None else value.percent("+")
 
 
 def _cells(row: Row) -> list[str]:
@@ -186,7 +194,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     pairs = {detector: pair for detector in RECIPES if len(pair := _pair(rows, detector)) == 2}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for k, (label, colour) in enumerate((("real alone", "#9aa5b1"), ("real + drawn", "#2b6cb0"))):
-        found = [pair[k].metrics["mask"]["AP_r"] or Estimate(0, None, 0) for pair in pairs.values()]
+        found = [pair[k].metrics["mask"]["AP_r"] or Estimate((0.0,)) for pair in pairs.values()]
         places = [place + 0.38 * k for place in range(len(pairs))]
         spreads = [100 * (one.spread or 0) for one in found]
         left.bar(places, [100 * one.mean for one in found], 0.36, yerr=spreads, capsize=3, label=label, color=colour)
@@ -195,11 +203,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left.legend(frameon=False)
     width = 0.8 / max(1, len(pairs))
     for k, (detector, pair) in enumerate(pairs.items()):
-        gains = {style: 100 * (gain(pair, "AP_r", style) or 0) for style in pair[0].styles}
+        gains = {style: gain(pair, "AP_r", style) or Estimate((0.0,)) for style in pair[0].styles}
         right.bar(
-            [place + width * k for place in range(len(gains))], list(gains.values()), width, label=NAMES[detector]
+            [place + width * k for place in range(len(gains))],
+            [100 * one.mean for one in gains.values()],
+            width,
+            yerr=[100 * (one.spread or 0) for one in gains.values()],
+            capsize=2,
+            label=NAMES[detector],
         )
-        right.set_xticks([place + 0.3 for place in range(len(gains))], list(gains))
+        right.set_xticks([place + 0.8 / 2 - width / 2 for place in range(len(gains))], list(gains))
     right.axhline(0, color="black", linewidth=0.8)
     right.set_ylabel("gain of AP of rare categories")
     right.legend(frameon=False)

@@ -43,14 +43,20 @@ def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Pa
         [*results, result("mask_rcnn", "unrefined", 0, 0.12, 0.03)], report.About("the command", "a machine")
     )
     assert "| Mask R-CNN | baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 |" in page
-    assert "|  | gain |  | +5.0 | +1.0 | +5.0 | +5.0 |" in page
+    assert "|  | gain |  | +5.0 ± 0.0 | +1.0 ± 1.0 | +5.0 ± 0.0 | +5.0 ± 0.0 |" in page
     assert "| unrefined | 1 | 12.0 | 3.0 | 12.0 | 12.0 |" in page
-    assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 |" in page
+    assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 ± 1.0 |" in page
     assert "`the command`, 2026-11-22, a machine" in page
     assert "5 to 5 minutes" in page
     assert "5.1%" in page
     report.draw(report.make_rows(results), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
+
+
+def test_a_gain_is_of_the_seeds_that_were_run_with_both(report: ModuleType) -> None:
+    results = [result("mask_rcnn", "baseline", seed, 0.1 * seed, 0.1) for seed in range(3)]
+    page = report.render([*results, result("mask_rcnn", "drawn", 2, 0.25, 0.1)], report.About("c", "m"))
+    assert "|  | gain |  | +5.0 | +0.0 | +5.0 | +5.0 |" in page
 
 
 def test_a_single_detector_needs_no_pair(report: ModuleType) -> None:

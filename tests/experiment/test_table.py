@@ -27,15 +27,18 @@ def test_mean_and_sample_standard_deviation() -> None:
     assert row.seeds == (0, 1, 2)
     found = row.metrics["mask"]["AP"]
     assert found is not None
-    assert (found.mean, found.spread, found.count) == pytest.approx((0.13, 0.03, 3))
+    assert (found.mean, found.spread) == pytest.approx((0.13, 0.03))
+    assert found.values == (0.1, 0.13, 0.16)  # in the order of the seeds
     assert found.percent() == "13.0 ± 3.0"
     assert row.metrics["box"]["AP_r"] is None  # nothing to measure
     assert row.styles["noto"]["AP"] == found
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert Estimate.of([0.123]) == Estimate(0.123, None, 1)
-    assert Estimate.of([0.123]).percent() == "12.3"
+    assert Estimate((0.123,)).spread is None
+    assert Estimate((0.123,)).percent() == "12.3"
+    assert Estimate((0.123,)).percent("+") == "+12.3"
+    assert Estimate((-0.01, -0.03)).percent("+") == "-2.0 ± 1.4"
 
 
 def test_rows_come_in_the_order_of_the_plan() -> None:

@@ -181,7 +181,9 @@ def predict(
     buffer = io.BytesIO()
     Image.fromarray(draw_found(picture, found)).save(buffer, formats[out.suffix.lower()])
     write_atomic(out, buffer.getvalue())
-    table = Table("category", "score", "box (x, y, x, y)", title=f"{len(found)} objects score {min_score:g} or more")
+    table = Table(
+        "category", "score", "box (x, y, x, y)", title=f"objects with a score of at least {min_score:g}: {len(found)}"
+    )
     for one in found[:20]:
         table.add_row(Text(one.category), f"{one.score:.2f}", ", ".join(f"{side:.0f}" for side in one.box_xyxy))
     if found:

@@ -15,25 +15,31 @@ COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
 
 @dataclass(frozen=True)
 class Estimate:
-    """``spread``: the sample's standard deviation, None of a single value; ``count``: of seeds."""
+    """One or more values, of a seed each."""
 
-    mean: float
-    spread: float | None
-    count: int
+    values: tuple[float, ...]
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Estimate:
-        """Of one or more values."""
-        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values))
+    @property
+    def mean(self) -> float:
+        """Of all values."""
+        return mean(self.values)
 
-    def percent(self) -> str:
-        """``12.3 ± 0.4``, or ``12.3`` of a single value."""
-        return f"{100 * self.mean:.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
+    @property
+    def spread(self) -> float | None:
+        """The sample's standard deviation, None of a single value."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    def percent(self, sign: str = "") -> str:
+        """``12.3 ± 0.4``, or ``12.3`` of a single value; with ``sign="+"`` as ``+12.3``."""
+        return f"{100 * self.mean:{sign}.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A detector on one variant of the data. ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style."""
+    """A detector on one variant of the data. ``seeds``: rising; those of the values of every estimate.
+
+    ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style.
+    """
 
     detector: str
     variant: str
@@ -65,7 +71,7 @@ def _row(results: Sequence[Result]) -> Row:
 
 def _estimates(of_runs: Sequence[Metrics]) -> dict[str, Estimate | None]:
     values = {name: [value for run in of_runs if (value := run.get(name)) is not None] for name in of_runs[0]}
-    return {name: Estimate.of(known) if known else None for name, known in values.items()}
+    return {name: Estimate(tuple(known)) if known else None for name, known in values.items()}
 
 
 def _place(key: tuple[str, str]) -> tuple[int, int, str]:
