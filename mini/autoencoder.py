@@ -6,7 +6,6 @@ Stop it, start it again to go on: every step's crops and noise are a pure functi
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import cv2
@@ -17,9 +16,9 @@ from torch import Tensor
 
 from mini.compose import compose
 from mini.ema import Ema
+from mini.loop import STOPPED, load_checkpoint, run_steps, save_state
 from mini.optim import Muon
 from mini.pictures import Picture, load_pictures
-from mini.trainer import LOG_EVERY_S, append_json_line, load_checkpoint, polite_end, save_state
 from mini.vocabulary import load_vocabulary
 
 BATCH_SIZE = 16
@@ -66,8 +65,11 @@ def make_optimizers(model: AutoencoderTiny) -> list[torch.optim.Optimizer]:
     return [Muon(matrices, lr=3e-3, weight_decay=1e-4), torch.optim.AdamW(ends, lr=1.5e-3, weight_decay=0.0)]
 
 
-def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: int) -> None:
-    """Up to step number `steps`, from the checkpoint where there is one; leaves the averaged weights in the finished model."""
+def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: int) -> bool:
+    """Up to step number `steps`, from the checkpoint where there is one; whether it came there.
+
+    The averaged weights are left in a finished model.
+    """
     checkpoint = work / "autoencoder.pt"
     optimizers, ema = make_optimizers(model), Ema(list(model.parameters()), decay=0.995)
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) for optimizer in optimizers]
@@ -87,29 +89,22 @@ def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: in
             checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"step": step, "steps": steps}
         )
 
-    losses, logged, step = [], time.time(), first
-    with polite_end() as asked_to_end:
-        for step in range(first + 1, steps + 1):
-            rng, generator = np.random.default_rng([step]), torch.Generator().manual_seed(step)
-            loss = reconstruction_loss(model, random_crops(rng, pictures, BATCH_SIZE), generator)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            for optimizer, schedule in zip(optimizers, schedules, strict=True):
-                optimizer.step()
-                optimizer.zero_grad()
-                schedule.step()
-            ema.update()
-            losses.append(loss.item())
-            if time.time() - logged > LOG_EVERY_S:
-                record = {"step": step, "loss": round(float(np.mean(losses)), 4)}
-                append_json_line(work / "autoencoder.jsonl", record)
-                save(step)
-                losses, logged = [], time.time()
-            if asked_to_end():
-                break
-    save(step)
-    if step == steps:
+    def take(step: int) -> float:
+        rng, generator = np.random.default_rng([step]), torch.Generator().manual_seed(step)
+        loss = reconstruction_loss(model, random_crops(rng, pictures, BATCH_SIZE), generator)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        ema.update()
+        return loss.item()
+
+    finished = run_steps(first, steps, take, save, work / "autoencoder.jsonl")
+    if finished:
         ema.copy_to_model()
+    return finished
 
 
 @torch.no_grad()
@@ -131,7 +126,8 @@ def main() -> None:
     torch.manual_seed(0)
     pictures = load_pictures(arguments.work, load_vocabulary(train_only=False))
     model = build_autoencoder().to(memory_format=torch.channels_last)
-    train(model, pictures, arguments.work, arguments.steps)
+    if not train(model, pictures, arguments.work, arguments.steps):
+        raise SystemExit(STOPPED)
     scale_latents(model, pictures)
     model.save_pretrained(arguments.out)
 

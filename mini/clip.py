@@ -26,6 +26,7 @@ from mini.captions import caption
 from mini.clip_training import Lesson, train
 from mini.compose import compose
 from mini.export import swap_in
+from mini.loop import STOPPED
 from mini.pictures import Picture, load_pictures
 from mini.vocabulary import load_vocabulary
 
@@ -197,7 +198,9 @@ def main() -> None:
     names = [entry.prompt_name for entry in entries]
     pictures, tokenizer = load_pictures(arguments.work, entries), load_tokenizer(arguments.base)
     model = open_clip.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
-    train(model, make_lesson(pictures, names, tokenizer), arguments.work, arguments.samples // BATCH_SIZE)
+    lesson = make_lesson(pictures, names, tokenizer)
+    if not train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE):
+        raise SystemExit(STOPPED)
     print(f"zero-shot top-1 on held-out compositions {held_out_top1(model, tokenizer, pictures, names, 2048):.3f}")
     if arguments.out:
         export(model, arguments.base / "tokenizer", arguments.out)

@@ -34,11 +34,11 @@ from mini.clip import (
 )
 from mini.clip_training import Lesson, train
 from mini.compose import compose
+from mini.loop import STOPPED, load_checkpoint
 from mini.pictures import Picture, load_pictures
 from mini.scenes.drawings import Drawings, load_drawings
 from mini.scenes.scene import Scene, draw_scene
 from mini.scenes.tail import Card
-from mini.trainer import load_checkpoint
 from mini.vocabulary import load_vocabulary
 
 COMPOSITIONS = BATCH_SIZE // 4
@@ -142,7 +142,8 @@ def main() -> None:
     model.load_state_dict(load_checkpoint(arguments.work / "clip.pt")["model"])
     freeze_text(model)
     lesson = make_lesson(model, pictures, drawings, names, tokenizer)
-    train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE)
+    if not train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE):
+        raise SystemExit(STOPPED)
     print(f"zero-shot top-1 on held-out compositions {held_out_top1(model, tokenizer, pictures, names, 2048):.3f}")
     print(f"zero-shot top-1 on crops of held-out scenes {scene_top1(model, tokenizer, names, drawings, 2048):.3f}")
     if arguments.out:

@@ -1,17 +1,16 @@
 """How the stages of the CLIP are trained: from a checkpoint where there is one, batches composed beside the model."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mini.trainer import LOG_EVERY_S, append_json_line, load_checkpoint, polite_end, save_state
+from mini.loop import load_checkpoint, run_steps, save_state
 
 PEAK_LR = 5e-4
 
@@ -29,7 +28,7 @@ class Lesson:
     measure: Callable[[nn.Module], dict[str, float]]
 
 
-def batches(lesson: Lesson, first: int, last: int) -> Iterator[Any]:
+def batches(lesson: Lesson, first: int, last: int) -> Generator[Any, None, None]:
     """Batches of the steps [first, last), the next ones composed while the model learns."""
     with ThreadPoolExecutor(1) as pool:
         ahead = [pool.submit(lesson.batch, step) for step in range(first, min(first + 2, last))]
@@ -52,8 +51,8 @@ def make_optimizer(model: nn.Module) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
 
 
-def train(model: nn.Module, lesson: Lesson, work: Path, steps: int) -> None:
-    """Up to step number `steps`, from the checkpoint where there is one.
+def train(model: nn.Module, lesson: Lesson, work: Path, steps: int) -> bool:
+    """Up to step number `steps`, from the checkpoint where there is one; whether it came there.
 
     The learning rate rises and falls once on the way there. A training that had come to its end goes on to a greater
     number with a rise and fall of its own.
@@ -74,31 +73,21 @@ def train(model: nn.Module, lesson: Lesson, work: Path, steps: int) -> None:
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
 
-    def state_now(step: int) -> dict:
+    def save(step: int) -> None:
         parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-        return {name: part.state_dict() for name, part in parts.items()} | {
-            "step": step,
-            "steps": steps,
-            "names": lesson.names,
-        }
+        states = {name: part.state_dict() for name, part in parts.items()}
+        save_state(checkpoint, states | {"step": step, "steps": steps, "names": lesson.names})
 
     model.train()
-    losses, logged, step = [], time.time(), first
-    with polite_end() as asked_to_end:
-        for step, batch in enumerate(batches(lesson, first, steps), first + 1):
-            loss = lesson.loss(model, batch)
+    with closing(batches(lesson, first, steps)) as composed:
+
+        def take(_step: int) -> float:
+            loss = lesson.loss(model, next(composed))
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-            losses.append(loss.item())
-            if time.time() - logged > LOG_EVERY_S:
-                record = {"step": step, "loss": round(float(np.mean(losses)), 4)}
-                record["steps_per_s"] = round(len(losses) / (time.time() - logged), 3)
-                append_json_line(work / f"{lesson.name}.jsonl", record | lesson.measure(model))
-                save_state(checkpoint, state_now(step))
-                losses, logged = [], time.time()
-            if asked_to_end():
-                break
-    save_state(checkpoint, state_now(step))
+            return loss.item()
+
+        return run_steps(first, steps, take, save, work / f"{lesson.name}.jsonl", lambda: lesson.measure(model))

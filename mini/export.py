@@ -19,7 +19,8 @@ from diffusers import (
 )
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from mini.trainer import load_checkpoint, noise_scheduler
+from mini.loop import load_checkpoint
+from mini.trainer import noise_scheduler
 from mini.vocabulary import category_records, load_vocabulary, write_json_lines_list
 
 

@@ -15,7 +15,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from mini.dataset import LatentTable
-from mini.trainer import TrainConfig, Trainer, load_checkpoint, run
+from mini.loop import load_checkpoint
+from mini.trainer import TrainConfig, Trainer, run
 from mini.vocabulary import load_vocabulary
 
 

@@ -1,11 +1,7 @@
 """The training loop: denoise latents under their captions. The loss knows nothing of where the object is."""
 
-import json
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from mini.captions import caption
 from mini.dataset import LatentTable
 from mini.ema import Ema
+from mini.loop import LOG_EVERY_S, append_json_line, polite_end, save_state
 from mini.optim import make_optimizers
-
-LOG_EVERY_S = 60
 
 
 @dataclass(frozen=True)
@@ -155,39 +150,8 @@ class Trainer:
         self.step, self.samples, self.cooldown_from = state["step"], state["samples"], state["cooldown_from"]
 
 
-def save_state(path: Path, state: dict) -> None:
-    """Atomic: the file is whole or the one before it is still there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
 def save_checkpoint(path: Path, trainer: Trainer) -> None:
     save_state(path, trainer.state_dict())
-
-
-def load_checkpoint(path: Path) -> dict:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def append_json_line(path: Path, record: dict) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-@contextmanager
-def polite_end() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM, as `kill` sends it, into a question that the loop asks between two steps."""
-    received: list[int] = []
-    previous = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def run(trainer: Trainer, work: Path, until_samples: float, until_time: float, save_every_s: float = 300) -> None:

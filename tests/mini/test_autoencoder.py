@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import AutoencoderTiny
 
-from mini import autoencoder
+from mini import autoencoder, loop
 from mini.pictures import Picture, picture_sizes
 
 
@@ -32,11 +32,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     autoencoder.train(straight, pictures, tmp_path / "straight", steps=4)
     asked_to_end = iter([False, True]).__next__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(autoencoder, "polite_end", lambda: nullcontext(asked_to_end))
-        autoencoder.train(stopped, pictures, tmp_path / "halved", steps=4)
+        patch.setattr(loop, "polite_end", lambda: nullcontext(asked_to_end))
+        assert not autoencoder.train(stopped, pictures, tmp_path / "halved", steps=4)
     with pytest.raises(SystemExit, match="another run, to 4 steps"):
         autoencoder.train(new_model(), pictures, tmp_path / "halved", steps=5)
-    autoencoder.train(resumed, pictures, tmp_path / "halved", steps=4)
+    assert autoencoder.train(resumed, pictures, tmp_path / "halved", steps=4)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from open_clip.tokenizer import HFTokenizer
 
-from mini import clip, clip_training
+from mini import clip, loop
 from mini.clip_training import Lesson, train
 from mini.pictures import Picture, picture_sizes
 from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
@@ -73,9 +73,9 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, pictures
     train(straight, lesson(pictures), tmp_path / "straight", steps=4)
     asked_to_end = iter([False, True]).__next__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clip_training, "polite_end", lambda: nullcontext(asked_to_end))
-        train(stopped, lesson(pictures), tmp_path / "halved", steps=4)
-    train(resumed, lesson(pictures), tmp_path / "halved", steps=4)
+        patch.setattr(loop, "polite_end", lambda: nullcontext(asked_to_end))
+        assert not train(stopped, lesson(pictures), tmp_path / "halved", steps=4)
+    assert train(resumed, lesson(pictures), tmp_path / "halved", steps=4)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert not torch.equal(stopped.visual.conv1.weight, straight.visual.conv1.weight)

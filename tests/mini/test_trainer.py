@@ -16,8 +16,9 @@ from mini.compose import Composition
 from mini.dataset import LatentTable
 from mini.export import load_averages
 from mini.latents import write_shard
+from mini.loop import load_checkpoint
 from mini.optim import orthogonalise
-from mini.trainer import TrainConfig, Trainer, load_checkpoint, run, sample_timesteps, save_checkpoint
+from mini.trainer import TrainConfig, Trainer, run, sample_timesteps, save_checkpoint
 
 NAMES = ["cat", "alarm clock"]
 CONFIG = TrainConfig(batch_size=4, lr=1e-3, warmup_steps=2)
