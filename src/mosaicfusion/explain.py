@@ -20,12 +20,13 @@ from mosaicfusion.run.recording import extract_record
 from mosaicfusion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from mosaicfusion.diffusion.backend import DeviceOptions
     from mosaicfusion.diffusion.denoise import DrawnCanvas
 
 MAX_OBJECTS = 9
 
 
-def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: str = "auto") -> Path:
+def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: DeviceOptions | str = "auto") -> Path:
     """Draw one canvas that shows each category once and write its attention figure, a PNG, into ``out``.
 
     The canvas is the squarest grid that holds all categories (at most 9). Returns the figure's path.
@@ -44,7 +45,7 @@ def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: 
     return path
 
 
-def draw_one(categories: Vocabulary, config: RunConfig, device: str = "auto") -> DrawnCanvas:
+def draw_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> DrawnCanvas:
     """A canvas with every category, and the attention of every step."""
     from mosaicfusion.diffusion.backend import load_backend
     from mosaicfusion.diffusion.denoise import draw_canvases

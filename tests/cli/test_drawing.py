@@ -234,13 +234,16 @@ class TestCategories:
 class TestExplain:
     def test_writes_one_figure(self, tmp_path: Path) -> None:
         small = ["--set", "sampling.steps=2", "--set", "layout.region_hw_px=[64,64]"]
-        result = call("explain", "-c", "banana, teapot", "--seed", "3", *small, "--out", tmp_path / "figures")
+        arguments = ("explain", "-c", "banana, teapot", "--seed", "3", *small)
+        result = call(*arguments, "--out", tmp_path / "figures")
         assert result.exit_code == 0, result.output
         (figure,) = (tmp_path / "figures").iterdir()
         assert figure.name == "banana-teapot-seed3.png"
         assert str(figure) in result.stdout
         with Image.open(figure) as image:
             assert min(image.size) > 100
+        call(*arguments, "--offload", "--out", tmp_path / "again")
+        assert (tmp_path / "again" / figure.name).read_bytes() == figure.read_bytes()
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

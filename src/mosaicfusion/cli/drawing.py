@@ -176,12 +176,16 @@ def explain(
     preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
     settings: SetOption = None,
     device: DeviceOption = "auto",
+    offload: OffloadOption = False,
+    vae_tiling: VaeTilingOption = False,
 ) -> None:
     """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
+    from mosaicfusion.diffusion.backend import DeviceOptions
     from mosaicfusion.explain import explain as draw
 
     settings_used = read_config(preset, {"model": model, "seed": seed}, settings)
-    path = draw(make_selection(settings_used.model, categories).main, out, settings_used, device)
+    options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
+    path = draw(make_selection(settings_used.model, categories).main, out, settings_used, options)
     typer.echo(f"figure: {path}")
 
 
