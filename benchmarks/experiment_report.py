@@ -19,7 +19,7 @@ from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
 from mosaicfusion.experiment.result import RESULT, Result, read_result
-from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, make_rows
+from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_rows, pair_of
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURE = ROOT / "benchmarks/results/minilvis", ROOT / "docs/results.md", ROOT / "docs/images/results.png"
@@ -115,7 +115,7 @@ def render(results: Sequence[Result], about: About) -> str:
 def _comparison(rows: Sequence[Row]) -> str:
     lines = []
     for detector in RECIPES:
-        pair = _pair(rows, detector)
+        pair = pair_of(rows, detector)
         lines += [_cells(row) for row in pair]
         if len(pair) == 2:
             lines.append(["", "gain", "", *(_gain(pair, name) for name in COLUMNS)])
@@ -140,30 +140,12 @@ def _training_sets(results: Sequence[Result]) -> str:
 def _styles(rows: Sequence[Row]) -> str:
     lines = []
     for detector in RECIPES:
-        pair = _pair(rows, detector)
+        pair = pair_of(rows, detector)
         for style in pair[0].styles if len(pair) == 2 else []:
             values = [_text(row.styles[style].get(name)) for name in ("AP", "AP_r") for row in pair]
             lines.append([NAMES[detector], f"`{style}`", *values[:2], *values[2:], _gain(pair, "AP_r", style)])
     head = ["detector", "style", "AP, real alone", "AP, + drawn", "AP_r, real alone", "AP_r, + drawn", "gain of AP_r"]
     return _table(head, lines)
-
-
-def _pair(rows: Sequence[Row], detector: str) -> list[Row]:
-    """The detector without and with drawn data, as far as they were run."""
-    return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
-
-
-def gain(pair: Sequence[Row], name: str, style: str | None = None) -> Estimate | None:
-    """Of mask AP, in [-1, 1]: the differences of the runs of one seed, which share first weights and random numbers."""
-    before, after = (
-        _by_seed(row, (row.metrics["mask"] if style is None else row.styles[style]).get(name)) for row in pair
-    )
-    seeds = sorted(before.keys() & after.keys())
-    return Estimate(tuple(after[seed] - before[seed] for seed in seeds)) if seeds else None
-
-
-def _by_seed(row: Row, found: Estimate | None) -> dict[int, float]:
-    return {} if found is None else dict(zip(row.seeds, found.values, strict=True))
 
 
 def _gain(pair: Sequence[Row], name: str, style: str | None = None) -> str:
@@ -191,7 +173,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    pairs = {detector: pair for detector in RECIPES if len(pair := _pair(rows, detector)) == 2}
+    pairs = {detector: pair for detector in RECIPES if len(pair := pair_of(rows, detector)) == 2}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for k, (label, colour) in enumerate((("real alone", "#9aa5b1"), ("real + drawn", "#2b6cb0"))):
         found = [pair[k].metrics["mask"]["AP_r"] or Estimate((0.0,)) for pair in pairs.values()]

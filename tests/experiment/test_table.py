@@ -9,7 +9,7 @@ import pytest
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.result import Result, read_result, write_result
-from mosaicfusion.experiment.table import Estimate, make_rows
+from mosaicfusion.experiment.table import Estimate, gain, make_rows, pair_of
 
 
 def result(detector: str, variant: str, seed: int, ap: float | None, **more: Any) -> Result:
@@ -39,6 +39,17 @@ def test_one_seed_has_no_spread() -> None:
     assert Estimate((0.123,)).percent() == "12.3"
     assert Estimate((0.123,)).percent("+") == "+12.3"
     assert Estimate((-0.01, -0.03)).percent("+") == "-2.0 ± 1.4"
+
+
+def test_a_gain_is_of_the_seeds_that_were_run_with_both() -> None:
+    values = {("baseline", 0): 0.1, ("baseline", 1): 0.2, ("baseline", 2): 0.3, ("drawn", 1): 0.21, ("drawn", 2): 0.35}
+    rows = make_rows(result("fvlm", variant, seed, ap) for (variant, seed), ap in values.items())
+    pair = pair_of(rows, "fvlm")
+    found = gain(pair, "AP")
+    assert found is not None and found.values == pytest.approx((0.01, 0.05))
+    assert gain(pair, "AP", "noto") == found
+    assert gain(pair, "AP_r") is None  # nothing to measure
+    assert pair_of(rows, "mask_rcnn") == []
 
 
 def test_rows_come_in_the_order_of_the_plan() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mosaicfusion.experiment.plan import Run
     from mosaicfusion.experiment.result import Result
     from mosaicfusion.experiment.runner import Experiment
+    from mosaicfusion.experiment.table import Estimate
 
 experiments = typer.Typer(
     no_args_is_help=True,
@@ -143,17 +144,24 @@ def _print_results(results: Sequence[Result]) -> None:
     from rich.console import Console
 
     from mosaicfusion.console import make_table
-    from mosaicfusion.experiment.table import COLUMNS, make_rows
+    from mosaicfusion.experiment.table import COLUMNS, gain, make_rows, pair_of
 
     if not results:
         return
     title = "mask AP in percent, mean ± standard deviation"
     table = make_table("detector", "training set", "seeds", *COLUMNS, title=title, words=2)
-    for row in make_rows(results):
+    rows = make_rows(results)
+    for row in rows:
         found = [row.metrics["mask"].get(name) for name in COLUMNS]
-        cells = ["-" if value is None else value.percent() for value in found]
-        table.add_row(row.detector, row.title, str(len(row.seeds)), *cells)
+        table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(found))
+        pair = pair_of(rows, row.detector)
+        if len(pair) == 2 and row is pair[1]:
+            table.add_row("", "gain", "", *_cells([gain(pair, name) for name in COLUMNS], "+"), end_section=True)
     Console().print(table)
+
+
+def _cells(values: Sequence[Estimate | None], sign: str = "") -> list[str]:
+    return ["-" if value is None else value.percent(sign) for value in values]
 
 
 def _percent(value: float | None) -> str:

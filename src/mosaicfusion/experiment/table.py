@@ -57,6 +57,24 @@ def make_rows(results: Iterable[Result]) -> list[Row]:
     return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_place)]
 
 
+def pair_of(rows: Iterable[Row], detector: str) -> list[Row]:
+    """The detector on real data alone and on real and drawn data, as far as they were run."""
+    return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
+
+
+def gain(pair: Sequence[Row], name: str, style: str | None = None) -> Estimate | None:
+    """Of mask AP, in [-1, 1]: the differences of the runs of one seed, which share first weights and random numbers."""
+    before, after = (
+        _by_seed(row, (row.metrics["mask"] if style is None else row.styles[style]).get(name)) for row in pair
+    )
+    seeds = sorted(before.keys() & after.keys())
+    return Estimate(tuple(after[seed] - before[seed] for seed in seeds)) if seeds else None
+
+
+def _by_seed(row: Row, found: Estimate | None) -> dict[int, float]:
+    return {} if found is None else dict(zip(row.seeds, found.values, strict=True))
+
+
 def _row(results: Sequence[Result]) -> Row:
     first = results[0]
     return Row(
