@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from mosaicfusion.cli import app
 
 
-def call(*arguments: Any) -> Result:
+def call(*arguments: Any, columns: int = 160) -> Result:
     texts = ["experiment", "minilvis", *map(str, arguments)]
-    result = CliRunner().invoke(app, texts, env={"COLUMNS": "160"})
+    result = CliRunner().invoke(app, texts, env={"COLUMNS": str(columns)})
     assert "Traceback" not in result.output
     return result
 
@@ -29,9 +29,12 @@ def files(folder: Path) -> dict[Path, int]:
 
 def test_the_plan_is_shown_without_doing_anything(tmp_path: Path) -> None:
     real = write_part(tmp_path / "real")
-    result = call("--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2)
+    result = call(
+        "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
+    )
     assert result.exit_code == 0, result.output
     assert "17 runs" in result.stdout
+    assert "mask_rcnn-copy-paste-drawn-seed0" in result.stdout  # whole, also where a terminal is narrow
     assert "fvlm-drawn-seed1" in result.stdout
     assert "centernet2" not in result.stdout
     assert not (tmp_path / "exp").exists()

@@ -132,7 +132,8 @@ def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
     from mosaicfusion.console import make_table
 
     data = experiment.training_data
-    table = make_table("run", "training set", "iterations", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
+    table = make_table("run", "training set", "steps", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
+    table.columns[0].no_wrap = True  # its names are what --only takes
     for run in runs:
         result = experiment.finished(run, data)
         found = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
