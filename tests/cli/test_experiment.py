@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,11 @@ def test_the_plan_is_shown_without_doing_anything(tmp_path: Path) -> None:
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
     )
     assert result.exit_code == 0, result.output
-    assert "17 runs" in result.stdout
+    assert "19 runs" in result.stdout
     assert "mask_rcnn-copy-paste-drawn-seed0" in result.stdout  # whole, also where a terminal is narrow
     assert "fvlm-drawn-seed1" in result.stdout
+    assert re.search(r"mask_rcnn-baseline-seed0 .* 1200 ", result.stdout)
+    assert re.search(r"mask_rcnn-longer-seed0 .* 1800 ", result.stdout)
     assert "centernet2" not in result.stdout
     assert not (tmp_path / "exp").exists()
 

@@ -78,13 +78,14 @@ ONE_REGION = DrawnSet(
 
 @dataclass(frozen=True)
 class Variant:
-    """What a detector is trained on. ``real``: whether the real images are part of it."""
+    """What a detector is trained on. ``real``: whether the real images are part of it; ``steps``: times those of the recipe."""
 
     name: str
     title: str
     drawn: DrawnSet | None = None
     real: bool = True
     copy_paste: bool = False
+    steps: float = 1.0
 
 
 BASELINE = Variant("baseline", "real alone")
@@ -99,6 +100,9 @@ ABLATIONS = (
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
     Variant("not-exhaustive", "rejected regions marked, none dropped", DrawnSet((Part(FOUR),), 10, policy="not_exhaustive")),
     Variant("unrefined", "masks not refined", DrawnSet((Part(Drawing("four-unrefined", refine=False)),), 10)),
+    # A third of the looks go to drawn images: half as many steps again show each real one as often as without them.
+    Variant("longer", "real alone, 1.5 times the steps", steps=1.5),
+    Variant("drawn-longer", "real + drawn, 1.5 times the steps", DRAWN, steps=1.5),
 )  # fmt: skip
 """Of Mask R-CNN, compared with ``drawn``: 10 canvases a category, N = 4, canvases with a rejected region dropped, refined."""
 

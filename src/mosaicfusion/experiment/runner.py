@@ -67,7 +67,7 @@ class Experiment:
     def recipe(self, run: Run) -> Recipe:
         """A detector's recipe, with the seed and the choices of the variant."""
         recipe = load_recipe(RECIPES[run.detector])
-        iterations = max(1, round(recipe.schedule.iterations * self.scale.iterations))
+        iterations = max(1, round(recipe.schedule.iterations * run.variant.steps * self.scale.iterations))
         changes = {
             "seed": run.seed,
             "data": {"copy_paste": run.variant.copy_paste},
