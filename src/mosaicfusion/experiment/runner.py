@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from mosaicfusion.clip import find_clip
 from mosaicfusion.config import fingerprint
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
@@ -29,6 +30,7 @@ from mosaicfusion.detectors.samples import make_loader
 from mosaicfusion.detectors.text_embeddings import embed_text
 from mosaicfusion.detectors.train import Options, train
 from mosaicfusion.detectors.training_set import open_training_set
+from mosaicfusion.diffusion.model_folder import digest
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
 from mosaicfusion.experiment.drawn import Bar, TrainingData
@@ -77,7 +79,9 @@ class Experiment:
 
     def identity(self, run: Run, data: TrainingData) -> str:
         """16 hex digits over what decides a run's result."""
-        return fingerprint([self.recipe(run).model_dump(mode="json"), data.identity(run), data.digests["val.json"]])
+        recipe = self.recipe(run)
+        clip = [] if recipe.classifier.kind != "text" else [digest(find_clip(_clip_name(recipe)))]
+        return fingerprint([recipe.model_dump(mode="json"), data.identity(run), data.digests["val.json"], *clip])
 
     def finished(self, run: Run, data: TrainingData) -> Result | None:
         """The result of a run that is done; raises :class:`MosaicFusionError` if it is damaged, or of another plan."""
@@ -151,9 +155,9 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
     """Seconds of the training; of the last part of one that was interrupted."""
     embeddings = None
     if recipe.classifier.kind == "text":
-        clip = recipe.backbone.name.removeprefix("clip/")
+        clip = _clip_name(recipe)
         vocabulary = vocabulary_for(clip, None, experiment.data / "train.json")
-        path = experiment.out / "data" / f"text-{clip}.safetensors"
+        path = experiment.out / "data" / f"text-{digest(find_clip(clip))}.safetensors"
         embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
     options = Options(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
     begun = time.process_time()
@@ -166,6 +170,10 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
         "train_cpu_s": round(cpu, 1),  # without worker processes
         "data_share": round(summary.data_share, 4),
     }
+
+
+def _clip_name(recipe: Recipe) -> str:
+    return recipe.backbone.name.removeprefix("clip/")
 
 
 def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Any, Any], dict[str, Any]]:
