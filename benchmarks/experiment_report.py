@@ -14,11 +14,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
-from mosaicfusion.experiment.result import RESULT, Result, read_result
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, OPEN_VOCABULARY, PLUS_DRAWN, RECIPES
+from mosaicfusion.experiment.result import RESULT, Metrics, Result, read_result
 from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_rows, pair_of
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +28,9 @@ ABOUT = "about.json"
 NAMES = {"mask_rcnn": "Mask R-CNN", "centernet2": "CenterNet2", "fvlm": "F-VLM"}
 
 # What the figures say, kept by hand: a paragraph or more below the table of that name.
-FINDINGS = {"comparison": "", "ablations": "", "styles": ""}
+FINDINGS = {"comparison": "", "ablations": "", "counts": "", "styles": ""}
+
+TRAINING_IMAGES = ((1, 3), (4, 6), (7, 10))  # of rare categories, from and to
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,14 @@ def render(results: Sequence[Result], about: About) -> str:
             ),
             FINDINGS["ablations"],
         ]
+    counts = _gains_by_count(results)
+    if counts:
+        parts += [
+            "## By number of real images",
+            "Gain of mask AP of rare categories, by the number of real training images that show them:",
+            counts,
+            FINDINGS["counts"],
+        ]
     parts += [
         "## By style",
         "The model that draws knows one style of the five, `fluent-3d`. Mask AP of the objects of each style (those of other "
@@ -135,6 +146,40 @@ def _training_sets(results: Sequence[Result]) -> str:
     return _table(
         ["training set", "real images", "instances", "rare ones", "drawn images", "instances", "rare ones"], lines
     )
+
+
+def _gains_by_count(results: Sequence[Result]) -> str:
+    """Empty unless a detector that learns from rare annotations was trained without and with drawn data."""
+    train = json.loads((ROOT / "datasets/minilvis/train.json").read_text(encoding="utf-8"))
+    images = {one["name"]: one["image_count"] for one in train["categories"] if one["frequency"] == "r"}
+    groups = [[name for name, count in images.items() if low <= count <= high] for low, high in TRAINING_IMAGES]
+    columns: dict[str, list[str]] = {}
+    for detector in RECIPES:
+        by_seed = {
+            variant.name: {
+                r.seed: r.per_category for r in results if (r.detector, r.variant) == (detector, variant.name)
+            }
+            for variant in (BASELINE, PLUS_DRAWN)
+        }
+        before, after = by_seed[BASELINE.name], by_seed[PLUS_DRAWN.name]
+        pairs = [(before[seed], after[seed]) for seed in sorted(before.keys() & after.keys())]
+        if pairs and detector not in OPEN_VOCABULARY:
+            columns[NAMES[detector]] = [_mean_gain(pairs, names) for names in groups]
+    lines = [
+        [f"{low} to {high}", str(len(names)), *(column[k] for column in columns.values())]
+        for k, ((low, high), names) in enumerate(zip(TRAINING_IMAGES, groups, strict=True))
+    ]
+    return _table(["real images", "categories", *columns], lines) if columns else ""
+
+
+def _mean_gain(pairs: Sequence[tuple[Metrics, Metrics]], names: Sequence[str]) -> str:
+    """Over the categories that have a validation instance; its spread over the pairs."""
+    gains = []
+    for before, after in pairs:
+        known = [(before[name], after[name]) for name in names if name in before.keys() & after.keys()]
+        differences = [new - old for old, new in known if old is not None and new is not None]
+        gains += [mean(differences)] if differences else []
+    return Estimate(tuple(gains)).percent("+") if gains else "-"
 
 
 def _styles(rows: Sequence[Row]) -> str:

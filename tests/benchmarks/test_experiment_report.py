@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
@@ -57,6 +59,22 @@ def test_a_gain_is_of_the_seeds_that_were_run_with_both(report: ModuleType) -> N
     results = [result("mask_rcnn", "baseline", seed, 0.1 * seed, 0.1) for seed in range(3)]
     page = report.render([*results, result("mask_rcnn", "drawn", 2, 0.25, 0.1)], report.About("c", "m"))
     assert "|  | gain |  | +5.0 | +0.0 | +5.0 | +5.0 |" in page
+
+
+def test_gains_by_number_of_real_images(report: ModuleType) -> None:
+    train = json.loads((ROOT / "datasets/minilvis/train.json").read_text(encoding="utf-8"))
+    first, second, *_ = (one["name"] for one in train["categories"] if one["image_count"] == 2)
+    results = [
+        msgspec.structs.replace(
+            result("mask_rcnn", variant, seed, 0.1, 0.1), per_category={first: 0.1 + gained, second: 0.1, "kite": 0.9}
+        )
+        for seed, gained in enumerate((0.04, 0.08))
+        for variant, gained in (("baseline", 0), ("drawn", gained))
+    ]
+    page = report.render(results, report.About("c", "m"))
+    assert "| 1 to 3 | 14 | +3.0 ± 1.4 |" in page  # of the two that were measured
+    assert "| 4 to 6 | 18 | - |" in page
+    assert "By number of real images" not in report.render(results[::2], report.About("c", "m"))
 
 
 def test_a_single_detector_needs_no_pair(report: ModuleType) -> None:
