@@ -46,7 +46,8 @@ def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Pa
     )
     assert "| Mask R-CNN | baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 |" in page
     assert "|  | gain |  | +5.0 ± 0.0 | +1.0 ± 1.0 | +5.0 ± 0.0 | +5.0 ± 0.0 |" in page
-    assert "| unrefined | 1 | 12.0 | 3.0 | 12.0 | 12.0 |" in page
+    assert "| unrefined | 1 | 12.0 | 3.0 | 12.0 | 12.0 | -3.0 | +3.0 |" in page  # against seed 0, whose AP_r is 0
+    assert "| baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 | -5.0 ± 0.0 | -1.0 ± 1.0 |" in page
     assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 ± 1.0 |" in page
     assert "`the command`, 2026-11-22, a machine" in page
     assert "5 to 5 minutes" in page
