@@ -100,7 +100,8 @@ def render(results: Sequence[Result], about: About) -> str:
             "## What matters",
             "Mask R-CNN. `real + drawn` is 10 canvases a rare category of N = 4 regions, canvases with a rejected region "
             "dropped, masks refined; the others change one thing each. N = 1 and N = 2 have the same number of instances. "
-            "The last columns compare runs of the same seeds; with one seed, what lies within the spread of the gain above is noise.",
+            "The last columns compare runs of the same seeds; with one seed, what lies within the spread of the gain above "
+            "is noise.",
             _ablations(rows),
             FINDINGS["ablations"],
         ]
