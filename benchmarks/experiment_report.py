@@ -18,7 +18,7 @@ from statistics import mean
 
 from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, OPEN_VOCABULARY, PLUS_DRAWN, RECIPES
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, OPEN_VOCABULARY, PLUS_DRAWN, RECIPES, make_plan
 from mosaicfusion.experiment.result import RESULT, Metrics, Result, read_result
 from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_rows, pair_of
 
@@ -103,6 +103,7 @@ def render(results: Sequence[Result], about: About) -> str:
         "Values are AP in percent on the validation images, mean ± sample standard deviation over seeds; one seed has no "
         "spread. A gain is the mean of the differences between the runs of one seed. "
         "MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",
+        _missing(results),
         "![AP of rare categories, and its gain by style](images/results.png)",
         "## Without and with drawn data",
         _comparison(rows),
@@ -138,6 +139,12 @@ def render(results: Sequence[Result], about: About) -> str:
         FINDINGS["styles"],
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _missing(results: Sequence[Result]) -> str:
+    done, plan = {result.run for result in results}, make_plan()
+    missing = [f"`{run.name}`" for run in plan if run.name not in done]
+    return f"{len(missing)} of the {len(plan)} runs are still to be done: {', '.join(missing)}." if missing else ""
 
 
 def _comparison(rows: Sequence[Row]) -> str:

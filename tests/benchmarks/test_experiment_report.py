@@ -51,6 +51,7 @@ def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Pa
     assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 ± 1.0 |" in page
     assert "`the command`, 2026-11-22, a machine" in page
     assert "5 to 5 minutes" in page
+    assert "22 of the 29 runs are still to be done: `centernet2-baseline-seed0`, " in page
     assert "5.1%" in page
     report.draw(report.make_rows(results), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
@@ -103,3 +104,10 @@ def test_docs_say_what_was_found(report: ModuleType) -> None:
     else:
         assert report.PAGE.read_text(encoding="utf-8") == report.render(*report.read_all())
         assert report.FIGURE.exists()
+
+
+def test_the_readme_says_the_same(report: ModuleType) -> None:
+    rows, readme = report.make_rows(report.read_all()[0]), (ROOT / "README.md").read_text(encoding="utf-8")
+    for detector in ("mask_rcnn", "centernet2"):
+        before, after = (row.metrics["mask"]["AP_r"].mean for row in report.pair_of(rows, detector))
+        assert f"from {100 * before:.1f} to {100 * after:.1f} ({report.NAMES[detector]})" in readme
