@@ -108,6 +108,6 @@ def test_docs_say_what_was_found(report: ModuleType) -> None:
 
 def test_the_readme_says_the_same(report: ModuleType) -> None:
     rows, readme = report.make_rows(report.read_all()[0]), (ROOT / "README.md").read_text(encoding="utf-8")
-    for detector in ("mask_rcnn", "centernet2"):
+    for detector in report.RECIPES:
         before, after = (row.metrics["mask"]["AP_r"].mean for row in report.pair_of(rows, detector))
         assert f"from {100 * before:.1f} to {100 * after:.1f} ({report.NAMES[detector]})" in readme
