@@ -46,7 +46,7 @@ FINDINGS = {
     "styles": (
         "The gain reaches as far as the look of what is drawn: largest in the style that the model draws, good in flat drawings "
         "of much the same shapes (`fluent-flat`, `twemoji`), little or none where shapes differ (`noto`, `noto-v1`). That "
-        "is the domain gap of this experiment, and why more of the same pictures would not close it."
+        "is the domain gap of this experiment."
     ),
 }
 
@@ -218,7 +218,7 @@ def _mean_gain(pairs: Sequence[tuple[Metrics, Metrics]], names: Sequence[str]) -
     """Over the categories that have a validation instance; its spread over the pairs."""
     gains = []
     for before, after in pairs:
-        known = [(before[name], after[name]) for name in names if name in before.keys() & after.keys()]
+        known = [(before.get(name), after.get(name)) for name in names]
         differences = [new - old for old, new in known if old is not None and new is not None]
         gains += [mean(differences)] if differences else []
     return Estimate(tuple(gains)).percent("+") if gains else "-"
@@ -230,7 +230,7 @@ def _styles(rows: Sequence[Row]) -> str:
         pair = pair_of(rows, detector)
         for style in pair[0].styles if len(pair) == 2 else []:
             values = [_text(row.styles[style].get(name)) for name in ("AP", "AP_r") for row in pair]
-            lines.append([NAMES[detector], f"`{style}`", *values[:2], *values[2:], _gain(pair, "AP_r", style)])
+            lines.append([NAMES[detector], f"`{style}`", *values, _gain(pair, "AP_r", style)])
     head = ["detector", "style", "AP, real alone", "AP, + drawn", "AP_r, real alone", "AP_r, + drawn", "gain of AP_r"]
     return _table(head, lines)
 
