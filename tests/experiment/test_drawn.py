@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hand_made import disc, make_run, region
 from minilvis_part import write_part
 
@@ -67,6 +69,13 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         MosaicFusionError, match=r"has no val\.json and no images; give the folder of MiniLVIS with --data"
     ):
         TrainingData(tmp_path, tmp_path / "exp", 1, "cpu")
+
+
+def test_a_set_waits_for_no_drawing_but_its_own(tmp_path: Path) -> None:
+    data = TrainingData(write_part(tmp_path / "real"), tmp_path / "exp", 1, "cpu")
+    (tmp_path / "exp/drawn").mkdir(parents=True)
+    with FileLock(tmp_path / "exp/drawn/one-rare.lock"), ThreadPoolExecutor(1) as thread:  # another process draws it
+        assert thread.submit(data.make, Run("mask_rcnn", BASELINE, 0), no_bar).result(timeout=60).is_file()
 
 
 @pytest.mark.slow

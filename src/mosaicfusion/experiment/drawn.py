@@ -2,6 +2,8 @@
 
 exp/drawn/four/            a run folder of `mosaicfusion generate`
 exp/data/5d0c...json       a training set, named by what decides it; beside it its images, as links
+
+Processes that work on one experiment wait for each other where they need the same: one draws a drawing, and one merges.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+
+from filelock import FileLock
 
 from mosaicfusion.config import fingerprint, make_config
 from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
@@ -80,10 +84,13 @@ class TrainingData:
             return path
         drawn = run.variant.drawn
         sources = [] if drawn is None else self._sources(drawn, bar)
-        self._link_images()
-        real = self.real / "train.json" if run.variant.real else self._without_rows()
-        with bar("merging", "images") as show:
-            merge(real, sources, path, open_vocabulary=run.open_vocabulary, transfer="link", on_image=show)
+        with _locked(self.out / "data.lock"):
+            if path.exists():  # another process made it meanwhile
+                return path
+            self._link_images()
+            real = self.real / "train.json" if run.variant.real else self._without_rows()
+            with bar("merging", "images") as show:
+                merge(real, sources, path, open_vocabulary=run.open_vocabulary, transfer="link", on_image=show)
         return path
 
     def _sources(self, drawn: DrawnSet, bar: Bar) -> list[Path]:
@@ -119,18 +126,19 @@ class TrainingData:
     def draw(self, drawing: Drawing, canvases_per_category: int, bar: Bar) -> RunFolder:
         """A run folder with at least so many canvases of each leading category; what is there is not drawn again."""
         path = self.out / "drawn" / drawing.name
-        if (path / "run.json").exists():  # a run can grow, not shrink
-            canvases_per_category = max(canvases_per_category, RunFolder.open(path).header["canvases_per_category"])
         overrides = {"layout": {"grids": drawing.grids}, "masks": {"refine": drawing.refine}}
-        with bar(f"drawing {drawing.name}", "canvases") as show:
-            generate(
-                self._selection(drawing),
-                out=path,
-                canvases_per_category=canvases_per_category,
-                config=make_config(None, overrides),
-                device=self.device,
-                on_progress=show,
-            )
+        with _locked(self.out / "drawn" / f"{drawing.name}.lock"):
+            if (path / "run.json").exists():  # a run can grow, not shrink
+                canvases_per_category = max(canvases_per_category, RunFolder.open(path).header["canvases_per_category"])
+            with bar(f"drawing {drawing.name}", "canvases") as show:
+                generate(
+                    self._selection(drawing),
+                    out=path,
+                    canvases_per_category=canvases_per_category,
+                    config=make_config(None, overrides),
+                    device=self.device,
+                    on_progress=show,
+                )
         return RunFolder.open(path)
 
     def _selection(self, drawing: Drawing) -> Selection:
@@ -173,6 +181,11 @@ def take_instances(records: Iterable[CanvasRecord], wanted: int) -> list[CanvasR
         if count == wanted:
             break
     return chosen
+
+
+def _locked(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
 
 
 def _instances(records: Iterable[CanvasRecord]) -> int:

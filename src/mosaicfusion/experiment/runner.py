@@ -123,8 +123,7 @@ def run_all(
 
 def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Result:
     folder, recipe, identity = experiment.folder(run), experiment.recipe(run), experiment.identity(run, data)
-    with FileLock(experiment.out / "data.lock"):  # one process draws, others wait for it
-        train_json = data.make(run, bar)
+    train_json = data.make(run, bar)
     training_set = open_training_set(recipe.data, train_json, data.root)
     cost = _train(experiment, run, recipe, training_set, bar)
     begun = time.process_time()
