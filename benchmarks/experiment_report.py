@@ -19,7 +19,7 @@ from statistics import mean
 from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, OPEN_VOCABULARY, PLUS_DRAWN, RECIPES, make_plan
-from mosaicfusion.experiment.result import RESULT, Metrics, Result, read_result
+from mosaicfusion.experiment.result import RESULT, Result, read_result
 from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_rows, pair_of
 
 ROOT = Path(__file__).parent.parent
@@ -126,7 +126,7 @@ def render(results: Sequence[Result], about: About) -> str:
             _ablations(rows),
             FINDINGS["ablations"],
         ]
-    counts = _gains_by_count(results)
+    counts = _gains_by_count(rows)
     if counts:
         parts += [
             "## By number of real images",
@@ -156,17 +156,20 @@ def _comparison(rows: Sequence[Row]) -> str:
         pair = pair_of(rows, detector)
         lines += [_cells(row) for row in pair]
         if len(pair) == 2:
-            lines.append(["", "gain", "", *(_gain(pair, name) for name in COLUMNS)])
+            lines.append(["", "gain", "", *(_gain(*(row.metrics["mask"][name] for row in pair)) for name in COLUMNS)])
     return _table(["detector", "training set", "seeds", *COLUMNS], lines)
 
 
 def _ablations(rows: Sequence[Row]) -> str:
     of_detector = [row for row in rows if row.detector == "mask_rcnn"]
-    usual = [row for row in of_detector if row.variant == PLUS_DRAWN.name]
+    usual = next((row.metrics["mask"] for row in of_detector if row.variant == PLUS_DRAWN.name), {})
     lines = [
         [
             *_cells(row)[1:],
-            *(_gain([*usual, row], name) if usual and row not in usual else "" for name in ("AP", "AP_r")),
+            *(
+                "" if row.variant == PLUS_DRAWN.name else _gain(usual.get(name), row.metrics["mask"][name])
+                for name in ("AP", "AP_r")
+            ),
         ]
         for row in of_detector
     ]
@@ -190,23 +193,16 @@ def _training_sets(results: Sequence[Result]) -> str:
     )
 
 
-def _gains_by_count(results: Sequence[Result]) -> str:
+def _gains_by_count(rows: Sequence[Row]) -> str:
     """Empty unless a detector that learns from rare annotations was trained without and with drawn data."""
     train = json.loads((ROOT / "datasets/minilvis/train.json").read_text(encoding="utf-8"))
     images = {one["name"]: one["image_count"] for one in train["categories"] if one["frequency"] == "r"}
     groups = [[name for name, count in images.items() if low <= count <= high] for low, high in TRAINING_IMAGES]
     columns: dict[str, list[str]] = {}
     for detector in RECIPES:
-        by_seed = {
-            variant.name: {
-                r.seed: r.per_category for r in results if (r.detector, r.variant) == (detector, variant.name)
-            }
-            for variant in (BASELINE, PLUS_DRAWN)
-        }
-        before, after = by_seed[BASELINE.name], by_seed[PLUS_DRAWN.name]
-        pairs = [(before[seed], after[seed]) for seed in sorted(before.keys() & after.keys())]
-        if pairs and detector not in OPEN_VOCABULARY:
-            columns[NAMES[detector]] = [_mean_gain(pairs, names) for names in groups]
+        pair = pair_of(rows, detector)
+        if len(pair) == 2 and detector not in OPEN_VOCABULARY:
+            columns[NAMES[detector]] = [_mean_gain(pair, names) for names in groups]
     lines = [
         [f"{low} to {high}", str(len(names)), *(column[k] for column in columns.values())]
         for k, ((low, high), names) in enumerate(zip(TRAINING_IMAGES, groups, strict=True))
@@ -214,14 +210,12 @@ def _gains_by_count(results: Sequence[Result]) -> str:
     return _table(["real images", "categories", *columns], lines) if columns else ""
 
 
-def _mean_gain(pairs: Sequence[tuple[Metrics, Metrics]], names: Sequence[str]) -> str:
-    """Over the categories that have a validation instance; its spread over the pairs."""
-    gains = []
-    for before, after in pairs:
-        known = [(before.get(name), after.get(name)) for name in names]
-        differences = [new - old for old, new in known if old is not None and new is not None]
-        gains += [mean(differences)] if differences else []
-    return Estimate(tuple(gains)).percent("+") if gains else "-"
+def _mean_gain(pair: Sequence[Row], names: Sequence[str]) -> str:
+    """Over the categories that have a validation instance; its spread over the seeds."""
+    gains = [found for name in names if (found := gain(*(row.per_category.get(name) for row in pair)))]
+    seeds = gains[0].by_seed if gains else ()
+    by_seed = {seed: mean(one.by_seed[seed] for one in gains) for seed in seeds}
+    return _text(Estimate(by_seed) if by_seed else None, "+")
 
 
 def _styles(rows: Sequence[Row]) -> str:
@@ -229,15 +223,14 @@ def _styles(rows: Sequence[Row]) -> str:
     for detector in RECIPES:
         pair = pair_of(rows, detector)
         for style in pair[0].styles if len(pair) == 2 else []:
-            values = [_text(row.styles[style].get(name)) for name in ("AP", "AP_r") for row in pair]
-            lines.append([NAMES[detector], f"`{style}`", *values, _gain(pair, "AP_r", style)])
+            ap, ap_r = ([row.styles[style].get(name) for row in pair] for name in ("AP", "AP_r"))
+            lines.append([NAMES[detector], f"`{style}`", *map(_text, [*ap, *ap_r]), _gain(*ap_r)])
     head = ["detector", "style", "AP, real alone", "AP, + drawn", "AP_r, real alone", "AP_r, + drawn", "gain of AP_r"]
     return _table(head, lines)
 
 
-def _gain(pair: Sequence[Row], name: str, style: str | None = None) -> str:
-    value = gain(pair, name, style)
-    return "-" if value is None else value.percent("+")
+def _gain(before: Estimate | None, after: Estimate | None) -> str:
+    return _text(gain(before, after), "+")
 
 
 def _cells(row: Row) -> list[str]:
@@ -245,8 +238,8 @@ def _cells(row: Row) -> list[str]:
     return [NAMES.get(row.detector, row.detector), row.title, str(len(row.seeds)), *values]
 
 
-def _text(value: Estimate | None) -> str:
-    return "-" if value is None else value.percent()
+def _text(value: Estimate | None, sign: str = "") -> str:
+    return "-" if value is None else value.percent(sign)
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -263,7 +256,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     pairs = {detector: pair for detector in RECIPES if len(pair := pair_of(rows, detector)) == 2}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for k, (label, colour) in enumerate((("real alone", "#9aa5b1"), ("real + drawn", "#2b6cb0"))):
-        found = [pair[k].metrics["mask"]["AP_r"] or Estimate((0.0,)) for pair in pairs.values()]
+        found = [pair[k].metrics["mask"]["AP_r"] or Estimate({0: 0.0}) for pair in pairs.values()]
         places = [place + 0.38 * k for place in range(len(pairs))]
         spreads = [100 * (one.spread or 0) for one in found]
         left.bar(places, [100 * one.mean for one in found], 0.36, yerr=spreads, capsize=3, label=label, color=colour)
@@ -272,7 +265,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     left.legend(frameon=False)
     width = 0.8 / max(1, len(pairs))
     for k, (detector, pair) in enumerate(pairs.items()):
-        gains = {style: gain(pair, "AP_r", style) or Estimate((0.0,)) for style in pair[0].styles}
+        gains = {
+            style: gain(*(row.styles[style].get("AP_r") for row in pair)) or Estimate({0: 0.0})
+            for style in pair[0].styles
+        }
         right.bar(
             [place + width * k for place in range(len(gains))],
             [100 * one.mean for one in gains.values()],

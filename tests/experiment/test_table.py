@@ -28,27 +28,26 @@ def test_mean_and_sample_standard_deviation() -> None:
     found = row.metrics["mask"]["AP"]
     assert found is not None
     assert (found.mean, found.spread) == pytest.approx((0.13, 0.03))
-    assert found.values == (0.1, 0.13, 0.16)  # in the order of the seeds
+    assert found.by_seed == {0: 0.1, 1: 0.13, 2: 0.16}
     assert found.percent() == "13.0 ± 3.0"
     assert row.metrics["box"]["AP_r"] is None  # nothing to measure
-    assert row.styles["noto"]["AP"] == found
+    assert row.styles["noto"]["AP"] == row.per_category["kite"] == found
 
 
 def test_one_seed_has_no_spread() -> None:
-    assert Estimate((0.123,)).spread is None
-    assert Estimate((0.123,)).percent() == "12.3"
-    assert Estimate((0.123,)).percent("+") == "+12.3"
-    assert Estimate((-0.01, -0.03)).percent("+") == "-2.0 ± 1.4"
+    assert Estimate({0: 0.123}).spread is None
+    assert Estimate({0: 0.123}).percent() == "12.3"
+    assert Estimate({0: 0.123}).percent("+") == "+12.3"
+    assert Estimate({0: -0.01, 1: -0.03}).percent("+") == "-2.0 ± 1.4"
 
 
 def test_a_gain_is_of_the_seeds_that_were_run_with_both() -> None:
     values = {("baseline", 0): 0.1, ("baseline", 1): 0.2, ("baseline", 2): 0.3, ("drawn", 1): 0.21, ("drawn", 2): 0.35}
     rows = make_rows(result("fvlm", variant, seed, ap) for (variant, seed), ap in values.items())
-    pair = pair_of(rows, "fvlm")
-    found = gain(pair, "AP")
-    assert found is not None and found.values == pytest.approx((0.01, 0.05))
-    assert gain(pair, "AP", "noto") == found
-    assert gain(pair, "AP_r") is None  # nothing to measure
+    before, after = pair_of(rows, "fvlm")
+    found = gain(before.per_category["kite"], after.per_category["kite"])
+    assert found is not None and found.by_seed == pytest.approx({1: 0.01, 2: 0.05})
+    assert gain(before.metrics["mask"]["AP_r"], after.metrics["mask"]["AP"]) is None  # nothing to measure
     assert pair_of(rows, "mask_rcnn") == []
 
 

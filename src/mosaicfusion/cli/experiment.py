@@ -157,7 +157,8 @@ def _print_results(results: Sequence[Result]) -> None:
         table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(found))
         pair = pair_of(rows, row.detector)
         if len(pair) == 2 and row is pair[1]:
-            table.add_row("", "gain", "", *_cells([gain(pair, name) for name in COLUMNS], "+"), end_section=True)
+            gains = [gain(*(one.metrics["mask"].get(name) for one in pair)) for name in COLUMNS]
+            table.add_row("", "gain", "", *_cells(gains, "+"), end_section=True)
     Console().print(table)
 
 

@@ -15,19 +15,19 @@ COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
 
 @dataclass(frozen=True)
 class Estimate:
-    """One or more values, of a seed each."""
+    """One or more values, by seed."""
 
-    values: tuple[float, ...]
+    by_seed: dict[int, float]
 
     @property
     def mean(self) -> float:
         """Of all values."""
-        return mean(self.values)
+        return mean(self.by_seed.values())
 
     @property
     def spread(self) -> float | None:
         """The sample's standard deviation, None of a single value."""
-        return stdev(self.values) if len(self.values) > 1 else None
+        return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
     def percent(self, sign: str = "") -> str:
         """``12.3 ± 0.4``, or ``12.3`` of a single value; with ``sign="+"`` as ``+12.3``."""
@@ -36,9 +36,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """A detector on one variant of the data. ``seeds``: rising; those of the values of every estimate.
+    """A detector on one variant of the data.
 
-    ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style.
+    ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style; ``per_category``: AP of masks. None where
+    there is nothing to measure.
     """
 
     detector: str
@@ -47,6 +48,7 @@ class Row:
     seeds: tuple[int, ...]
     metrics: dict[str, dict[str, Estimate | None]]
     styles: dict[str, dict[str, Estimate | None]]
+    per_category: dict[str, Estimate | None]
 
 
 def make_rows(results: Iterable[Result]) -> list[Row]:
@@ -62,34 +64,36 @@ def pair_of(rows: Iterable[Row], detector: str) -> list[Row]:
     return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
 
 
-def gain(pair: Sequence[Row], name: str, style: str | None = None) -> Estimate | None:
-    """Of mask AP, in [-1, 1]: the differences of the runs of one seed, which share first weights and random numbers."""
-    before, after = (
-        _by_seed(row, (row.metrics["mask"] if style is None else row.styles[style]).get(name)) for row in pair
-    )
-    seeds = sorted(before.keys() & after.keys())
-    return Estimate(tuple(after[seed] - before[seed] for seed in seeds)) if seeds else None
-
-
-def _by_seed(row: Row, found: Estimate | None) -> dict[int, float]:
-    return {} if found is None else dict(zip(row.seeds, found.values, strict=True))
+def gain(before: Estimate | None, after: Estimate | None) -> Estimate | None:
+    """The differences of the runs of one seed, which share first weights and random numbers; None without one."""
+    if before is None or after is None:
+        return None
+    seeds = sorted(before.by_seed.keys() & after.by_seed.keys())
+    return Estimate({seed: after.by_seed[seed] - before.by_seed[seed] for seed in seeds}) if seeds else None
 
 
 def _row(results: Sequence[Result]) -> Row:
-    first = results[0]
+    first, seeds = results[0], [result.seed for result in results]
     return Row(
         detector=first.detector,
         variant=first.variant,
         title=first.title,
-        seeds=tuple(result.seed for result in results),
-        metrics={kind: _estimates([result.metrics[kind] for result in results]) for kind in first.metrics},
-        styles={style: _estimates([result.styles.get(style, {}) for result in results]) for style in first.styles},
+        seeds=tuple(seeds),
+        metrics={kind: _estimates(seeds, [result.metrics[kind] for result in results]) for kind in first.metrics},
+        styles={
+            style: _estimates(seeds, [result.styles.get(style, {}) for result in results]) for style in first.styles
+        },
+        per_category=_estimates(seeds, [result.per_category for result in results]),
     )
 
 
-def _estimates(of_runs: Sequence[Metrics]) -> dict[str, Estimate | None]:
-    values = {name: [value for run in of_runs if (value := run.get(name)) is not None] for name in of_runs[0]}
-    return {name: Estimate(tuple(known)) if known else None for name, known in values.items()}
+def _estimates(seeds: Sequence[int], of_runs: Sequence[Metrics]) -> dict[str, Estimate | None]:
+    estimates: dict[str, Estimate | None] = {}
+    for name in of_runs[0]:
+        values = {seed: run.get(name) for seed, run in zip(seeds, of_runs, strict=True)}
+        known = {seed: value for seed, value in values.items() if value is not None}
+        estimates[name] = Estimate(known) if known else None
+    return estimates
 
 
 def _place(key: tuple[str, str]) -> tuple[int, int, str]:
