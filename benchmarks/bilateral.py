@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.machine import machine
 from mosaicfusion.masks.bilateral import refine_mask
+from mosaicfusion.masks.iou import mask_iou
 
 SIZES_HW = [(128, 128), (256, 256), (432, 592), (768, 1024)]
 SHAPES = ["disc", "box", "star"]
@@ -63,10 +64,6 @@ def best_of(repeats: int, call: Callable[[], object]) -> float:
     return min(times)
 
 
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / (a | b).sum())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="timings of which the best is kept")
@@ -82,7 +79,9 @@ def main() -> None:
         image, _, coarse = drawn[0]
         ours = best_of(options.repeats, lambda m=coarse, x=image: refine_mask(m, x))
         cut = best_of(options.repeats, lambda m=coarse, x=image: grab_cut(m, x))
-        scores = np.mean([[iou(c, t), iou(refine_mask(c, x), t), iou(grab_cut(c, x), t)] for x, t, c in drawn], axis=0)
+        scores = np.mean(
+            [[mask_iou(mask, t) for mask in (c, refine_mask(c, x), grab_cut(c, x))] for x, t, c in drawn], axis=0
+        )
         seconds = f"{ours * 1000:.0f} ms | {cut * 1000:.0f} ms"
         print(f"| {hw[0]} x {hw[1]} | {seconds} | " + " | ".join(f"{score:.3f}" for score in scores) + " |")
 

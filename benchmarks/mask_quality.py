@@ -32,8 +32,8 @@ from mosaicfusion.diffusion.backend import Backend, load_backend
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.prompts import make_prompt
-from mosaicfusion.quality.agreement import mask_iou
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.quality.intrinsic import MEASURES, measure, predict_iou
 from mosaicfusion.selection import vocabulary_for

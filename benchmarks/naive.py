@@ -30,8 +30,8 @@ from mosaicfusion.diffusion.denoise import draw_canvases, make_prompts
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.layout import region_weight
 from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.plan import CanvasSpec, Plan
-from mosaicfusion.quality.agreement import mask_iou
 from mosaicfusion.selection import vocabulary_for
 
 Masks = list[np.ndarray | None]  # of a canvas, region by region: bool (h, w), or None if rejected

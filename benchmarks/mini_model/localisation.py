@@ -27,9 +27,9 @@ from mosaicfusion.diffusion.backend import Backend, load_backend
 from mosaicfusion.diffusion.model_folder import find_model
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.masks.threshold import binarize
 from mosaicfusion.prompts import make_prompt
-from mosaicfusion.quality.agreement import mask_iou
 from mosaicfusion.selection import vocabulary_for
 
 TIMESTEPS = tuple(range(950, 0, -100))  # as the sampler walks: from noise to picture

@@ -21,7 +21,7 @@ from mini.vocabulary import load_vocabulary
 from mosaicfusion.config import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
-from mosaicfusion.quality.agreement import mask_iou
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.quality.annotator import load_annotator
 
 GUIDANCE = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)

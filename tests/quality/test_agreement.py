@@ -12,7 +12,7 @@ import pytest
 from hand_made import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.quality.agreement import judge_run, mask_iou, read_judgements, relate
+from mosaicfusion.quality.agreement import judge_run, read_judgements, relate
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.run.folder import RunFolder
 
@@ -55,13 +55,6 @@ def run(tmp_path: Path) -> RunFolder:
             [region(0, None), region(1, None)],
         ],
     )
-
-
-def test_iou_of_small_masks() -> None:
-    one, other = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
-    assert mask_iou(one, other) == pytest.approx(1 / 3)
-    assert mask_iou(one, ~one) == 0
-    assert mask_iou(one & ~one, one & ~one) == 1
 
 
 def test_every_figure(run: RunFolder) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
-from mosaicfusion.quality.agreement import mask_iou
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.quality.annotator import GrabCut, load_annotator
 
 BOXES = [(5, 5, 20, 30), (40.0, 10.0, 30.0, 30.0)]

@@ -13,7 +13,8 @@ from hand_made import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
-from mosaicfusion.quality.agreement import judge_run, mask_iou
+from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.quality.agreement import judge_run
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.quality.refine import refine_run
 from mosaicfusion.run.compile import compile_run

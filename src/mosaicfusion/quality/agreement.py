@@ -20,6 +20,7 @@ from PIL import Image
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.quality.annotator import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -27,12 +28,6 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _SHARES = (1.0, 0.9, 0.75, 0.5)  # of the instances, best quality first
-
-
-def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Intersection over union in [0, 1] of two bool (H, W); two empty masks agree."""
-    union = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / union) if union else 1.0
 
 
 def judge_run(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.masks.extract import Extraction
 from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.masks.threshold import binarize
 
 _INTERCEPT = -4.35
@@ -50,9 +51,9 @@ def measure(
     assert mask is not None
     measures = {"contrast": extraction.score}
     if half_sums:
-        measures["stability"] = _iou(binarize(heat_map(half_sums, mask.shape), threshold), extraction.coarse)
+        measures["stability"] = mask_iou(binarize(heat_map(half_sums, mask.shape), threshold), extraction.coarse)
     measures |= {
-        "refinement": _iou(extraction.coarse, mask),
+        "refinement": mask_iou(extraction.coarse, mask),
         "separation": _separation(image, mask),
         "edge": _edge(image, mask),
         "touch": float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()),
@@ -64,10 +65,6 @@ def predict_iou(measures: Mapping[str, float]) -> float:
     """The expected IoU with the exact mask, in [0, 1], from :data:`MEASURES`."""
     logit = _INTERCEPT + sum(weight * measures[name] for name, weight in _WEIGHTS.items())
     return round(float(1 / (1 + np.exp(-logit))), 4)
-
-
-def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return int((one & other).sum()) / max(1, int((one | other).sum()))
 
 
 def _separation(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:

@@ -16,7 +16,8 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection, keep_single_component
-from mosaicfusion.quality.agreement import annotate, mask_iou
+from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.quality.agreement import annotate
 from mosaicfusion.quality.annotator import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
