@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
@@ -101,8 +101,8 @@ def render(results: Sequence[Result], about: About) -> str:
         "# Results on MiniLVIS",
         "Does drawn data lift rare categories? Written by `benchmarks/experiment_report.py` from "
         "`benchmarks/results/minilvis/`; a test holds it to them.",
-        f"`{about.command}`, {when}, {about.machine}; {versions}. A run took {min(cpu) / 60:.0f} to {max(cpu) / 60:.0f} minutes "
-        f"of CPU time with its evaluation; {max(shares):.1%} of the training time at most went into waiting for images.",
+        f"`{about.command}`, {when}, {about.machine}; {versions}. A run took {median(cpu) / 60:.0f} minutes of CPU "
+        f"time with its evaluation (median); {max(shares):.1%} of the training time at most went into waiting for images.",
         "Values are AP in percent on the validation images, mean ± sample standard deviation over seeds; one seed has no "
         "spread. A gain is the mean of the differences between the runs of one seed. "
         "MiniLVIS is a world of drawings: see the limits in [its README](../datasets/minilvis/README.md).",

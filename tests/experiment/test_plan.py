@@ -19,6 +19,13 @@ def test_every_detector_is_compared_by_three_seeds() -> None:
     assert len({run.name for run in runs}) == len(runs) == 3 * 2 * 3 + len(ABLATIONS)
 
 
+def test_ablations_come_seed_by_seed_after_the_comparison() -> None:
+    names = [run.name for run in make_plan(["mask_rcnn"], seeds=1, ablation_seeds=2)]
+    variants = [variant.name for variant in ABLATIONS]
+    assert names[2:] == [f"mask_rcnn-{name}-seed{seed}" for seed in (0, 1) for name in variants]
+    assert len(make_plan(["mask_rcnn"], seeds=1, ablation_seeds=0)) == 2
+
+
 def test_only_the_drawn_data_differs_between_the_two() -> None:
     baseline, drawn = make_plan(["fvlm"], seeds=1)
     assert (baseline.variant.drawn, drawn.variant.drawn) == (None, DRAWN)

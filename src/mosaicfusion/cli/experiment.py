@@ -65,7 +65,8 @@ def minilvis(
     detectors: Annotated[
         str, typer.Option(help="Detectors to compare, parted by commas.")
     ] = "mask_rcnn,centernet2,fvlm",
-    seeds: Annotated[int, typer.Option(help="Seeds of each comparison; ablations have one.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="Seeds of each comparison.", min=1)] = 3,
+    ablation_seeds: Annotated[int, typer.Option(help="Seeds of each of Mask R-CNN's ablations.", min=0)] = 1,
     only: Annotated[
         list[str] | None, typer.Option(help="A variant or a run of the plan; may be repeated.", show_default="all")
     ] = None,
@@ -77,7 +78,7 @@ def minilvis(
     """Train on MiniLVIS without and with drawn data, by detector and seed, and in variants; print AP with its spread."""
     from mosaicfusion.experiment.plan import FULL, QUICK, make_plan
 
-    runs = make_plan([name.strip() for name in detectors.split(",")], seeds, only or [], quick)
+    runs = make_plan([name.strip() for name in detectors.split(",")], seeds, ablation_seeds, only or [], quick)
     scales = (QUICK if quick else FULL).times(scale)
 
     try:

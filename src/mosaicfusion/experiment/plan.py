@@ -144,9 +144,13 @@ FULL, QUICK = Scale(), Scale(iterations=0.4, canvases=0.1)
 
 
 def make_plan(
-    detectors: Sequence[str] = tuple(RECIPES), seeds: int = 3, only: Iterable[str] = (), quick: bool = False
+    detectors: Sequence[str] = tuple(RECIPES),
+    seeds: int = 3,
+    ablation_seeds: int = 1,
+    only: Iterable[str] = (),
+    quick: bool = False,
 ) -> list[Run]:
-    """The runs in their order: the comparison of each detector, seed by seed, then Mask R-CNN's ablations with seed 0.
+    """The runs in their order: the comparison of each detector, then Mask R-CNN's ablations, both seed by seed.
 
     ``only``: names of variants or runs; all if empty. ``quick``: Mask R-CNN's comparison with one seed. Raises
     :class:`MosaicFusionError` for a name that is not in the plan.
@@ -163,7 +167,7 @@ def make_plan(
         for detector in dict.fromkeys(detectors)
     ]
     if "mask_rcnn" in detectors and not quick:
-        runs += [Run("mask_rcnn", variant, 0) for variant in ABLATIONS]
+        runs += [Run("mask_rcnn", variant, seed) for seed in range(ablation_seeds) for variant in ABLATIONS]
     wanted = set(only)
     names = [name for run in runs for name in (run.variant.name, run.name)]
     for name in wanted - set(names):
