@@ -97,6 +97,8 @@ ABLATIONS = (
     Variant("canvases-2", "2 canvases a category", DrawnSet((Part(FOUR),), 2)),
     Variant("canvases-5", "5 canvases a category", DrawnSet((Part(FOUR),), 5)),
     Variant("one-region", "N = 1 region a canvas", ONE_REGION),
+    # Four times as many images for as many instances: a look at each real image takes 1.8 times the steps.
+    Variant("one-region-longer", "N = 1 region a canvas, 1.8 times the steps", ONE_REGION, steps=1.8),
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
     Variant("not-exhaustive", "rejected regions marked, none dropped", DrawnSet((Part(FOUR),), 10, policy="not_exhaustive")),
     Variant("unrefined", "masks not refined", DrawnSet((Part(Drawing("four-unrefined", refine=False)),), 10)),
