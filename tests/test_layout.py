@@ -56,6 +56,8 @@ class TestEveryCanvas:
         for region in canvas.regions:
             assert all(side % factor == 0 for side in (region.top, region.left, region.bottom, region.right))
             assert min(region.hw) >= MIN_REGION_CELLS * factor
+            assert rows == 1 or 2 * config.overlap_xy_px[1] <= region.hw[0]
+            assert columns == 1 or 2 * config.overlap_xy_px[0] <= region.hw[1]
             assert region.top >= 0 <= region.left
             covered[region.divided_by(factor).slices] += 1
         assert covered.min() == 1
@@ -131,6 +133,12 @@ class TestRefused:
     def test_message(self, values: dict[str, Any], said: str) -> None:
         with pytest.raises(MosaicFusionError, match=said):
             check_layout(LayoutConfig(**values), 8)
+
+    def test_an_outer_region_may_be_the_smallest(self) -> None:
+        """It overlaps on one side, an inner one on two: three regions of 128 px become 176, 224 and 176."""
+        wide = {"region_hw_px": (128, 128), "overlap_xy_px": (96, 0), "centre": 0.5}
+        with pytest.raises(MosaicFusionError, match="more than half of the smallest region \\(176 px\\)"):
+            check_layout(LayoutConfig(**wide, grids=("1x3",)), 16)
 
     def test_overlap_makes_room_for_jitter(self) -> None:
         tight = {"grids": ("2x2",), "region_hw_px": (64, 64), "centre": 0.43}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -84,8 +84,7 @@ def load_clip(name: str = "mini", device: str = "auto") -> OpenClip:
         )
         tokenizer = open_clip.get_tokenizer(source)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MosaicFusionError(f"cannot load the CLIP model of {folder}: {reason:.200}") from None
+        raise MosaicFusionError(f"cannot load the CLIP model of {folder}: {first_line(error)}") from None
     return OpenClip(name, model.eval(), preprocess, tokenizer, target)
 
 
@@ -122,10 +121,9 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=[_CONFIG, *_WEIGHTS, *_TOKENIZER]))
     except (OSError, HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MosaicFusionError(
             f"cannot get {hub_id} from the model hub; check the name and the network, or give a local folder\n"
-            f"  (the hub client says: {reason:.160})"
+            f"  (the hub client says: {first_line(error, 160)})"
         ) from None
 
 

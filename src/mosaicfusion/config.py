@@ -1,4 +1,4 @@
-"""Every choice that shapes the data, in frozen models; presets; the fingerprint that guards a run folder.
+"""Every choice that shapes the data, in frozen models; presets.
 
 What only changes speed (batch size, device, worker threads) is not here: the same config gives the same data on any machine
 up to the floating-point differences between devices.

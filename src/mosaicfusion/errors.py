@@ -1,4 +1,4 @@
-"""The one exception users see."""
+"""The one exception users see, and what to tell of those of others."""
 
 
 class MosaicFusionError(Exception):
@@ -6,3 +6,8 @@ class MosaicFusionError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What another library's error says, in one line of at most ``most`` characters; its type's name if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]

@@ -106,8 +106,8 @@ def _reach(side_px: int, centre: float, factor: int) -> int:
 
 def _smallest_side(count: int, side_px: int, overlap_px: int, centre: float, factor: int) -> int:
     """Of the regions that jitter can make: an outer one has one split line, an inner one two."""
-    splits = min(count - 1, 2)
-    return side_px - splits * (_reach(side_px, centre, factor) * factor - overlap_px // 2)
+    inward = _reach(side_px, centre, factor) * factor - overlap_px // 2  # less than 0: the overlap outweighs the jitter
+    return side_px - min(count - 1, 2 if inward > 0 else 1) * inward
 
 
 def region_weight(region_hw: tuple[int, int]) -> NDArray[np.float32]:

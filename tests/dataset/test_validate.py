@@ -194,6 +194,15 @@ class TestFix:
         assert validate(tmp_path / "fixed.json").findings.lines() == []
         assert read(path) == data  # -o leaves the input alone
 
+    def test_annotations_of_unlisted_images_do_not_count(self, tmp_path: Path) -> None:
+        """As a subset of the images has them; their annotations are an error that stays."""
+        data = changed("annotations.0", image_id=999)
+        path = write_json(tmp_path / "data.json", data)
+        fix(path, path)
+        lines = validate(path).findings.lines()
+        assert lines and all("999" in line for line in lines), lines
+        assert not fix(path, path)
+
     def test_all_else_keeps_its_bytes(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(REAL_LVIS.replace('"area": 64.0', '"area": 640'), encoding="utf-8")
         assert fix(tmp_path / "data.json", tmp_path / "data.json")["area"] == 1

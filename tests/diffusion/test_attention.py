@@ -106,7 +106,7 @@ def test_steps_and_blocks_outside_of_the_settings_are_not_read(tiny_backend: Bac
 def test_half_sums_are_those_of_half_of_the_steps(
     tiny_backend: Backend, steps: tuple[float, float], listened: int
 ) -> None:
-    """Of 4 steps 2 make up the half; of the 2 steps that are read, 1. With one step there is no half."""
+    """Of 4 steps 2 make up the half; of the 2 steps that are read, 1."""
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), steps=steps), 2) as recorder:
         for step in range(4):
             recorder.start_step(step, 4)
@@ -114,10 +114,15 @@ def test_half_sums_are_those_of_half_of_the_steps(
             call_unet(tiny_backend)
     torch.testing.assert_close(recorder.half_sums[0][2] * TOKENS, torch.full((1, 12, 20), 3.0 * listened))  # 3 layers
     torch.testing.assert_close(recorder.sums[0][2], 2 * recorder.half_sums[0][2])
-    with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,)), 2) as recorder:
-        recorder.start_step(0, 1)
-        recorder.aim(0, (12, 20), subject_row(5), slice(0, 1))
-        call_unet(tiny_backend)
+
+
+@pytest.mark.parametrize(("read", "total"), [((0.0, 1.0), 1), ((0.0, 0.25), 4)])
+def test_one_step_has_no_half(tiny_backend: Backend, read: tuple[float, float], total: int) -> None:
+    with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), steps=read), 2) as recorder:
+        for step in range(total):
+            recorder.start_step(step, total)
+            recorder.aim(0, (12, 20), subject_row(5), slice(0, 1))
+            call_unet(tiny_backend)
     assert recorder.sums and not recorder.half_sums
 
 

@@ -98,6 +98,15 @@ def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
     assert changed.asked == 2
 
 
+def test_parts_may_overlap(run: RunFolder) -> None:
+    """As after canvases that failed were drawn again with their batch."""
+    apart = judge_run(run, Boxes())
+    run.write_part(list(run.records())[1:2])
+    seen: list[tuple[float, int]] = []
+    assert judge_run(run, Boxes("2"), lambda done, total: seen.append((done, total))) == apart
+    assert seen[-1] == (3, 3)
+
+
 def test_interrupted(run: RunFolder) -> None:
     """The first part stays judged."""
 
@@ -156,6 +165,7 @@ class TestRefused:
             '{"sam": {"instances": "<b>"}}',
             "\x00",
             '{"sam": {"instances": 1, "mean_iou": null}}',
+            '{"sam": {"instances": 1, "mean_iou": 1, "median_iou": 1, "categories": {}, "quality": null}}',
         ],
     )
     def test_a_damaged_judgement(self, tmp_path: Path, text: str) -> None:

@@ -124,6 +124,14 @@ def test_a_missing_image(tmp_path: Path) -> None:
     assert read_semantics(run.path) is None
 
 
+def test_an_image_of_another_size(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
+    with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
+        judge_run(run, ColourClip())
+    assert read_semantics(run.path) is None
+
+
 def test_by_category_the_least_recognised_first() -> None:
     def line(category: str, rank: int, top: str) -> RegionSemantics:
         return RegionSemantics(0, 0, category, "colours", 0.5, 1 / rank, rank, top)

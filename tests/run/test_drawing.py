@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import torch
 from small_runs import CANVASES, content, draw, small_config
 
 import mosaicfusion.diffusion.denoise as denoise
+import mosaicfusion.run.drawing as drawing
 from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.recording import record_canvas
 from mosaicfusion.run.runner import retry
 
 
@@ -183,6 +186,31 @@ class TestNaN:
         assert (failure.canvas, failure.batch, failure.reason) == (3, (2, 3), "nan")
         assert "nan_latents" not in retry(tmp_path).rejections
         assert content(tmp_path) == undisturbed
+
+
+def test_the_sampler_waits_for_the_masks(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sampled is in memory until its masks are made."""
+    sampled, made, most = 0, 0, 0
+
+    def count(indices: list[int]) -> None:
+        nonlocal sampled, most
+        most = max(most, sampled - made)
+        sampled += 1
+
+    def slow(*arguments: Any) -> Any:
+        nonlocal made
+        time.sleep(0.1)
+        record = record_canvas(*arguments)
+        made += 1
+        return record
+
+    watch_batches(monkeypatch, count)
+    monkeypatch.setattr(drawing, "record_canvas", slow)
+    monkeypatch.setattr(drawing.os, "cpu_count", lambda: 2)  # one thread for the masks
+    monkeypatch.setattr(drawing, "_MOST_PENDING", 1)
+    draw(tmp_path, tiny_sd, batch_size=1)
+    assert (sampled, made) == (CANVASES, CANVASES)
+    assert most == 1
 
 
 def test_retry_with_nothing_failed_draws_nothing(

@@ -58,6 +58,10 @@ class TestPlace:
         placement = place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cuda"))
         assert (placement.each["num_gpus"], placement.options.device) == (0.5, "cuda")
         assert place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cpu")).each["num_gpus"] == 0
+        apart = cluster({"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0})
+        for nodes in (apart, cluster({"CPU": 16.0, "GPU": 2.0})):  # a GPU for two of three, as no share is split
+            assert place(nodes, Scale(workers=3), DeviceOptions("cuda")).each["num_gpus"] == 0.5
+        assert place(apart, Scale(workers=1), DeviceOptions("cuda")).each["num_gpus"] == 1
 
     @pytest.mark.parametrize(
         ("scale", "said"),

@@ -37,8 +37,8 @@ def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
     image_changes = [_image_changes(image, seen.lvis, images_root) for image in images]
     for image, changes in zip(images, image_changes, strict=True):
         hw: Any = tuple({**image, **changes}.get(key) for key in ("height", "width"))
-        if is_int(image.get("id")) and is_size(hw):
-            seen.image_hw[image["id"]] = hw
+        if is_int(image.get("id")):
+            seen.image_hw[image["id"]] = hw if is_size(hw) else None
     rows = file.parse("annotations", list[msgspec.Raw])
     annotations = _fixed_annotations(rows, seen, repairs)
     shown: dict[int, set[int]] = {}
@@ -139,11 +139,13 @@ def _object(raw: msgspec.Raw) -> Row:
 def _mask_changes(row: Row, seen: Seen) -> Row:
     image_id: Any = row.get("image_id")
     category_id: Any = row.get("category_id")
-    if not is_int(image_id) or not is_int(category_id) or category_id not in seen.category_ids:
+    if not is_int(image_id) or not is_int(category_id):
+        return {}
+    if image_id not in seen.image_hw or category_id not in seen.category_ids:
         return {}
     seen.pairs.add((category_id, image_id))
     seen.instances[category_id] += 1
-    hw = seen.image_hw.get(image_id)
+    hw = seen.image_hw[image_id]
     if hw is None:
         return {}
     try:

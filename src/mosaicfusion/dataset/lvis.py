@@ -51,7 +51,7 @@ def compile_lvis(
     by_image = Counter(id_ for id_, _ in {(entry["category_id"], entry["image_id"]) for entry in annotations})
     by_instance = Counter(entry["category_id"] for entry in annotations)
     lists = {"images": images, "annotations": annotations}
-    return {**_head(), **lists, "categories": category_records(categories, by_image, by_instance)}
+    return {**lvis_head(), **lists, "categories": category_records(categories, by_image, by_instance)}
 
 
 def lvis_entries(
@@ -80,7 +80,7 @@ def write_lvis(
     """Write the bytes of :func:`compile_lvis`; memory does not grow with the records, which are read once."""
     by_image: Counter[int] = Counter()
     by_instance: Counter[int] = Counter()
-    head = to_bytes(_head())
+    head = to_bytes(lvis_head())
     with TemporaryFile() as annotations:
         file.write(head[:-1] + b',"images":[')
         comma = b""
@@ -97,7 +97,8 @@ def write_lvis(
     file.write(b'],"categories":' + to_bytes(category_records(categories, by_image, by_instance)) + b"}")
 
 
-def _head() -> dict[str, Any]:
+def lvis_head() -> dict[str, Any]:
+    """The lists ``info`` and ``licenses`` of a drawn data set."""
     description = "Drawn by mosaicfusion; masks from cross-attention (arXiv 2309.13042)"
     return {"info": {"description": description, "version": "1.0"}, "licenses": []}
 

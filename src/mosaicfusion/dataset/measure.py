@@ -68,7 +68,7 @@ def _measure_runs(rle: dict[str, Any], hw: tuple[int, int]) -> Shape:
     runs = _plain_runs(rle["counts"], hw) if isinstance(rle.get("counts"), list) else run_lengths(rle)
     ends = np.cumsum(runs)
     starts, ends = ends[:-1:2], ends[1::2]  # of the mask's runs
-    starts, ends = starts[: len(ends)][ends > starts[: len(ends)]], ends[ends > starts[: len(ends)]]
+    starts, ends = starts[ends > starts], ends[ends > starts]
     if not len(starts):
         raise ValueError("covers no pixel")
     height = hw[0]

@@ -15,7 +15,6 @@ from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, I
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.vocabulary import Category
 
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 
@@ -60,12 +59,9 @@ def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | No
     """
     if path.is_dir():
         run = RunFolder.open(path)
-        categories = {
-            c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
-        }
         output = run.header["output"]
         policy, masks = policy or output["policy"], masks or output["masks"]
-        data = compile_lvis(accepted(run), list(categories.values()), policy, masks)
+        data = compile_lvis(accepted(run), run.categories, policy, masks)
         return Source(path, path, data)
     file = DatasetFile.open(path)
     for key, kind in (("images", ImageRef), ("annotations", AnnotationRef), ("categories", CategoryRef)):

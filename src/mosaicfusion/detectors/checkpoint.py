@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from mosaicfusion.config import differences
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.place import check_place
 
@@ -100,9 +100,8 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
         model = build_detector(recipe, classes, embeddings, [1] * len(classes), load_weights=False)
         model.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise MosaicFusionError(
-            f"{folder / WEIGHTS} is damaged or of another recipe ({reason:.160}); train it again"
+            f"{folder / WEIGHTS} is damaged or of another recipe ({first_line(error, 160)}); train it again"
         ) from None
     return Detector(model.to(target).eval(), recipe, classes)
 
@@ -126,8 +125,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MosaicFusionError(
-            f"{path} cannot be resumed ({reason:.120}); delete it to begin again from step 0"
+            f"{path} cannot be resumed ({first_line(error, 120)}); delete it to begin again from step 0"
         ) from None
     return state

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mosaicfusion.errors import MosaicFusionError
@@ -193,16 +194,10 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """All values of a recipe, in the form :func:`load_recipe` reads."""
-    import yaml
-
     return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        import yaml
-    except ImportError:
-        raise MosaicFusionError('recipes need PyYAML; pip install "mosaicfusion[train]"') from None
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

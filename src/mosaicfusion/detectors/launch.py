@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from mosaicfusion.diffusion.backend import resolve_device
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 
 def is_first_process() -> bool:
@@ -50,6 +50,5 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
         )
         fabric.launch()
     except (RuntimeError, ValueError) as error:  # fewer devices than asked for, no way to the other nodes
-        reason = str(error).strip().splitlines()[0]
-        raise MosaicFusionError(f"cannot use {devices} devices on {nodes} nodes: {reason:.200}") from None
+        raise MosaicFusionError(f"cannot use {devices} devices on {nodes} nodes: {first_line(error)}") from None
     return fabric

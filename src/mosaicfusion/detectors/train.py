@@ -184,10 +184,10 @@ def _batches(
 
 
 def _to_device(fabric: Any, images: list[Tensor], targets: list[dict[str, Any]]) -> Batch:
-    """uint8 images -> float32 in [0, 1]; tensors lose what transforms know of their meaning."""
-    plain = [{k: v.as_subclass(Tensor) for k, v in target.items() if isinstance(v, Tensor)} for target in targets]
-    pixels = [fabric.to_device(image.as_subclass(Tensor)).float() / 255 for image in images]
-    return pixels, fabric.to_device(plain)
+    """uint8 images -> float32 in [0, 1]; of the targets, the tensors."""
+    tensors = [{k: v for k, v in target.items() if isinstance(v, Tensor)} for target in targets]
+    pixels = [fabric.to_device(image).float() / 255 for image in images]
+    return pixels, fabric.to_device(tensors)
 
 
 def _seed(*parts: int) -> None:

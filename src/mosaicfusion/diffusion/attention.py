@@ -66,7 +66,7 @@ class AttentionRecorder:
         first, last = self.config.steps
         self._step = step
         self.listening = first <= step / total < last
-        if not self.half_sums and step / total >= (first + last) / 2:
+        if self.listening and not self.half_sums and step / total >= (first + last) / 2:
             self.half_sums = {
                 region: dict(maps) for region, maps in self.sums.items()
             }  # sums are never changed in place

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mosaicfusion.diffusion.model_folder import check_model_folder
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,8 +105,9 @@ def resolve_device(device: str) -> torch.device:
         target = torch.device(device)
         torch.empty(1, device=target)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise MosaicFusionError(f"device {device!r} cannot be used ({reason:.120}); try --device cpu") from None
+        raise MosaicFusionError(
+            f"device {device!r} cannot be used ({first_line(error, 120)}); try --device cpu"
+        ) from None
     return target
 
 

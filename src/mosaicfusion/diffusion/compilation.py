@@ -8,7 +8,7 @@ import torch
 from diffusers.models.attention import FeedForward
 from diffusers.models.resnet import ResnetBlock2D
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
@@ -41,8 +41,7 @@ def compile_parts(backend: StableDiffusion) -> None:
         backend.predict(latents, timestep, backend.encode(["a"] * _BATCH), region_hw_px)
         backend.decode(latents[:1])
     except RuntimeError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise MosaicFusionError(
-            f"the model cannot be compiled here ({reason:.200}); a CPU needs a C++ compiler (g++ or clang), a GPU needs Triton: "
-            "install it, or leave --compile out"
+            f"the model cannot be compiled here ({first_line(error)}); a CPU needs a C++ compiler (g++ or clang), a GPU needs "
+            "Triton: install it, or leave --compile out"
         ) from None

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 BUNDLED_MODEL = "mini"
 BUNDLED_FOLDER = Path(__file__).parent.parent / "mini"
@@ -119,10 +119,9 @@ def _download(model: str, revision: str | None) -> Path:
     try:
         return Path(DiffusionPipeline.download(model, revision=revision, use_safetensors=True))
     except (OSError, HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MosaicFusionError(
             f"cannot get {model} from the model hub; check the name and the network, or give a local folder\n"
-            f"  (the hub client says: {reason:.160})"
+            f"  (the hub client says: {first_line(error, 160)})"
         ) from None
 
 

@@ -14,7 +14,7 @@ import transformers
 from numpy.typing import NDArray
 
 from mosaicfusion.diffusion.backend import Conditioning
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 # Short names of schedulers; any other name is looked up among the classes of diffusers.
 SCHEDULERS = {
@@ -150,5 +150,4 @@ def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> 
             folder, dtype=dtype, use_safetensors=True, local_files_only=True, **unused
         )
     except Exception as error:  # three libraries, each with its own errors for damaged files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MosaicFusionError(f"cannot load the model in {folder}: {reason:.300}") from None
+        raise MosaicFusionError(f"cannot load the model in {folder}: {first_line(error, 300)}") from None

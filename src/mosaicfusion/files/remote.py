@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 _REQUESTS = 32  # at once
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
                 fs.makedirs(fs._parent(name), exist_ok=True)
                 fs.put_file(str(local), name)
         except Exception as error:  # each store raises errors of its own
-            raise MosaicFusionError(f"cannot write {path}: {_reason(error)}") from error
+            raise MosaicFusionError(f"cannot write {path}: {first_line(error)}") from error
     return True
 
 
@@ -81,7 +81,7 @@ def check_reachable(path: Path) -> None:
         fs.exists(name)
     except Exception as error:
         raise MosaicFusionError(
-            f"cannot use {path}: {_reason(error)}; check the address and your rights there"
+            f"cannot use {path}: {first_line(error)}; check the address and your rights there"
         ) from None
 
 
@@ -93,7 +93,3 @@ def check_local(path: Path, what: str) -> None:
 
 def _store(path: Any) -> tuple[Any, str]:
     return path.fs, path.path
-
-
-def _reason(error: Exception) -> str:
-    return f"{(str(error).strip() or type(error).__name__).splitlines()[0]:.200}"

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -68,6 +67,8 @@ def read_judgements(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         for entry in found.values():
+            if not isinstance(entry["model"], str):
+                raise TypeError("the model is no text")
             numbers = [entry["instances"], entry["mean_iou"], entry["median_iou"]]
             numbers += [c[key] for c in entry["categories"].values() for key in ("instances", "mean_iou")]
             quality = entry["quality"] or {"pearson": 0, "spearman": 0, "kept": []}
@@ -82,20 +83,6 @@ def read_judgements(folder: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def read_image(run: RunFolder, record: CanvasRecord) -> NDArray[np.uint8]:
-    """The image of a canvas, uint8 RGB (H, W, 3); raises :class:`MosaicFusionError` if it is not there or not of its size."""
-    try:
-        with Image.open(run.path / str(record.file_name)) as file:
-            image = np.asarray(file.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MosaicFusionError(f"cannot read the image {run.path / str(record.file_name)}: {error}") from None
-    if image.shape[:2] != record.hw_px:
-        raise MosaicFusionError(
-            f"{run.path / str(record.file_name)} has {image.shape[:2]} pixels (height, width), its record {record.hw_px}"
-        )
-    return image
-
-
 def annotate(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list[MaskPair | None]:
     """Our mask and the annotator's, bool (H, W) each, for every region of a canvas; ``None`` for a rejected one.
 
@@ -103,7 +90,7 @@ def annotate(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list
     """
     ours = [_decode(run, record, region) if region.kept else None for region in record.regions]
     boxes = [rle.box_xywh(mask) for mask in ours if mask is not None]
-    theirs = iter(annotator.segment(read_image(run, record), boxes) if boxes else ())
+    theirs = iter(annotator.segment(run.read_image(record), boxes) if boxes else ())
     return [None if mask is None else (mask, next(theirs)) for mask in ours]
 
 
@@ -122,9 +109,12 @@ def _judged_parts(
 ) -> Iterator[tuple[list[CanvasRecord], list[list[float | None]]]]:
     """Canvases and the IoUs of their regions, a part at a time."""
     folder = run.path / "quality" / f"judge-{annotator.name}"
-    total, done = len(run.done()), 0
+    total, done, last = len(run.done()), 0, -1
     for file in run.part_files():
-        records = run.read_part(file)
+        records = [record for record in run.read_part(file) if record.index > last]
+        if not records:
+            continue  # parts of two batch sizes may overlap
+        last = records[-1].index
         ious = _known(folder / file.name, records, annotator)
         if ious is None:
             ious = []

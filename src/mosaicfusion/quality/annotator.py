@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -151,11 +151,10 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
         loaded = classes[name][0].from_pretrained(model, use_safetensors=True, output_loading_info=True)
         processor = classes[name][1].from_pretrained(model)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         where = "the folder" if os.path.isdir(model) else "the name and the network, or give a local folder"  # noqa: PTH112
         raise MosaicFusionError(
             f"cannot load {name} from {model}; check {where} (config.json, preprocessor_config.json and safetensors)\n"
-            f"  (transformers says: {reason:.160})"
+            f"  (transformers says: {first_line(error, 160)})"
         ) from None
     network, report = loaded
     if report["missing_keys"]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 FILE_NAME = "diversity.json"
 MIN_INSTANCES = 5  # of a category: 10 pairs; with fewer, one odd picture decides
@@ -118,5 +118,6 @@ def read_diversity(folder: Path) -> Diversity | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise MosaicFusionError(f"{path} is damaged ({reason}); run `mosaicfusion diversity` again") from None
+        raise MosaicFusionError(
+            f"{path} is damaged ({first_line(error)}); run `mosaicfusion diversity` again"
+        ) from None

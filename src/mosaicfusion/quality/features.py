@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -116,10 +116,9 @@ def pretrained_model(name: str, **options: Any) -> Any:
         overlay = {"hf_hub_filename": "model.safetensors"}
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise MosaicFusionError(
             f"cannot get the weights of {name} as safetensors; check the network, or take {DEFAULT_FEATURES}, which needs "
-            f"none\n  (the hub client says: {reason:.160})"
+            f"none\n  (the hub client says: {first_line(error, 160)})"
         ) from None
 
 

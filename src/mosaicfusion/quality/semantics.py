@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 
 from mosaicfusion.config import PromptConfig
@@ -42,10 +41,9 @@ class Clip(Protocol):
 
 def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
     """The categories of a run, and those of ``others`` that are spoken of in other words; raises for fewer than two."""
-    header = run.header["categories"]
-    own = {c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in header[kind]}
-    spoken = {category.readable for category in own.values()}
-    among = [*own.values(), *(category for category in others if category.readable not in spoken)]
+    own = run.categories
+    spoken = {category.readable for category in own}
+    among = [*own, *(category for category in others if category.readable not in spoken)]
     check_choices(among)
     return among
 
@@ -100,14 +98,11 @@ def judge_run(
     among = choices(run) if among is None else among
     texts = text_vectors(clip, among, templates)
     judged: list[RegionSemantics] = []
-    batch: list[CanvasRecord] = []
-    total = len(run.done())
-    for done, record in enumerate(run.records(), start=1):
-        batch.append(record)
-        if len(batch) == _CANVASES or done == total:
-            judged += _judge(batch, run.path, clip, texts, among)
-            report(done, total)
-            batch = []
+    records, total, done = run.records(), len(run.done()), 0
+    while batch := list(islice(records, _CANVASES)):
+        judged += _judge(batch, run, clip, texts, among)
+        done += len(batch)
+        report(done, total)
     write_semantics(run.path, judged)
     run.remember_output(run.output_with(clip=clip.name))  # generate goes on with it
     return judged
@@ -126,7 +121,7 @@ def is_judged(run: RunFolder, clip_name: str) -> bool:
 
 def _judge(
     records: Sequence[CanvasRecord],
-    folder: Path,
+    run: RunFolder,
     clip: Clip,
     texts: NDArray[np.float32],
     vocabulary: Sequence[Category],
@@ -136,7 +131,7 @@ def _judge(
     for record in records:
         if record.file_name is None:
             continue
-        image = read_image(folder, record.file_name)
+        image = run.read_image(record)
         for k, region in enumerate(record.regions):
             left, top, width, height = region.region_xywh
             places.append((record.index, k, column[region.category]))
@@ -157,15 +152,6 @@ def _judge(
             rank=1 + int(np.count_nonzero(scores > scores[own])),
             top=vocabulary[int(scores.argmax())].name,
         )
-
-
-def read_image(folder: Path, name: str) -> NDArray[np.uint8]:
-    """A canvas as uint8 RGB (H, W, 3); raises :class:`MosaicFusionError` if it is missing or unreadable."""
-    try:
-        with Image.open(folder / name) as file:
-            return np.asarray(file.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MosaicFusionError(f"cannot read {folder / name}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,6 @@ from mosaicfusion.report.markup import Part
 from mosaicfusion.report.sections import SECTIONS, Section
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.records import CanvasRecord
 
 MAX_CANVASES = 48
 
@@ -24,18 +23,17 @@ def write_report(
     policy: Policy = "drop",
     max_canvases: int = MAX_CANVASES,
     sections: Sequence[Section] = SECTIONS,
-    records: Iterable[CanvasRecord] | None = None,
     stats: RunStats | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder, whole or not at all; returns its path.
 
     ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.compile_lvis`. At most
-    ``max_canvases`` canvases are shown, about 0.1 MB each. ``records`` stand in for the run's own, as when thresholds
-    rejected some regions; they are read once, and memory does not grow with them. ``stats``: what was counted already, instead.
+    ``max_canvases`` canvases are shown, about 0.1 MB each. ``stats``: what was counted already, as when thresholds rejected
+    some regions.
     Raises :class:`MosaicFusionError` when the file cannot be written.
     """
     if stats is None:
-        stats = stats_of(run, policy).read(run.records() if records is None else records, max_canvases)
+        stats = stats_of(run, policy).read(run.records(), max_canvases)
     path = run.path / "report.html"
     parts = [part for section in sections if (part := section(stats, run.path))]
     write_atomic(path, render_page(f"{stats.run_name} – mosaicfusion", parts))

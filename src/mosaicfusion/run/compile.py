@@ -11,7 +11,6 @@ from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.report.html import MAX_CANVASES, stats_of, write_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.vocabulary import Category
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,12 @@ def compile_run(
     was when the run was last compiled; run.json remembers it. Raises :class:`MosaicFusionError`; then all stays as it was.
     """
     output = run.output_with(policy=policy, masks=masks, min_quality=min_quality, min_semantics=min_semantics)
-    categories = {
-        c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in run.header["categories"][kind]
-    }
     policy = output["policy"]
     stats = stats_of(run, policy)
-    records = stats.watch(accepted(run, output), MAX_CANVASES)  # one pass for all: parsing is most of the time
+    records = stats.watch(accepted(run, output), MAX_CANVASES)  # one pass for the json and the counts
     write_stream(
         run.path / "lvis.json",
-        lambda file: write_lvis(file, records, list(categories.values()), policy, output["masks"]),
+        lambda file: write_lvis(file, records, run.categories, policy, output["masks"]),
     )
     run.remember_output(output)
     write_report(run, policy, stats=stats)

@@ -27,6 +27,7 @@ MESSAGES: dict[Reason, str] = {
     "worker_lost": "its worker died each time",
     "nan": "latents or pixels became NaN or infinite",
 }
+_MOST_PENDING = 4  # batches whose masks are being made; then the sampler waits, for each holds its images and attention
 _MOST_FAILED = 3  # batches in a row, before the run stops: nothing would be drawn
 
 
@@ -159,6 +160,8 @@ def draw_missing(painter: Painter, work: Work, on_progress: OnProgress | None = 
                 records = [pool.submit(record_canvas, canvas, painter.plan.config, work.run) for canvas in drawn]
                 pending.append((batch, failed, records))
                 batch = []  # counts as pending now
+                while len(pending) > _MOST_PENDING:
+                    write_first()
         finally:  # after Ctrl-C too: what was sampled is kept
             while pending:
                 write_first()

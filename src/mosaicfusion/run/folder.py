@@ -22,13 +22,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.config import differences, fingerprint
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.config import differences
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
 from mosaicfusion.files.place import check_place
 from mosaicfusion.files.remote import ahead, is_remote
 from mosaicfusion.run.batches import Stretches
 from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.vocabulary import Category
 
 _FORMAT = 1
 _LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends
@@ -69,9 +74,8 @@ class RunFolder:
         ``clip``; without them they stay, or begin with the default.
         """
         check_writable(path, header)
-        identity = fingerprint({key: header[key] for key in _IDENTITY})
         output = cls.output_at(path, header.get("output", {}))
-        run = cls(path, {"format": _FORMAT, "fingerprint": identity, **header, "output": output})
+        run = cls(path, {"format": _FORMAT, **header, "output": output})
         run.tidy()
         # First of all: a folder without it is refused as foreign. Of several processes that begin the run, one writes it.
         if not write_new(path / "run.json", run._header_bytes()):
@@ -111,6 +115,12 @@ class RunFolder:
     def total(self) -> int:
         """Number of canvases the run should have."""
         return int(self.header["canvases_per_category"]) * len(self.header["categories"]["main"])
+
+    @property
+    def categories(self) -> list[Category]:
+        """Those of the data set, each once."""
+        kinds = self.header["categories"]
+        return list({c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in kinds[kind]}.values())
 
     def part_files(self) -> list[Path]:
         """The parts that are there, in the order of their canvases."""
@@ -156,6 +166,21 @@ class RunFolder:
     def image_name(self, index: int) -> str:
         """Relative path of a canvas' image; a folder holds at most 1000."""
         return f"images/{index // 1000:03d}/{index:012d}.jpg"
+
+    def read_image(self, record: CanvasRecord) -> NDArray[np.uint8]:
+        """The image of a canvas, uint8 RGB (H, W, 3).
+
+        Raises :class:`MosaicFusionError` if it is not there, cannot be read, or is not of its record's size.
+        """
+        path = self.path / str(record.file_name)
+        try:
+            with Image.open(path) as file:
+                image = np.asarray(file.convert("RGB"))
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise MosaicFusionError(f"cannot read the image {path}: {error}") from None
+        if image.shape[:2] != record.hw_px:
+            raise MosaicFusionError(f"{path} has {image.shape[:2]} pixels (height, width), its record {record.hw_px}")
+        return image
 
     def write_image(self, index: int, data: bytes) -> str:
         """Store a JPEG; return its name relative to the run folder."""

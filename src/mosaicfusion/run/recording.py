@@ -11,7 +11,6 @@ from PIL import Image
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.masks import rle
-from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.profiling import stage
 from mosaicfusion.quality.intrinsic import measure, predict_iou
@@ -59,7 +58,7 @@ def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionReco
     image = drawn.image[region.slices]
     with stage("masks"):
         extraction = extract_mask(sums, image, **config.masks.model_dump())
-    if isinstance(extraction.rejection, Rejection) or extraction.mask is None:
+    if extraction.mask is None:
         assert extraction.rejection is not None
         return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
     mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)

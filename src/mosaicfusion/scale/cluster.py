@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mosaicfusion.diffusion.backend import DeviceOptions
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 _CONNECT_S = 5
 
@@ -74,7 +74,7 @@ def connected(scale: Scale) -> Iterator[Any]:
         )
     except Exception as error:  # it raises many kinds, a plain Exception among them
         where = f"the Ray cluster at {scale.address}" if scale.address else "Ray on this machine"
-        raise MosaicFusionError(f"cannot use {where}: {_first_line(error)}") from None
+        raise MosaicFusionError(f"cannot use {where}: {first_line(error)}") from None
     try:
         yield ray
     finally:
@@ -93,7 +93,8 @@ def place(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
     gpus = scale.gpus
     if gpus is None:
         wanted = gpus_there and (options.device == "auto" or options.device.startswith("cuda"))
-        gpus = (min(1, gpus_there / scale.workers) if scale.workers else 1) if wanted else 0
+        # Ray never splits a share over two GPUs: as many workers on each as it takes.
+        gpus = (1 / ceil(scale.workers / gpus_there) if scale.workers else 1) if wanted else 0
     workers = scale.workers or (int(gpus_there / gpus) if gpus else len(nodes)) or 1
     threads = options.threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
     for name, amount in {"CPU": threads, "GPU": gpus, **scale.resources}.items():
@@ -140,7 +141,7 @@ def check_address(address: str) -> None:
         socket.create_connection((host, port), _CONNECT_S).close()
     except (OSError, UnicodeError) as error:
         raise MosaicFusionError(
-            f"nothing answers at {address} ({_first_line(error)}); start it with `ray start --head` there, or {example}"
+            f"nothing answers at {address} ({first_line(error)}); start it with `ray start --head` there, or {example}"
         ) from None
     if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}"):
         raise MosaicFusionError(f"what answers at {address} is not Ray; {example}")
@@ -155,7 +156,3 @@ def _speaks_grpc(target: str) -> bool:
         except grpc.FutureTimeoutError:
             return False
     return True
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{(str(error).strip() or type(error).__name__).splitlines()[0]:.200}"

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from mosaicfusion.dataset.export.annotated import Record, Records, read_json
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, category_records, compile_lvis
+from mosaicfusion.dataset.lvis import MaskFormat, Policy, category_records, lvis_entries, lvis_head
 from mosaicfusion.dataset.read import ImageRef, find_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.vocabulary import Category
 
 _NAMED = 5  # missing images that are named; the others are counted
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
@@ -108,24 +106,17 @@ def _read_run(run: RunFolder, policy: Policy | None) -> DataSet:
     policy = policy or run.header["output"]["policy"]
 
     def records() -> Iterator[tuple[Record, list[Record]]]:
-        ids = count(1)
-        for record in accepted(run):
-            data = compile_lvis([record], (), policy)
-            for image in data["images"]:
-                yield image, [{**annotation, "id": next(ids)} for annotation in data["annotations"]]
+        return lvis_entries(accepted(run), policy)
 
     totals = _survey(run.path, records)
     if not totals.images:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
         raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} lets in{hint}")
-    kinds = run.header["categories"]
-    categories = {c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in kinds[kind]}
-    empty = compile_lvis((), ())
     return DataSet(
         name=run.path.resolve().name,
         folder=run.path,
-        head={key: empty[key] for key in ("info", "licenses")},
-        categories=category_records(list(categories.values()), totals.by_image, totals.by_instance),
+        head=lvis_head(),
+        categories=category_records(run.categories, totals.by_image, totals.by_instance),
         records=records,
         images=totals.images,
         instances=totals.by_instance.total(),
