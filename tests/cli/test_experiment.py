@@ -35,7 +35,7 @@ def test_the_plan_is_shown_without_doing_anything(tmp_path: Path) -> None:
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
     )
     assert result.exit_code == 0, result.output
-    assert "19 runs" in result.stdout
+    assert "20 runs" in result.stdout
     assert "mask_rcnn-copy-paste-drawn-seed0" in result.stdout  # whole, also where a terminal is narrow
     assert "fvlm-drawn-seed1" in result.stdout
     assert re.search(r"mask_rcnn-baseline-seed0 .* 1200 ", result.stdout)

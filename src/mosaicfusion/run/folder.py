@@ -138,9 +138,9 @@ class RunFolder:
     def read_part(self, file: Path) -> list[CanvasRecord]:
         """The canvases of one of :meth:`part_files`; raises :class:`MosaicFusionError` if it is damaged."""
         try:
-            with file.open(encoding="utf-8") as lines:
+            with file.open("rb") as lines:
                 return [CanvasRecord.from_line(line) for line in lines]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise MosaicFusionError(
                 f"{file} is damaged ({error}); delete it and its canvases are drawn again"
             ) from None

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import msgspec
+
 
 @dataclass(frozen=True)
 class RegionRecord:
@@ -53,20 +55,13 @@ class CanvasRecord:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
-    def from_line(cls, line: str) -> CanvasRecord:
-        """The reverse of :meth:`to_line`; raises ValueError, KeyError or TypeError on anything else."""
-        values = json.loads(line)
-        name = PurePosixPath(values["file_name"] or "")
+    def from_line(cls, line: str | bytes) -> CanvasRecord:
+        """The reverse of :meth:`to_line`; raises ValueError on anything else."""
+        record = _DECODER.decode(line)
+        name = PurePosixPath(record.file_name or "")
         if name.is_absolute() or ".." in name.parts:
-            raise ValueError(f"file_name {values['file_name']!r} leads out of the run folder")
-        regions = tuple(
-            RegionRecord(
-                **{
-                    **region,
-                    "region_xywh": tuple(region["region_xywh"]),
-                    "box_xywh": tuple(region["box_xywh"]) if region["box_xywh"] else None,
-                }
-            )
-            for region in values["regions"]
-        )
-        return cls(**{**values, "hw_px": tuple(values["hw_px"]), "regions": regions})
+            raise ValueError(f"file_name {record.file_name!r} leads out of the run folder")
+        return record
+
+
+_DECODER = msgspec.json.Decoder(CanvasRecord)

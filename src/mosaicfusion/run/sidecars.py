@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -32,6 +33,9 @@ class RegionSemantics:
     top: str
 
 
+_DECODER = msgspec.json.Decoder(RegionSemantics)
+
+
 def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
     """Keep the result in a run folder, whole or not at all."""
     lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in judged)
@@ -44,17 +48,10 @@ def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | Non
     """(canvas, region) -> what was judged, or ``None`` if nothing was; raises :class:`MosaicFusionError` when damaged."""
     path = folder / SEMANTICS
     try:
-        with path.open(encoding="utf-8") as lines:
-            judged = [_from_line(line) for line in lines]
+        with path.open("rb") as lines:
+            judged = [_DECODER.decode(line) for line in lines]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MosaicFusionError(f"{path} is damaged ({error}); run `mosaicfusion semantics` again") from None
     return {(line.canvas, line.region): line for line in judged}
-
-
-def _from_line(line: str) -> RegionSemantics:
-    values: dict[str, Any] = json.loads(line)
-    kinds: dict[str, Callable[[Any], Any]] = {"canvas": int, "region": int, "category": str, "clip": str}
-    kinds |= {"score": float, "probability": float, "rank": int, "top": str}
-    return RegionSemantics(**{key: kind(values[key]) for key, kind in kinds.items()})
