@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.data import DetectionDataset
 from mosaicfusion.detectors.evaluate import evaluate
-from mosaicfusion.detectors.results import Detection, read_results, results_file, to_results, write_results
+from mosaicfusion.detectors.results import Detection, read_results, to_results, write_detections, write_results
 from mosaicfusion.detectors.samples import make_loader
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
@@ -98,23 +99,18 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     row = Detection(1, 2, (0.5, 1, 2, 3), 0.25)
     path = tmp_path / "results.json"
 
-    def interrupted() -> None:
-        with results_file(path) as add:
-            add([row])
-            raise KeyboardInterrupt
+    def interrupted() -> Iterator[Detection]:
+        yield row
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        write_detections(path, interrupted())
     assert list(tmp_path.iterdir()) == []
-    with results_file(path) as add:
-        add([row, row])
-        add([])
-        add([row])
+    assert write_detections(path, [row] * 3) == 3
     assert read_results(path) == [row] * 3
     plain: Any = json.loads(path.read_text())
     assert plain[0] == {"image_id": 1, "category_id": 2, "bbox": [0.5, 1, 2, 3], "score": 0.25}
-    with results_file(path) as add:
-        pass
+    assert write_detections(path, []) == 0
     assert json.loads(path.read_text()) == []
 
 
@@ -124,5 +120,5 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('[{"image_id": 1,')
     with pytest.raises(MosaicFusionError, match=r"cut\.json is not a list of COCO results"):
         read_results(tmp_path / "cut.json")
-    with pytest.raises(MosaicFusionError, match="cannot write"), results_file(tmp_path / "cut.json" / "results.json"):
-        pass
+    with pytest.raises(MosaicFusionError, match="cannot write"):
+        write_detections(tmp_path / "cut.json" / "results.json", [])

@@ -8,11 +8,9 @@ One record; the box is left, top, width and height, in pixels of the image on di
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 import torch
@@ -21,6 +19,7 @@ from torch.nn.functional import interpolate
 
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.masks import rle
 
 MAX_DETECTIONS = 300  # an image, of all categories together: LVIS' limit
@@ -101,53 +100,47 @@ def write_results(
     """
     was_training = model.training
     model.eval()
-    images_done = found = 0
     try:
-        with results_file(out) as add:
-            for images, targets in loader:
-                outputs = model([image.to(device).float() / 255 for image in images])
-                for image, target, output in zip(images, targets, outputs, strict=True):
-                    input_hw = (int(image.shape[-2]), int(image.shape[-1]))
-                    rows = to_results(output, target["image_id"], input_hw, target["image_hw"], classes, limit)
-                    add(rows)
-                    found += len(rows)
-                    images_done += 1
-                if on_image is not None:
-                    on_image(images_done)
+        return write_detections(out, _detect(model, loader, classes, device, limit, on_image))
     finally:
         model.train(was_training)
-    return found
 
 
-@contextmanager
-def results_file(path: Path) -> Iterator[Callable[[Iterable[Detection]], None]]:
-    """A JSON list that grows by the detections it is given; ``path`` is there only once the block has ended well.
+def _detect(
+    model: nn.Module,
+    loader: Iterable[tuple[list[Tensor], list[dict[str, Any]]]],
+    classes: ClassList,
+    device: torch.device | str,
+    limit: int,
+    on_image: Callable[[int], None] | None,
+) -> Iterator[Detection]:
+    images_done = 0
+    for images, targets in loader:
+        outputs = model([image.to(device).float() / 255 for image in images])
+        for image, target, output in zip(images, targets, outputs, strict=True):
+            input_hw = (int(image.shape[-2]), int(image.shape[-1]))
+            yield from to_results(output, target["image_id"], input_hw, target["image_hw"], classes, limit)
+            images_done += 1
+        if on_image is not None:
+            on_image(images_done)
+
+
+def write_detections(path: Path, rows: Iterable[Detection]) -> int:
+    """Write a JSON list as its rows come, whole or not at all; returns their number.
 
     Raises :class:`MosaicFusionError` if it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            partial = Path(file.name)
-            try:
-                separator = b"[\n"
+    count = 0
 
-                def add(rows: Iterable[Detection]) -> None:
-                    nonlocal separator
-                    for row in rows:
-                        file.write(separator + msgspec.json.encode(row))
-                        separator = b",\n"
+    def write(file: IO[bytes]) -> None:
+        nonlocal count
+        for row in rows:
+            file.write((b",\n" if count else b"[\n") + msgspec.json.encode(row))
+            count += 1
+        file.write(b"\n]\n" if count else b"[]\n")
 
-                yield add
-                file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-                file.close()
-                partial.chmod(0o644)
-                partial.replace(path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise MosaicFusionError(f"cannot write {path}: {error.strerror or error}") from error
+    write_stream(path, write)
+    return count
 
 
 def read_results(path: Path) -> list[Detection]:
