@@ -138,7 +138,7 @@ def draw_ours(backend: Backend, specs: list[CanvasSpec], config: RunConfig) -> l
     """Masks as `generate` makes them."""
     return [
         [
-            extract_mask(drawn.sums[k], drawn.image[region.slices], **config.masks.model_dump()).mask
+            extract_mask(drawn.sums[k], drawn.image[region.slices], config.masks).mask
             for k, region in enumerate(drawn.spec.canvas.regions)
         ]
         for drawn in draw_canvases(backend, specs, config)

@@ -113,7 +113,7 @@ def draw(pipeline: str, setting: Setting) -> tuple[dict[str, float], list[np.nda
     images = [canvas.image for canvas in drawn if canvas.image is not None]
     masks = [
         [
-            extract_mask(canvas.sums[k], image[region.slices], **config.masks.model_dump()).mask
+            extract_mask(canvas.sums[k], image[region.slices], config.masks).mask
             for k, region in enumerate(canvas.spec.canvas.regions)
         ]
         for canvas, image in zip(drawn, images, strict=True)

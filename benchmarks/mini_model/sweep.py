@@ -40,7 +40,7 @@ def judge_regions(judge: Judge, regions: Sequence[DrawnRegion]) -> dict[str, flo
     """top1, kept (part of regions with a mask), iou with GrabCut."""
     config, grabcut, ious = make_config("mini"), load_annotator("grabcut"), []
     for region in regions:
-        mask = extract_mask(region.sums, region.image, **config.masks.model_dump()).mask
+        mask = extract_mask(region.sums, region.image, config.masks).mask
         if mask is not None:
             ious.append(mask_iou(mask, grabcut.segment(region.image, [rle.box_xywh(mask)])[0]))
     right = judge.name([region.image for region in regions]) == [region.number for region in regions]

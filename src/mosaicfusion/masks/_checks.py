@@ -35,12 +35,5 @@ def require_hw(name: str, hw: Sequence[int]) -> None:
         raise ValueError(f"{name}={tuple(hw)} is not a size; give (height, width) in pixels, both at least 1")
 
 
-def require_positive(**values: float) -> None:
-    """Every value above 0 (so not NaN), else ValueError naming it."""
-    for name, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{name}={value} must be above 0")
-
-
 def _describe(array: np.ndarray[Any, Any]) -> str:
     return f"{array.dtype} {array.shape}"

@@ -13,85 +13,53 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from mosaicfusion.masks._checks import require_image, require_mask, require_positive
+from mosaicfusion.config import MaskConfig
+from mosaicfusion.masks._checks import require_image, require_mask
 
 _CENTRE = 2 * 5  # of the blur: a (1, 2, 1) filter along each of y, x, luma and two of chroma
 _BISTOCHASTIC_ITERATIONS = 10
 _CG_TOLERANCE = 1e-5
+PAPER = MaskConfig()
 
 
 def refine_mask(
     mask: np.ndarray[Any, Any],
     image: np.ndarray[Any, Any],
-    *,
-    rounds: int = 2,
-    cut: float = 0.5,
-    sigma_spatial_px: float = 16,
-    sigma_luma: float = 16,
-    sigma_chroma: float = 8,
-    smoothness: float = 256,
-    cg_iterations: int = 25,
+    config: MaskConfig = PAPER,
 ) -> NDArray[np.bool_]:
     """Pull a mask to the edges of its region's image.
 
-    mask: bool (H, W). image: uint8 RGB (H, W, 3). Each round solves for the mask and cuts the soft answer at ``cut`` in
-    (0, 1) times its maximum; the next round starts from that. For the others see :class:`BilateralSolver`.
+    mask: bool (H, W). image: uint8 RGB (H, W, 3). Each of ``config.rounds`` solves for the mask and cuts the soft answer at
+    ``config.cut`` times its maximum; the next round starts from that.
     Returns bool (H, W); an empty mask stays empty and a full one full. Raises ValueError.
     """
     require_mask(mask)
     require_image(image, mask.shape)
-    require_positive(rounds=rounds, cut=cut)
-    if cut >= 1:
-        raise ValueError(f"cut={cut} leaves nothing: no pixel exceeds the maximum; give a number in (0, 1), as 0.5")
-    solver = BilateralSolver(
-        image,
-        sigma_spatial_px=sigma_spatial_px,
-        sigma_luma=sigma_luma,
-        sigma_chroma=sigma_chroma,
-        smoothness=smoothness,
-        cg_iterations=cg_iterations,
-    )
-    for _ in range(rounds):
+    solver = BilateralSolver(image, config)
+    for _ in range(config.rounds):
         soft = solver.solve(mask)
-        mask = soft > cut * soft.max()
+        mask = soft > config.cut * soft.max()
     return mask
 
 
 class BilateralSolver:
     """Solves for one image and any number of targets.
 
-    image: uint8 RGB (H, W, 3). The sigmas are the sides of a grid cell: in pixels, and in levels of luma and chroma
-    (BT.601, 0 to 255).
-    smoothness: lambda of equation 1, how much neighbours outweigh the target.
+    image: uint8 RGB (H, W, 3). The sigmas of ``config`` are the sides of a grid cell: in pixels, and in levels of luma and
+    chroma (BT.601, 0 to 255); its smoothness is lambda of equation 1, how much neighbours outweigh the target.
     """
 
-    def __init__(
-        self,
-        image: np.ndarray[Any, Any],
-        *,
-        sigma_spatial_px: float = 16,
-        sigma_luma: float = 16,
-        sigma_chroma: float = 8,
-        smoothness: float = 256,
-        cg_iterations: int = 25,
-    ) -> None:
+    def __init__(self, image: np.ndarray[Any, Any], config: MaskConfig = PAPER) -> None:
         require_image(image, image.shape[:2])
-        require_positive(
-            sigma_spatial_px=sigma_spatial_px,
-            sigma_luma=sigma_luma,
-            sigma_chroma=sigma_chroma,
-            smoothness=smoothness,
-            cg_iterations=cg_iterations,
-        )
         self.shape_hw = image.shape[:2]
-        self.cg_iterations = cg_iterations
-        keys, strides = _grid_keys(image, sigma_spatial_px, sigma_luma, sigma_chroma)
+        self.cg_iterations = config.cg_iterations
+        keys, strides = _grid_keys(image, config.sigma_spatial_px, config.sigma_luma, config.sigma_chroma)
         vertices, self._vertex = np.unique(keys, return_inverse=True)  # (V,), (H*W,)
         self._pixels = np.bincount(self._vertex).astype(np.float64)  # m of the paper: pixels of a vertex, S 1
         diagonal, rest = _bistochastic_laplacian(_neighbours(vertices, strides), self._pixels)
         # A of equation 8, in two parts. The confidence is 1 everywhere: a uniform one only divides the smoothness.
-        self._diagonal = smoothness * diagonal + self._pixels
-        self._rest = smoothness * rest
+        self._diagonal = config.smoothness * diagonal + self._pixels
+        self._rest = config.smoothness * rest
 
     def solve(self, target: np.ndarray[Any, Any]) -> NDArray[np.float32]:
         """target: bool or float (H, W) -> float32 (H, W), within the target's range up to the solver's tolerance."""

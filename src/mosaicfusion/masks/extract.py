@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.config import MaskConfig
 from mosaicfusion.masks._checks import require_image
-from mosaicfusion.masks.bilateral import refine_mask
+from mosaicfusion.masks.bilateral import PAPER, refine_mask
 from mosaicfusion.masks.components import Rejection, keep_single_component
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize
@@ -37,40 +38,18 @@ class Extraction:
 def extract_mask(
     sums: Mapping[int, np.ndarray[Any, Any]],
     image: np.ndarray[Any, Any],
-    *,
-    threshold: float | Literal["otsu"] = "otsu",
-    refine: bool = True,
-    rounds: int = 2,
-    sigma_spatial_px: float = 16,
-    sigma_luma: float = 16,
-    sigma_chroma: float = 8,
-    smoothness: float = 256,
-    cg_iterations: int = 25,
-    cut: float = 0.5,
-    min_area: float = 0.05,
-    max_area: float = 0.95,
+    config: MaskConfig = PAPER,
 ) -> Extraction:
     """The instance mask of one region, or the reason why there is none.
 
     sums: stride in pixels -> (h, w), see :func:`mosaicfusion.masks.heatmap.heat_map`. image: uint8 RGB (H, W, 3), the
-    region. The defaults are the paper's. Raises ValueError on malformed arguments only; a poor region is a rejection.
+    region. Raises ValueError on malformed arguments only; a poor region is a rejection.
     """
     require_image(image, image.shape[:2])
     heat = heat_map(sums, image.shape[:2])
-    mask = coarse = binarize(heat, threshold)
-    if refine:
-        mask = refine_mask(
-            coarse,
-            image,
-            rounds=rounds,
-            cut=cut,
-            sigma_spatial_px=sigma_spatial_px,
-            sigma_luma=sigma_luma,
-            sigma_chroma=sigma_chroma,
-            smoothness=smoothness,
-            cg_iterations=cg_iterations,
-        )
-    outcome = keep_single_component(mask, min_area, max_area)
+    coarse = binarize(heat, config.threshold)
+    mask = refine_mask(coarse, image, config) if config.refine else coarse
+    outcome = keep_single_component(mask, config.min_area, config.max_area)
     if isinstance(outcome, Rejection):
         return Extraction(mask=None, rejection=outcome, heat=heat, coarse=coarse, score=0.0)
     score = _contrast(heat, outcome.mask)

@@ -148,8 +148,7 @@ def _masks(
     threshold = otsu_threshold(heat) if settings.threshold == "otsu" else settings.threshold
     steps = [(f"above {threshold:.2f}", mask)]
     if settings.refine:
-        options = settings.model_dump(exclude={"threshold", "refine", "min_area", "max_area"})
-        steps.append(("refined", refine_mask(mask, np.ascontiguousarray(crop), **options)))
+        steps.append(("refined", refine_mask(mask, np.ascontiguousarray(crop), settings)))
     for name, stage in steps:
         sheet.label(name, x, _TEXT_PX, SOFT, down=-24)
         large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127

@@ -57,7 +57,7 @@ def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionReco
         return RegionRecord(**asked, reason="nan_latents")
     image = drawn.image[region.slices]
     with stage("masks"):
-        extraction = extract_mask(sums, image, **config.masks.model_dump())
+        extraction = extract_mask(sums, image, config.masks)
     if extraction.mask is None:
         assert extraction.rejection is not None
         return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
