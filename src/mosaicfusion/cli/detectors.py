@@ -199,8 +199,8 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
     from mosaicfusion.detectors.text_embeddings import read_text_embeddings
 
     embeddings = read_text_embeddings(path)
-    if recipe.backbone.name.startswith("clip/"):
-        embeddings.require_clip(recipe.backbone.name.removeprefix("clip/"))
+    if recipe.backbone.clip is not None:
+        embeddings.require_clip(recipe.backbone.clip)
     return embeddings.by_label(classes)
 
 

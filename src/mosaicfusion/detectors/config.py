@@ -26,6 +26,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+_CLIP = "clip/"
+
+
 class BackboneConfig(_Frozen):
     """See :func:`mosaicfusion.detectors.backbones.build_backbone`."""
 
@@ -39,6 +42,11 @@ class BackboneConfig(_Frozen):
         min_length=1,
         description="pixels a cell of each level, one coarser is added; centernet2: 8, 16, 32",
     )
+
+    @property
+    def clip(self) -> str | None:
+        """The CLIP model whose image half it is, as `--clip` takes it, or None."""
+        return self.name.removeprefix(_CLIP) if self.name.startswith(_CLIP) else None
 
     @field_validator("strides")
     @classmethod

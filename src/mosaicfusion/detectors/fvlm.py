@@ -26,9 +26,6 @@ from mosaicfusion.detectors.losses import SoftmaxLoss
 from mosaicfusion.detectors.mask_rcnn import MaskRCNNRoIHeads, assemble
 from mosaicfusion.errors import MosaicFusionError
 
-PREFIX = "clip/"
-"""What ``backbone.name`` begins with; the rest is a model of :func:`mosaicfusion.clip.load_clip`."""
-
 _CLIP_MAP = "clip"  # the last feature map among the levels of the pyramid
 _STRIDE_PX = 32
 _STAGES = {4: 1, 8: 2, 16: 3, 32: 4}  # of the ResNet, by stride
@@ -149,15 +146,14 @@ def build_fvlm(
     training loss. The CLIP is loaded even without ``load_weights``: only its folder says how it is built. In training the
     images come in their final size; in evaluation the model resizes.
     """
-    check_recipe(recipe)
-    config, resnet = recipe.fvlm, load_resnet(recipe.backbone.name.removeprefix(PREFIX))
+    config, resnet = recipe.fvlm, load_resnet(clip_of(recipe))
     encoder = RegionEncoder(resnet.attnpool)
     resnet.attnpool = nn.Identity()  # it belongs to the heads
     width = encoder.pool.c_proj.out_features
     if text_embeddings is not None and text_embeddings.shape[-1] != width:
         raise MosaicFusionError(
             f"the text embeddings have {text_embeddings.shape[-1]} values, those of {recipe.backbone.name} {width}; make "
-            f"them with `mosaicfusion embed-text --clip {recipe.backbone.name.removeprefix(PREFIX)}`"
+            f"them with `mosaicfusion embed-text --clip {recipe.backbone.clip}`"
         )
     body = FrozenResNet(resnet, recipe.backbone.strides)
     backbone = ClipPyramid(
@@ -179,17 +175,18 @@ def build_fvlm(
     return detector
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise :class:`MosaicFusionError` for settings that are not F-VLM's."""
-    if not recipe.backbone.name.startswith(PREFIX):
+def clip_of(recipe: Recipe) -> str:
+    """The CLIP model of an F-VLM recipe; raises :class:`MosaicFusionError` for settings that are not F-VLM's."""
+    if recipe.backbone.clip is None:
         raise MosaicFusionError(
-            f"fvlm's backbone is a CLIP ResNet, as in backbone.name={PREFIX}RN50:openai or {PREFIX}mini; "
+            "fvlm's backbone is a CLIP ResNet, as in backbone.name=clip/RN50:openai or clip/mini; "
             f"got {recipe.backbone.name!r:.80}"
         )
     if recipe.classifier.kind != "text" or recipe.loss.kind != "softmax":
         raise MosaicFusionError(
             "fvlm takes a softmax over text embeddings; set classifier.kind=text, loss.kind=softmax"
         )
+    return recipe.backbone.clip
 
 
 def load_resnet(name: str) -> Any:

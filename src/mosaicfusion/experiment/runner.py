@@ -80,7 +80,7 @@ class Experiment:
     def identity(self, run: Run, data: TrainingData) -> str:
         """16 hex digits over what decides a run's result."""
         recipe = self.recipe(run)
-        clip = [] if recipe.classifier.kind != "text" else [digest(find_clip(_clip_name(recipe)))]
+        clip = [] if recipe.backbone.clip is None else [digest(find_clip(recipe.backbone.clip))]
         return fingerprint([recipe.model_dump(mode="json"), data.identity(run), data.digests["val.json"], *clip])
 
     def finished(self, run: Run, data: TrainingData) -> Result | None:
@@ -152,9 +152,8 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
 
 def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, bar: Bar) -> dict[str, float]:
     """Seconds of the training; of the last part of one that was interrupted."""
-    embeddings = None
-    if recipe.classifier.kind == "text":
-        clip = _clip_name(recipe)
+    embeddings, clip = None, recipe.backbone.clip
+    if clip is not None:
         vocabulary = vocabulary_for(clip, None, experiment.data / "train.json")
         path = experiment.out / "data" / f"text-{digest(find_clip(clip))}.safetensors"
         embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
@@ -169,10 +168,6 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
         "train_cpu_s": round(cpu, 1),  # without worker processes
         "data_share": round(summary.data_share, 4),
     }
-
-
-def _clip_name(recipe: Recipe) -> str:
-    return recipe.backbone.name.removeprefix("clip/")
 
 
 def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Any, Any], dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mosaicfusion.masks import rle
 from mosaicfusion.report.labels import Box, Colour, write_label
 
 # Neighbours in the list, and with 2 or 3 columns neighbours in the mosaic, differ in hue and in lightness.
@@ -150,7 +151,7 @@ def _paint_region(layer: NDArray[np.float32], instance: Instance, scale: float) 
             _paint(tile[edge], colour, 0.35)
 
 
-def _scaled_box(xywh: Sequence[int], scale: float) -> Box:
+def _scaled_box(xywh: Sequence[float], scale: float) -> Box:
     left, top, width, height = xywh
     return round(left * scale), round(top * scale), round((left + width) * scale), round((top + height) * scale)
 
@@ -163,13 +164,5 @@ def _write_labels(picture: Image.Image, instances: Sequence[Instance], scale: fl
         if instance.mask is None:
             write_label(draw, instance.label, _REJECTED, region, region, taken, centred=True)
         else:
-            target = _bounds(instance.mask, scale) or region
+            target = _scaled_box(rle.box_xywh(instance.mask), scale) if instance.mask.any() else region
             write_label(draw, instance.label, instance_colour(k), target, region, taken)
-
-
-def _bounds(mask: NDArray[np.bool_], scale: float) -> Box | None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
-        return None
-    top, left = int(rows[0]), int(columns[0])
-    return _scaled_box((left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top), scale)

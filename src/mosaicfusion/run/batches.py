@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Iterator, Set
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from mosaicfusion.errors import MosaicFusionError
 
 
-class Stretches(Set[int]):
-    """A set of whole numbers, kept as stretches without a gap: memory grows with the gaps, not with the numbers.
+class Stretches(Collection[int]):
+    """A collection of different whole numbers, kept as stretches without a gap: memory grows with the gaps, not with the numbers.
 
     ``stretches``: (first, end) with the end left out, by their first; they may overlap.
     """
