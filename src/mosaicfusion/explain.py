@@ -27,9 +27,9 @@ MAX_OBJECTS = 9
 
 
 def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: DeviceOptions | str = "auto") -> Path:
-    """Draw one canvas that shows each category once and write its attention figure, a PNG, into ``out``.
+    """Draw one canvas that shows every category and write its attention figure, a PNG, into ``out``.
 
-    The canvas is the squarest grid that holds all categories (at most 9). Returns the figure's path.
+    The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one shows twice. Returns the figure's path.
     """
     from mosaicfusion.report.explain import explain_figure
 

@@ -12,7 +12,7 @@ import pytest
 from hand_made import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.quality.agreement import judge_run, read_judgements, relate
+from mosaicfusion.quality.agreement import judge_masks, read_judgements, relate
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.run.folder import RunFolder
 
@@ -58,7 +58,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_every_figure(run: RunFolder) -> None:
-    result = judge_run(run, Boxes())
+    result = judge_masks(run, Boxes())
     assert (result["model"], result["instances"], result["mean_iou"]) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
     assert result["categories"] == {
         "drum": {"instances": 1, "mean_iou": 0.625},
@@ -71,16 +71,16 @@ def test_every_figure(run: RunFolder) -> None:
 
 def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -> None:
     regions = [region(0, disc(0), category="kite"), region(1, disc(1, dx=10), category="drum")]
-    found = judge_run(make_run(tmp_path / "run", [regions]), GrabCut())["categories"]
+    found = judge_masks(make_run(tmp_path / "run", [regions]), GrabCut())["categories"]
     assert found["kite"]["mean_iou"] > 0.95
     assert found["drum"]["mean_iou"] < 0.8
 
 
 def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
-    judge_run(run, Boxes())
+    judge_masks(run, Boxes())
     other = Boxes()
     other.name = "sam"
-    judge_run(run, other)
+    judge_masks(run, other)
     assert list(read_judgements(run.path)) == ["grabcut", "sam"]
     assert other.asked == 2
 
@@ -88,22 +88,22 @@ def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
 def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
     first, second, changed = Boxes(), Boxes(), Boxes("2")
     seen: list[tuple[float, int]] = []
-    result = judge_run(run, first, lambda done, total: seen.append((done, total)))
+    result = judge_masks(run, first, lambda done, total: seen.append((done, total)))
     assert (first.asked, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is not shown to it
-    assert (judge_run(run, second), second.asked) == (result, 0)
+    assert (judge_masks(run, second), second.asked) == (result, 0)
     (run.path / "quality" / "judge-grabcut" / "part-00000000.jsonl").write_text("[]\n{")
-    judge_run(run, second)
+    judge_masks(run, second)
     assert second.asked == 2
-    judge_run(run, changed)
+    judge_masks(run, changed)
     assert changed.asked == 2
 
 
 def test_parts_may_overlap(run: RunFolder) -> None:
     """As after canvases that failed were drawn again with their batch."""
-    apart = judge_run(run, Boxes())
+    apart = judge_masks(run, Boxes())
     run.write_part(list(run.records())[1:2])
     seen: list[tuple[float, int]] = []
-    assert judge_run(run, Boxes("2"), lambda done, total: seen.append((done, total))) == apart
+    assert judge_masks(run, Boxes("2"), lambda done, total: seen.append((done, total))) == apart
     assert seen[-1] == (3, 3)
 
 
@@ -116,22 +116,22 @@ def test_interrupted(run: RunFolder) -> None:
 
     annotator = Boxes()
     with pytest.raises(KeyboardInterrupt):
-        judge_run(run, annotator, stop)
+        judge_masks(run, annotator, stop)
     assert not (run.path / "judge.json").exists()
-    judge_run(run, annotator)
+    judge_masks(run, annotator)
     assert annotator.asked == 2
 
 
 def test_masks_without_a_quality(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None), region(1, disc(1))]])
-    assert judge_run(run, Boxes())["quality"] is None
+    assert judge_masks(run, Boxes())["quality"] is None
     assert relate([0.5, 0.5], [0.1, 0.9]) is None
 
 
 class TestRefused:
     def test_no_mask(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="holds no mask to judge"):
-            judge_run(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
+            judge_masks(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
 
     def test_image_missing_or_of_another_size(self, run: RunFolder) -> None:
         from PIL import Image
@@ -141,10 +141,10 @@ class TestRefused:
         with pytest.raises(
             MosaicFusionError, match=r"1\.jpg has \(8, 8\) pixels \(height, width\), its record \(64, 96\)"
         ):
-            judge_run(run, Boxes())
+            judge_masks(run, Boxes())
         image.unlink()
         with pytest.raises(MosaicFusionError, match=r"cannot read the image .*1\.jpg"):
-            judge_run(run, Boxes())
+            judge_masks(run, Boxes())
         assert not (run.path / "judge.json").exists()
 
     @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ class TestRefused:
     def test_a_damaged_mask(self, tmp_path: Path, segmentation: Any) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), segmentation=segmentation)]])
         with pytest.raises(MosaicFusionError, match=r"a mask of canvas 0 in .* is damaged"):
-            judge_run(run, Boxes())
+            judge_masks(run, Boxes())
 
     @pytest.mark.parametrize(
         "text",
@@ -174,7 +174,7 @@ class TestRefused:
             read_judgements(tmp_path)
 
     def test_numbers_are_numbers(self, run: RunFolder) -> None:
-        judge_run(run, Boxes())
+        judge_masks(run, Boxes())
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))

@@ -14,7 +14,7 @@ from hand_made import CANVAS_HW, disc, make_run, region
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.quality.agreement import judge_run
+from mosaicfusion.quality.agreement import judge_masks
 from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.quality.refine import refine_run
 from mosaicfusion.run.compile import compile_run
@@ -133,7 +133,7 @@ def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
     assert summary.instances == 3
     data = json.loads((refined.path / "lvis.json").read_text())
     assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
-    assert judge_run(refined, GrabCut())["mean_iou"] > judge_run(run, GrabCut())["mean_iou"]
+    assert judge_masks(refined, GrabCut())["mean_iou"] > judge_masks(run, GrabCut())["mean_iou"]
     assert compile_run(refined, min_quality=0.999).rejections["low_quality"] > 0
     again = next(iter(refine_run(refined, Fixed(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
     assert again.replaced is not None and again.replaced["replaced"]["quality"] == 0.7

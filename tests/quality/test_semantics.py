@@ -11,7 +11,7 @@ from mosaicfusion.quality.semantics import (
     by_category,
     choices,
     is_judged,
-    judge_run,
+    judge_pictures,
     text_vectors,
 )
 from mosaicfusion.run.folder import RunFolder
@@ -68,7 +68,7 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
 def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     seen: list[tuple[float, int]] = []
-    judged = judge_run(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
+    judged = judge_pictures(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
     assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
         (0, 0, 1, "red_(colour)"),
         (0, 1, 1, "green"),  # a rejected region is judged, too
@@ -87,7 +87,7 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
 def test_the_model_is_remembered(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not is_judged(run, "colours")
-    judge_run(run, ColourClip())
+    judge_pictures(run, ColourClip())
     assert RunFolder.open(tmp_path).header["output"]["clip"] == "colours"
     assert not is_judged(run, "colours"), "red on the canvas without an image has no reason of rejection here"
     first = next(run.records())
@@ -120,7 +120,7 @@ def test_a_missing_image(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match="cannot read"):
-        judge_run(run, ColourClip())
+        judge_pictures(run, ColourClip())
     assert read_semantics(run.path) is None
 
 
@@ -128,7 +128,7 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
     with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
-        judge_run(run, ColourClip())
+        judge_pictures(run, ColourClip())
     assert read_semantics(run.path) is None
 
 

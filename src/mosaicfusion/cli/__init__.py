@@ -1,6 +1,6 @@
 """The command line: parse, call, print. Everything heavy is imported inside the command that needs it."""
 
-from mosaicfusion.cli import dataset, detectors, diversity, drawing, embed_text, experiment, export, progress, quality
+from mosaicfusion.cli import dataset, detectors, diversity, drawing, embed_text, experiment, export, quality, status
 from mosaicfusion.cli.app import app
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "experiment",
     "export",
     "main",
-    "progress",
     "quality",
+    "status",
 ]
 
 

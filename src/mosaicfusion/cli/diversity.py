@@ -98,7 +98,7 @@ def semantics(
     from mosaicfusion.cli.tables import print_semantics
     from mosaicfusion.clip import load_clip
     from mosaicfusion.console import Progress
-    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_run
+    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_pictures
     from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.sidecars import SEMANTICS
@@ -108,7 +108,7 @@ def semantics(
     among = choices(run, from_json_file(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
     with Progress("judging", "canvases") as progress:
-        judged = judge_run(run, load_clip(clip, device), among, texts, progress.show)
+        judged = judge_pictures(run, load_clip(clip, device), among, texts, progress.show)
     print_semantics(judged, len(among))
     typer.echo(f"result: {run.path / SEMANTICS}")
     typer.echo(f"report: {compile_run(run).path / 'report.html'}")

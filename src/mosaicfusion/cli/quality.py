@@ -46,13 +46,13 @@ def judge(
 ) -> None:
     """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
     from mosaicfusion.console import Progress
-    from mosaicfusion.quality.agreement import judge_run
+    from mosaicfusion.quality.agreement import judge_masks
     from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
     with Progress("judging") as progress:
-        result = judge_run(run, _load(annotator, model, device), progress.show)
+        result = judge_masks(run, _load(annotator, model, device), progress.show)
     _print_judgement(annotator, result)
     typer.echo(f"report: {compile_run(run).path / 'report.html'}")
 

@@ -29,7 +29,7 @@ MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 _SHARES = (1.0, 0.9, 0.75, 0.5)  # of the instances, best quality first
 
 
-def judge_run(
+def judge_masks(
     run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], None] | None = None
 ) -> dict[str, Any]:
     """Prompt the annotator with the box of every mask and compare; parts that it judged before are not judged again.
@@ -59,7 +59,7 @@ def judge_run(
 
 
 def read_judgements(folder: Path) -> dict[str, Any]:
-    """``judge.json`` of a run, annotator -> its entry as :func:`judge_run` describes it; empty if there is none.
+    """``judge.json`` of a run, annotator -> its entry as :func:`judge_masks` describes it; empty if there is none.
 
     Raises :class:`MosaicFusionError` if it is damaged.
     """

@@ -81,7 +81,7 @@ def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
 
 
-def judge_run(
+def judge_pictures(
     run: RunFolder,
     clip: Clip,
     among: Sequence[Category] | None = None,

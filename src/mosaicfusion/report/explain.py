@@ -15,7 +15,7 @@ from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize, otsu_threshold
 from mosaicfusion.report.drawing import colour_map, draw_instances, instance_colour, mask_on_crop, resize
-from mosaicfusion.report.figure import INK, SOFT, Sheet
+from mosaicfusion.report.figure import INK, SOFT, Page
 from mosaicfusion.report.markup import spoken
 from mosaicfusion.report.sheet import instances, reason_name
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -50,22 +50,22 @@ def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) 
         raise MosaicFusionError(
             f"canvas {record.index} was drawn without the attention of each step; draw it with keep_steps=True"
         )
-    sheet = Sheet(_WIDTH, _MARGIN)
+    page = Page(_WIDTH, _MARGIN)
     sampling = config.sampling
     names = ", ".join(dict.fromkeys(spoken(region.category) for region in record.regions))
-    sheet.text(names if len(names) <= _LONGEST_TITLE else f"{names[:_LONGEST_TITLE]}...", 32, INK)
-    sheet.text(
+    page.text(names if len(names) <= _LONGEST_TITLE else f"{names[:_LONGEST_TITLE]}...", 32, INK)
+    page.text(
         f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
         f"guidance {sampling.guidance:g}",
         _TEXT_PX,
         SOFT,
     )
-    _overview(sheet, drawn.image, record)
+    _overview(page, drawn.image, record)
     for k, region in enumerate(record.regions):
-        _object(sheet, drawn, k, region, config)
-    sheet.skip(18)
-    sheet.text("Each map is scaled to its own range: dark is its least attention, bright its most.", _TEXT_PX, SOFT)
-    return sheet.image()
+        _object(page, drawn, k, region, config)
+    page.skip(18)
+    page.text("Each map is scaled to its own range: dark is its least attention, bright its most.", _TEXT_PX, SOFT)
+    return page.image()
 
 
 def step_ranges(steps: Sequence[int], most: int = _MOST_COLUMNS) -> list[list[int]]:
@@ -73,23 +73,23 @@ def step_ranges(steps: Sequence[int], most: int = _MOST_COLUMNS) -> list[list[in
     return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(most, len(steps)))]
 
 
-def _overview(sheet: Sheet, image: NDArray[np.uint8], record: CanvasRecord) -> None:
+def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> None:
     """The canvas, plain and with its masks, side by side."""
     height, width = record.hw_px
     scale = _OVERVIEW_W / max(width, height)
     annotated = draw_instances(image, instances(record), scale)
     plain = resize(image, annotated.shape[:2])
     right = _MARGIN + annotated.shape[1] + _BETWEEN
-    sheet.skip(14)
-    sheet.label("image", _MARGIN, _TEXT_PX, SOFT)
-    sheet.label("masks from its cross-attention, with their scores", right, _TEXT_PX, SOFT)
-    sheet.skip(24)
-    sheet.place(plain, _MARGIN)
-    sheet.place(annotated, right)
-    sheet.skip(annotated.shape[0])
+    page.skip(14)
+    page.label("image", _MARGIN, _TEXT_PX, SOFT)
+    page.label("masks from its cross-attention, with their scores", right, _TEXT_PX, SOFT)
+    page.skip(24)
+    page.place(plain, _MARGIN)
+    page.place(annotated, right)
+    page.skip(annotated.shape[0])
 
 
-def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
+def _object(page: Page, drawn: DrawnCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
     """Heading, a row for each resolution, and one for the average of those the mask is made from; masks follow its map."""
     assert drawn.image is not None
     left, top, width, height = region.region_xywh
@@ -98,46 +98,46 @@ def _object(sheet: Sheet, drawn: DrawnCanvas, k: int, region: RegionRecord, conf
     sums, grid = drawn.sums[k], drawn.grid[k]
     ranges = step_ranges(list(grid))
     used, shown = sorted(sums), sorted({stride for shares in grid.values() for stride in shares})
-    sheet.skip(34)
-    _object_heading(sheet, k, region)
+    page.skip(34)
+    _object_heading(page, k, region)
 
     columns = [_LABEL_W + _MARGIN + column * (_CELL_W + _GAP) for column in range(len(ranges))]
     average_x = columns[-1] + _CELL_W + _GAP + _BETWEEN // 2
     for x, steps in zip(columns, ranges, strict=True):
-        sheet.label(_range_name(steps), x, _TEXT_PX, SOFT)
-    sheet.label("all steps", average_x, _TEXT_PX, SOFT)
-    sheet.skip(24)
+        page.label(_range_name(steps), x, _TEXT_PX, SOFT)
+    page.label("all steps", average_x, _TEXT_PX, SOFT)
+    page.skip(24)
     any_step = grid[ranges[0][0]]
     rows = [(f"1/{s} ({any_step[s].shape[0]}x{any_step[s].shape[1]})", [s], False) for s in shown]
     rows.append(("used: " + ", ".join(f"1/{s}" for s in used), used, True))
     for name, merged, final in rows:
-        sheet.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
+        page.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
         for x, steps in zip(columns, ranges, strict=True):
             shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
-            sheet.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
+            page.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
         totals = {stride: np.sum([shares[stride] for shares in grid.values()], axis=0) for stride in merged}
-        sheet.place(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
+        page.place(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
         if final:
-            _masks(sheet, average_x + _CELL_W + _BETWEEN, sums, crop, cell_hw, k, config)
-        sheet.skip(cell_hw[0] + _GAP)
+            _masks(page, average_x + _CELL_W + _BETWEEN, sums, crop, cell_hw, k, config)
+        page.skip(cell_hw[0] + _GAP)
 
 
-def _object_heading(sheet: Sheet, k: int, region: RegionRecord) -> None:
+def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
     if region.kept:
         _, _, width, height = region.region_xywh
         outcome = f"kept, score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
     else:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
-    sheet.rule()
-    sheet.swatch(instance_colour(k))
-    sheet.text(spoken(region.category), 24, INK, indent=28)
-    sheet.text(f"{outcome}  ·  “{region.prompt}”", _TEXT_PX, SOFT, indent=28)
-    sheet.skip(10)
+    page.rule()
+    page.swatch(instance_colour(k))
+    page.text(spoken(region.category), 24, INK, indent=28)
+    page.text(f"{outcome}  ·  “{region.prompt}”", _TEXT_PX, SOFT, indent=28)
+    page.skip(10)
 
 
 def _masks(
-    sheet: Sheet, x: int, sums: StrideMaps, crop: NDArray[np.uint8], cell_hw: tuple[int, int], k: int, config: RunConfig
+    page: Page, x: int, sums: StrideMaps, crop: NDArray[np.uint8], cell_hw: tuple[int, int], k: int, config: RunConfig
 ) -> None:
     """Threshold and refinement, recomputed from the same map with the same settings."""
     if not _is_finite(sums):
@@ -150,9 +150,9 @@ def _masks(
     if settings.refine:
         steps.append(("refined", refine_mask(mask, np.ascontiguousarray(crop), settings)))
     for name, stage in steps:
-        sheet.label(name, x, _TEXT_PX, SOFT, down=-24)
+        page.label(name, x, _TEXT_PX, SOFT, down=-24)
         large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127
-        sheet.place(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
+        page.place(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
         x += _CELL_W + _GAP
 
 

@@ -16,7 +16,7 @@ _RULE: Colour = (222, 226, 233)
 _LINE_SPACING = 1.45
 
 
-class Sheet:
+class Page:
     """Collects what to draw while the cursor moves down; the page's height is known only at the end."""
 
     def __init__(self, width: int, margin: int) -> None:

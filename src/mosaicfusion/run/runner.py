@@ -18,7 +18,7 @@ from mosaicfusion.diffusion.model_folder import digest, find_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.profiling import stage
-from mosaicfusion.quality.semantics import check_choices, is_judged, judge_run
+from mosaicfusion.quality.semantics import check_choices, is_judged, judge_pictures
 from mosaicfusion.run.batches import WHOLE, Shard
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.compile import Summary, compile_run, summarize
@@ -218,4 +218,4 @@ def judge_semantics(run: RunFolder, device: str) -> None:
 
     output = run.header["output"]
     if output["min_semantics"] > 0 and not is_judged(run, output["clip"]):
-        judge_run(run, load_clip(output["clip"], device))
+        judge_pictures(run, load_clip(output["clip"], device))

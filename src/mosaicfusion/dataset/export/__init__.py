@@ -13,7 +13,7 @@ import msgspec
 from mosaicfusion.dataset.export.options import Format as Format
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import whole_or_absent
-from mosaicfusion.dataset.export.source import DataSet, Sample, read_source
+from mosaicfusion.dataset.export.source import DataSet, Sample, open_data_set
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.errors import MosaicFusionError
 
@@ -55,7 +55,7 @@ def export(
     options = Options(to, masks, val_fraction, shard_size)
     write = _writer(to)
     with whole_or_absent(str(out)) as folder:
-        dataset = read_source(Path(source), None if images is None else Path(images), policy)
+        dataset = open_data_set(Path(source), None if images is None else Path(images), policy)
         if options.masks is None and to not in ("yolo", "voc"):
             options = replace(options, masks=dataset.masks)
         notes = write(dataset, _counted(dataset, on_progress), folder, options)

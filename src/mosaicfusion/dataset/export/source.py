@@ -84,7 +84,7 @@ class DataSet:
         return {category["id"]: index for index, category in enumerate(self.categories)}
 
 
-def read_source(source: Path, images: Path | None = None, policy: Policy | None = None) -> DataSet:
+def open_data_set(source: Path, images: Path | None = None, policy: Policy | None = None) -> DataSet:
     """A run folder (``policy``: as in :func:`mosaicfusion.dataset.lvis.compile_lvis`), or a json with the folder of its images.
 
     A run is read part by part, however long it is. Raises :class:`MosaicFusionError` for a damaged source, and for images
