@@ -262,7 +262,7 @@ class TestRefused:
             ({"images": [{"id": 1}]}, "is empty"),
             (
                 {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
-                "several images have the id 1",
+                "2 images have the id 1",
             ),
             (
                 {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]},

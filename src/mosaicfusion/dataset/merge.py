@@ -17,7 +17,16 @@ import msgspec
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.match import Matcher
-from mosaicfusion.dataset.read import DRAWN, AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name, url_tail
+from mosaicfusion.dataset.read import (
+    DRAWN,
+    AnnotationRef,
+    CategoryRef,
+    DatasetFile,
+    ImageRef,
+    image_name,
+    require_unique,
+    url_tail,
+)
 from mosaicfusion.dataset.sources import CATEGORY_LISTS, Source, read_source
 from mosaicfusion.dataset.transfer import Transfer, find_images, new_names, transfer_images
 from mosaicfusion.errors import MosaicFusionError
@@ -115,9 +124,7 @@ class _Merger:
     def __init__(self, file: DatasetFile, choices: Mapping[str, str] | None, cap: int | None) -> None:
         self.file = file
         categories = file.parse("categories", list[CategoryRef])
-        repeated = [id_ for id_, count in Counter(category.id for category in categories).items() if count > 1]
-        if repeated:
-            raise MosaicFusionError(f"{file.path}: several categories have the id {repeated[0]}; ids must be unique")
+        require_unique(file.path, "categories", (category.id for category in categories))
         self.rare = {category.id for category in categories if category.frequency == "r"}
         self.matcher = Matcher(categories, choices)
         images = file.parse("images", list[ImageRef])

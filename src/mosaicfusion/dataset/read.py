@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -148,3 +149,19 @@ def find_image(folder: Path, image: ImageRef) -> Path | None:
     names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.drawn else None]
     paths = [folder / name for name in names if name and path_fault(name) is None]
     return next((path for path in paths if path.is_file()), None)
+
+
+def require_unique(path: Path, kind: str, values: Iterable[object], field: str = "id") -> None:
+    """Raise :class:`MosaicFusionError` where two rows of a list, as ``images``, share a value that tells them apart."""
+    value, count = next(iter(Counter(values).most_common(1)), (None, 0))
+    if count > 1:
+        raise MosaicFusionError(f"{path}: {count} {kind} have the {field} {value!r:.80}; each needs its own")
+
+
+def require_known(path: Path, row: AnnotationRef, images: Container[int], categories: Container[int]) -> None:
+    """Raise :class:`MosaicFusionError` for an annotation of an image or a category, given by ids, that is not there."""
+    if row.image_id not in images or row.category_id not in categories:
+        raise MosaicFusionError(
+            f"{path}: annotation {row.id} is of image {row.image_id} and category {row.category_id}; there is no "
+            f"such image or category; `mosaicfusion validate {path}` lists all such places"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis
-from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name
+from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef, image_name, require_unique
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
@@ -74,18 +74,17 @@ def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | No
 def _check_references(source: Source) -> None:
     """Ids must be unique and known, or masks would land on other images or categories."""
     data = source.data
-    counts = {key: Counter(entry["id"] for entry in data[key]) for key in ("images", "categories")}
-    for key, ids in counts.items():
-        repeated = [id_ for id_, count in ids.items() if count > 1]
-        if repeated:
-            raise MosaicFusionError(f"{source.path}: several {key} have the id {repeated[0]}; ids must be unique")
+    ids = {key: [entry["id"] for entry in data[key]] for key in ("images", "categories")}
+    for key, known in ids.items():
+        require_unique(source.path, key, known)
     uses = [("image_id", annotation["image_id"], "images") for annotation in data["annotations"]]
     uses += [("category_id", annotation["category_id"], "categories") for annotation in data["annotations"]]
     uses += [
         (key, id_, "categories") for image in data["images"] for key in CATEGORY_LISTS for id_ in image.get(key) or []
     ]
+    known_ids = {key: set(known) for key, known in ids.items()}
     for field, id_, key in uses:
-        if id_ not in counts[key]:
+        if id_ not in known_ids[key]:
             raise MosaicFusionError(
                 f"{source.path}: {field} {id_} is not among its {key}; `mosaicfusion validate` says where"
             )

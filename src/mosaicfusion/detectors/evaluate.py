@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mosaicfusion.dataset.export.annotated import AnnotationFields, ImageFields
 from mosaicfusion.dataset.export.masks import run_lengths
 from mosaicfusion.dataset.findings import shown
-from mosaicfusion.dataset.read import DatasetFile
+from mosaicfusion.dataset.read import DatasetFile, require_known, require_unique
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.results import MAX_DETECTIONS, Detection, read_results
 from mosaicfusion.errors import MosaicFusionError
@@ -71,18 +71,13 @@ class GroundTruth:
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageFields])
         _require_federated(path, classes, images)
+        require_unique(path, "images", (image.id for image in images))
         hw = {image.id: (image.height, image.width) for image in images}
-        if len(hw) < len(images):
-            raise MosaicFusionError(f"{path}: several images have the same id; ids must be unique")
         known = classes.labels()
         annotations = []
         # Ids are given anew: the evaluator takes 0 for "no match".
         for id_, row in enumerate(file.parse("annotations", list[AnnotationFields]), start=1):
-            if row.image_id not in hw or row.category_id not in known:
-                raise MosaicFusionError(
-                    f"{path}: annotation {row.id} is of image {row.image_id} and category {row.category_id}; there is no "
-                    f"such image or category; `mosaicfusion validate {path}` lists all such places"
-                )
+            require_known(path, row, hw, known)
             try:
                 runs = run_lengths({"id": row.id, "segmentation": row.segmentation}, hw[row.image_id])
             except MosaicFusionError as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mosaicfusion.dataset.export.masks import run_lengths
-from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, ImageRef
+from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, ImageRef, require_known, require_unique
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError
 
@@ -78,9 +78,7 @@ class Instances:
 def read_images(file: DatasetFile) -> list[ImageRow]:
     """The images of a json; raises :class:`MosaicFusionError` for one without size, and for ids that are not unique."""
     images = file.parse("images", list[ImageRow])
-    id_, count = next(iter(Counter(image.id for image in images).most_common(1)), (0, 0))
-    if count > 1:
-        raise MosaicFusionError(f"{file.path}: {count} images have the id {id_}; each needs its own")
+    require_unique(file.path, "images", (image.id for image in images))
     return images
 
 
@@ -107,11 +105,7 @@ def read_instances(
             on_progress(done, len(rows))
         if row.image_id in without:
             continue
-        if row.image_id not in place or row.category_id not in labels:
-            raise MosaicFusionError(
-                f"{file.path}: annotation {row.id} is of image {row.image_id} and category {row.category_id}; there is no "
-                f"such image or category; `mosaicfusion validate {file.path}` lists all such places"
-            )
+        require_known(file.path, row, place, labels)
         image, label = place[row.image_id], labels[row.category_id]
         if row.iscrowd:
             left_out["crowds"] += 1

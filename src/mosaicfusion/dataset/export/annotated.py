@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, path_fault
+from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, path_fault, require_known, require_unique
 from mosaicfusion.errors import MosaicFusionError
 
 Record = dict[str, Any]
@@ -54,9 +54,9 @@ def read_json(path: Path) -> tuple[Record, list[Record], Records]:
     """
     file = DatasetFile.open(path)
     images, categories = file.parse("images", list[ImageFields]), file.parse("categories", list[CategoryFields])
-    _require_unique(path, "images", "id", (image.id for image in images))
-    _require_unique(path, "categories", "id", (category.id for category in categories))
-    _require_unique(path, "categories", "name", (category.name for category in categories))
+    require_unique(path, "images", (image.id for image in images))
+    require_unique(path, "categories", (category.id for category in categories))
+    require_unique(path, "categories", (category.name for category in categories), "name")
     for image in images:
         if image.file_name and (fault := path_fault(image.file_name)):
             raise MosaicFusionError(f"{path}: image {image.id}: the file_name {image.file_name!r:.100} {fault}")
@@ -65,11 +65,7 @@ def read_json(path: Path) -> tuple[Record, list[Record], Records]:
     by_image: dict[int, list[msgspec.Raw]] = defaultdict(list)
     references = file.parse("annotations", list[AnnotationRef])
     for reference, raw in zip(references, file.parse("annotations", list[msgspec.Raw]), strict=True):
-        if reference.image_id not in image_ids or reference.category_id not in category_ids:
-            raise MosaicFusionError(
-                f"{path}: annotation {reference.id} is of image {reference.image_id} and category {reference.category_id}; "
-                "there is no such image or category"
-            )
+        require_known(path, reference, image_ids, category_ids)
         by_image[reference.image_id].append(raw)
     raw_images = file.parse("images", list[msgspec.Raw])
 
@@ -92,9 +88,3 @@ def _annotation(path: Path, raw: msgspec.Raw) -> Record:
             f"{path}: annotation {record['id']}: {error}; `mosaicfusion validate` lists all such places"
         ) from None
     return record
-
-
-def _require_unique(path: Path, kind: str, field: str, values: Iterable[Any]) -> None:
-    value, count = next(iter(Counter(values).most_common(1)), (None, 0))
-    if count > 1:
-        raise MosaicFusionError(f"{path}: {count} {kind} have the {field} {value!r:.80}; each needs its own")
