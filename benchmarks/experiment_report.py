@@ -13,12 +13,23 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 
 from benchmarks.machine import machine
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, OPEN_VOCABULARY, PLUS_DRAWN, RECIPES, make_plan
+from mosaicfusion.experiment.plan import (
+    ABLATIONS,
+    BASELINE,
+    DRAWN_LONGER,
+    LONGER,
+    OPEN_VOCABULARY,
+    PAIRS,
+    PLUS_DRAWN,
+    RECIPES,
+    make_plan,
+)
 from mosaicfusion.experiment.result import RESULT, Result, read_result
 from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_rows, pair_of
 
@@ -152,8 +163,8 @@ def _missing(results: Sequence[Result]) -> str:
 
 def _comparison(rows: Sequence[Row]) -> str:
     lines = []
-    for detector in RECIPES:
-        pair = pair_of(rows, detector)
+    for detector, variants in product(RECIPES, PAIRS):
+        pair = pair_of(rows, detector, variants)
         lines += [_cells(row) for row in pair]
         if len(pair) == 2:
             lines.append(["", "gain", "", *(_gain(*(row.metrics["mask"][name] for row in pair)) for name in COLUMNS)])
@@ -161,7 +172,8 @@ def _comparison(rows: Sequence[Row]) -> str:
 
 
 def _ablations(rows: Sequence[Row]) -> str:
-    of_detector = [row for row in rows if row.detector == "mask_rcnn"]
+    longer = [variant.name for variant in (LONGER, DRAWN_LONGER)]  # in the comparison
+    of_detector = [row for row in rows if row.detector == "mask_rcnn" and row.variant not in longer]
     usual = next((row.metrics["mask"] for row in of_detector if row.variant == PLUS_DRAWN.name), {})
     lines = [
         [

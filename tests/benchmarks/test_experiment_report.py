@@ -50,8 +50,8 @@ def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Pa
     assert "| baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 | -5.0 ± 0.0 | -1.0 ± 1.0 |" in page
     assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 ± 1.0 |" in page
     assert "`the command`, 2026-11-22, a machine" in page
-    assert "5 to 5 minutes" in page
-    assert "22 of the 29 runs are still to be done: `centernet2-baseline-seed0`, " in page
+    assert "A run took 5 minutes of CPU time" in page
+    assert "23 of the 30 runs are still to be done: `centernet2-baseline-seed0`, " in page
     assert "5.1%" in page
     report.draw(report.make_rows(results), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000

@@ -146,6 +146,7 @@ def _print_results(results: Sequence[Result]) -> None:
     from rich.console import Console
 
     from mosaicfusion.console import make_table
+    from mosaicfusion.experiment.plan import PAIRS
     from mosaicfusion.experiment.table import COLUMNS, gain, make_rows, pair_of
 
     if not results:
@@ -156,10 +157,11 @@ def _print_results(results: Sequence[Result]) -> None:
     for row in rows:
         found = [row.metrics["mask"].get(name) for name in COLUMNS]
         table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(found))
-        pair = pair_of(rows, row.detector)
-        if len(pair) == 2 and row is pair[1]:
-            gains = [gain(*(one.metrics["mask"].get(name) for one in pair)) for name in COLUMNS]
-            table.add_row("", "gain", "", *_cells(gains, "+"), end_section=True)
+        for variants in PAIRS:
+            pair = pair_of(rows, row.detector, variants)
+            if len(pair) == 2 and row is pair[1]:
+                gains = [gain(*(one.metrics["mask"].get(name) for one in pair)) for name in COLUMNS]
+                table.add_row("", "gain", "", *_cells(gains, "+"), end_section=True)
     Console().print(table)
 
 

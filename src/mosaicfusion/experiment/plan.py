@@ -90,6 +90,11 @@ class Variant:
 
 BASELINE = Variant("baseline", "real alone")
 PLUS_DRAWN = Variant("drawn", "real + drawn", DRAWN)
+# A third of the looks go to drawn images: half as many steps again show each real one as often as without them.
+LONGER = Variant("longer", "real alone, 1.5 times the steps", steps=1.5)
+DRAWN_LONGER = Variant("drawn-longer", "real + drawn, 1.5 times the steps", DRAWN, steps=1.5)
+PAIRS = ((BASELINE, PLUS_DRAWN), (LONGER, DRAWN_LONGER))
+"""Without and with drawn data, all else equal."""
 ABLATIONS = (
     Variant("drawn-alone", "drawn alone", DRAWN, real=False),
     Variant("copy-paste", "real, Copy-Paste", copy_paste=True),
@@ -102,9 +107,8 @@ ABLATIONS = (
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
     Variant("not-exhaustive", "rejected regions marked, none dropped", DrawnSet((Part(FOUR),), 10, policy="not_exhaustive")),
     Variant("unrefined", "masks not refined", DrawnSet((Part(Drawing("four-unrefined", refine=False)),), 10)),
-    # A third of the looks go to drawn images: half as many steps again show each real one as often as without them.
-    Variant("longer", "real alone, 1.5 times the steps", steps=1.5),
-    Variant("drawn-longer", "real + drawn, 1.5 times the steps", DRAWN, steps=1.5),
+    LONGER,
+    DRAWN_LONGER,
 )  # fmt: skip
 """Of Mask R-CNN, compared with ``drawn``: 10 canvases a category, N = 4, canvases with a rejected region dropped, refined."""
 

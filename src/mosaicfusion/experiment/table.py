@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES, Variant
 from mosaicfusion.experiment.result import Metrics, Result
 
 COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
@@ -59,9 +59,10 @@ def make_rows(results: Iterable[Result]) -> list[Row]:
     return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_place)]
 
 
-def pair_of(rows: Iterable[Row], detector: str) -> list[Row]:
-    """The detector on real data alone and on real and drawn data, as far as they were run."""
-    return [row for row in rows if row.detector == detector and row.variant in (BASELINE.name, PLUS_DRAWN.name)]
+def pair_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_DRAWN)) -> list[Row]:
+    """The detector on these variants, which are without and with drawn data, as far as they were run."""
+    names = [variant.name for variant in variants]
+    return [row for row in rows if row.detector == detector and row.variant in names]
 
 
 def gain(before: Estimate | None, after: Estimate | None) -> Estimate | None:
