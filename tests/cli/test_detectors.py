@@ -13,6 +13,7 @@ from shapes import write_set
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
+from mosaicfusion.detectors.config import RECIPES
 
 TINY = [
     "schedule.iterations=2", "schedule.batch_size=2", "data.train_sides_px=[48]", "data.test_side_px=48",
@@ -91,6 +92,59 @@ def test_what_is_wrong_is_said_before_anything_is_written(folder: Path) -> None:
         assert result.exit_code == 2, result.output
         assert words in " ".join(result.output.split())
         assert not (folder / "exp" / "model.safetensors").exists()
+
+
+def test_what_cannot_be_evaluated_is_said_before_training(folder: Path) -> None:
+    val = json.loads((folder / "val.json").read_text())
+    del val["images"][0]["neg_category_ids"]
+    (folder / "coco.json").write_text(json.dumps(val))
+    (folder / "images/val/000000000101.png").unlink()
+    for name, words in (("coco.json", "lack neg_category_ids"), ("val.json", "1 of 2 images are not under")):
+        result = train(folder, "--val", folder / name)
+        assert result.exit_code == 2
+        assert words in " ".join(result.output.split())
+        assert not (folder / "exp").exists()
+
+
+def test_images_that_are_left_out_are_no_missed_objects(folder: Path) -> None:
+    """As if the json did not hold them."""
+    val = json.loads((folder / "val.json").read_text())
+    val["images"] = val["images"][1:]
+    val["annotations"] = [row for row in val["annotations"] if row["image_id"] == val["images"][0]["id"]]
+    (folder / "one.json").write_text(json.dumps(val))
+    train(folder)
+    (folder / "images/val/000000000101.png").unlink()
+    common = ("--images", folder / "images", "--workers", 0, "--device", "cpu")
+    skipped = call("evaluate", folder / "exp", "--val", folder / "val.json", "--skip-missing", *common)
+    assert skipped.exit_code == 0, skipped.output
+    assert "left out: 1 images that are not on disk" in skipped.stdout
+    assert "AP in percent on 1 images" in skipped.stdout
+    call("evaluate", folder / "exp", "--val", folder / "one.json", *common)
+    scores = [(folder / "exp" / f"scores-{name}.json").read_text() for name in ("val", "one")]
+    assert scores[0] == scores[1]
+
+
+def test_settings_are_no_values_and_values_no_settings(folder: Path) -> None:
+    text = (RECIPES / "mini_lite0.yaml").read_text().replace("backbone: {", "# {")
+    (folder / "bare.yaml").write_text(text + "\nbackbone: efficientnet_lite0\n")
+    for more in (["--recipe", folder / "bare.yaml"], ["--set", "backbone=resnet50"]):
+        result = train(folder, *more, "--no-pretrained")
+        assert result.exit_code == 2
+        assert "backbone" in result.output and "settings" in result.output
+
+
+def test_text_embeddings_need_a_classifier_of_them(folder: Path) -> None:
+    result = train(folder, "--text-embeddings", folder / "text.safetensors")
+    assert result.exit_code == 2
+    assert "no use in a recipe whose classifier.kind is linear" in " ".join(result.output.split())
+
+
+def test_predict_keeps_the_picture(folder: Path) -> None:
+    picture = folder / "images" / "val" / "000000000101.png"
+    before = picture.read_bytes()
+    result = call("predict", folder, picture, "-o", folder / "images/../images/val/000000000101.png")
+    assert "is the picture itself" in " ".join(result.output.split())
+    assert picture.read_bytes() == before
 
 
 def test_predict_needs_a_detector_and_a_picture(folder: Path) -> None:

@@ -52,6 +52,14 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == held
 
 
+def test_a_category_is_not_alike_itself(clip: Path, tmp_path: Path) -> None:
+    result = call("-c", "kite, bow", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
+    (row,) = (line for line in result.stdout.splitlines() if "kite" in line)
+    assert "bow" in row
+    embeddings = read_text_embeddings(tmp_path / "t")
+    assert f"{embeddings.vectors[0] @ embeddings.vectors[1]:.3f}" in row
+
+
 def test_a_single_name_has_nothing_to_be_like(clip: Path, tmp_path: Path) -> None:
     result = call("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     assert result.exit_code == 0, result.output

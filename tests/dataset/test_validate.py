@@ -84,6 +84,7 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
         (changed("annotations.0", area=10**400), "error [area] annotations[0] (id 3): area is 1000"),
         (changed("annotations.0", bbox=[10**400, 1, 1, 1]), "error [bbox] annotations[0] (id 3): bbox is [1000"),
         (changed("annotations.0", segmentation=[[10**400, 1, 1, 1, 2, 2]]), "numbers that are too large"),
+        (changed("annotations.0", iscrowd=True), "error [iscrowd] annotations[0] (id 3): iscrowd is true; 0 or 1"),
         (changed("annotations.0", area=90), "area is 90; the mask has 64"),
         (changed("annotations.1", segmentation=[[20, 3, 28, 3, 20, 7]]), "area is 32, which is its box's; the mask has 16"),
         (changed("annotations.0", segmentation=[[0, 0, 1, 1]]), "error [mask] annotations[0] (id 3): segmentation holds a"),

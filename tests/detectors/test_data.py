@@ -196,6 +196,12 @@ def test_names_that_leave_the_folder_are_refused(square: Path, name: str) -> Non
         (lambda data: data["images"][0].update(width=0), "images"),
         (lambda data: data["images"][0].pop("height"), "height"),
         (lambda data: data["images"].append(data["images"][0]), "2 images have the id 7"),
+        (lambda data: data["images"][0].update(width=2**31), "width"),
+        (lambda data: data["images"][0].update(width=2000), "image 7 is 4 x 2000 .*, too thin for a detector"),
+        (lambda data: data["images"][0].update(file_name=300 * "x"), "1 of 1 images are not under"),
+        (lambda data: data["annotations"][0].update(segmentation=[[[1, 1], [5, 1], [5, 3]]]), "is not a list of x, y"),
+        (lambda data: data["categories"][0].update(name="\x1b[2J"), "must be printable"),
+        (lambda data: data["categories"].append({**data["categories"][0], "id": 99}), "2 categories have the name"),
         (lambda data: data.update(images=[], annotations=[]), "holds no image"),
     ],
 )  # fmt: skip
@@ -214,6 +220,14 @@ def test_a_corrupt_image_is_named(square: Path) -> None:
 def test_an_image_of_another_size_is_refused(square: Path) -> None:
     Image.new("RGB", (4, 6)).save(square.parent / "a.png")
     with pytest.raises(MosaicFusionError, match=r"a\.png is 6 x 4 \(height x width\), 4 x 6 in the json"):
+        DetectionDataset(square, square.parent)[0]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_more_than_eight_bits_a_channel_are_refused(square: Path, mode: str) -> None:
+    Image.new(mode, (6, 4)).save(square.parent / "a.tiff")
+    edit(square, lambda data: data["images"][0].update(file_name="a.tiff"))
+    with pytest.raises(MosaicFusionError, match="more than 8 bits a channel"):
         DetectionDataset(square, square.parent)[0]
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from mosaicfusion.detectors import train as module
-from mosaicfusion.detectors.checkpoint import begin, load_detector
+from mosaicfusion.detectors.checkpoint import begun, load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.train import Options, train
 from mosaicfusion.detectors.training_set import TrainingSet, open_training_set
@@ -106,14 +106,55 @@ def test_another_training_is_refused(data: TrainingSet, tmp_path: Path) -> None:
     train(recipe(iterations=1), data, tmp_path, OPTIONS)
     with pytest.raises(MosaicFusionError, match=r"schedule\.learning_rate: 0\.001 -> 0\.5"):
         train(recipe(iterations=1, learning_rate=0.5), data, tmp_path, OPTIONS)
-    with pytest.raises(MosaicFusionError, match="training set has changed"):
+    with pytest.raises(MosaicFusionError, match="the training set or the text embeddings have changed"):
         train(recipe(iterations=1), TrainingSet(**{**vars(data), "digest": "0"}), tmp_path, OPTIONS)
 
 
 def test_a_training_without_a_checkpoint_gives_way(data: TrainingSet, tmp_path: Path) -> None:
     for chosen in (recipe(), recipe(learning_rate=0.5)):
-        begin(tmp_path, chosen, data.classes)
-        assert load_recipe(tmp_path / "recipe.yaml") == chosen
+        with begun(tmp_path, chosen, data.classes):
+            assert load_recipe(tmp_path / "recipe.yaml") == chosen
+
+
+def test_two_trainings_in_one_folder_do_not_mix(data: TrainingSet, tmp_path: Path) -> None:
+    with begun(tmp_path, recipe(), data.classes):
+        with pytest.raises(MosaicFusionError, match="another process trains into"):
+            train(recipe(learning_rate=0.5), data, tmp_path, OPTIONS)
+        assert load_recipe(tmp_path / "recipe.yaml") == recipe()
+    (tmp_path / ".last.ckpt.abc.tmp").write_text("of a killed process")
+    assert train(recipe(iterations=1), data, tmp_path, OPTIONS).steps == 1
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_weights_that_could_not_be_written_are_written_later(
+    data: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(recipe(), data, tmp_path / "whole", OPTIONS)
+
+    def full(*_: object) -> None:
+        raise MosaicFusionError("No space left on device")
+
+    for name in ("save_weights", "save_state"):
+        with monkeypatch.context() as patch, pytest.raises(MosaicFusionError, match="No space left"):
+            patch.setattr(module, name, full)
+            train(recipe(), data, tmp_path / name, OPTIONS)
+        train(recipe(), data, tmp_path / name, OPTIONS)
+        assert same(tmp_path / name, tmp_path / "whole")
+    (tmp_path / "whole/model.safetensors").unlink()
+    assert train(recipe(), data, tmp_path / "whole", OPTIONS).steps == 0
+    assert same(tmp_path / "whole", tmp_path / "save_state")
+
+
+@pytest.mark.parametrize("damage", ["text", {}, {"step": -5}, {"step": 9}, {"model": {}}, {"optimizer": None}])
+def test_a_damaged_checkpoint_is_named(damage: Any, data: TrainingSet, tmp_path: Path) -> None:
+    train(recipe(iterations=1), data, tmp_path, OPTIONS)
+    path = tmp_path / "last.ckpt"
+    if damage == "text":
+        path.write_text("no checkpoint")
+    else:
+        torch.save({**torch.load(path, weights_only=True), **damage} if damage else {}, path)
+    with pytest.raises(MosaicFusionError, match=r"last\.ckpt cannot be resumed \(.*delete it"):
+        train(recipe(iterations=1), data, tmp_path, OPTIONS)
 
 
 def test_foreign_files_stay(data: TrainingSet, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_choices(tmp_path: Path) -> None:
 def test_a_missing_image(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
-    with pytest.raises(MosaicFusionError, match="cannot read"):
+    with pytest.raises(MosaicFusionError, match=r"cannot be read as an image \(No such file"):
         judge_pictures(run, ColourClip())
     assert read_semantics(run.path) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from mosaicfusion.detectors.classes import ClassList
     from mosaicfusion.detectors.config import Recipe
-    from mosaicfusion.detectors.evaluate import Scores
+    from mosaicfusion.detectors.data import DetectionDataset
+    from mosaicfusion.detectors.evaluate import GroundTruth, Scores
     from mosaicfusion.detectors.train import TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder that `mosaicfusion train` wrote.")]
@@ -66,17 +68,20 @@ def train(
     devices: Annotated[int, typer.Option(help="Devices on this machine.", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="Machines.", min=1)] = 1,
     workers: WorkersOption = 2,
-    checkpoint_every: Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)] = 1000,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(help="Steps between checkpoints.", min=1, show_default="a tenth of all, 1000 at most"),
+    ] = None,
 ) -> None:
     """Train a detector by a recipe; it is resumed exactly where it was interrupted."""
+    import json
+
     from mosaicfusion.detectors.config import load_recipe
 
-    overrides = apply_settings({"detector": detector} if detector else {}, settings)
-    if pretrained is not None:
-        overrides.setdefault("backbone", {})["pretrained"] = pretrained
+    choice = [] if pretrained is None else [f"backbone.pretrained={json.dumps(pretrained)}"]
+    overrides = apply_settings({"detector": detector} if detector else {}, [*(settings or []), *choice])
     chosen = load_recipe(recipe, overrides)
 
-    from mosaicfusion.detectors.classes import ClassList
     from mosaicfusion.detectors.launch import is_first_process
     from mosaicfusion.detectors.train import Options
     from mosaicfusion.detectors.train import train as run
@@ -84,7 +89,7 @@ def train(
 
     data = open_training_set(chosen.data, train_json, images, skip_missing)
     if val_json is not None:
-        data.classes.require_same(ClassList.open(val_json))
+        data.classes.require_same(_open_val(val_json, images, skip_missing)[0].classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
     options = Options(device, devices, nodes, workers, checkpoint_every)
     if not is_first_process():
@@ -123,17 +128,14 @@ def evaluate(
 
     from mosaicfusion.console import Progress
     from mosaicfusion.detectors.checkpoint import load_detector, read_classes
-    from mosaicfusion.detectors.data import DetectionDataset
-    from mosaicfusion.detectors.evaluate import GroundTruth
-    from mosaicfusion.detectors.evaluate import evaluate as score
-    from mosaicfusion.detectors.results import write_results
+    from mosaicfusion.detectors.evaluate import score
+    from mosaicfusion.detectors.results import read_results, write_results
     from mosaicfusion.detectors.samples import make_loader
     from mosaicfusion.files.atomic import write_atomic
 
-    truth = GroundTruth.open(val_json)  # what cannot be evaluated is said before, not after, hours of detection
+    truth, samples = _open_val(val_json, images, skip_missing)
     detector = load_detector(folder, device)
     read_classes(folder).require_same(truth.classes)
-    samples = DetectionDataset(val_json, images, skip_missing=skip_missing)
     results = folder / f"detections-{val_json.stem}.json"
     target = next(detector.model.parameters()).device
     with Progress("detecting", "images", "loading the detector") as progress:
@@ -145,9 +147,10 @@ def evaluate(
             target,
             on_image=lambda done: progress.show(done, len(samples)),
         )
-    scores = score(val_json, results, open_vocabulary)
+    scores = score(truth, read_results(results), open_vocabulary=open_vocabulary, source=str(results))
     plain = json.dumps({kind: of_kind.to_json() for kind, of_kind in scores.items()}, indent=1, ensure_ascii=False)
     write_atomic(folder / f"scores-{val_json.stem}.json", plain.encode())
+    _print_left_out(samples.left_out)
     _print_scores(scores, len(samples))
     typer.echo(f"scores by category: {folder / f'scores-{val_json.stem}.json'}")
 
@@ -169,14 +172,17 @@ def predict(
     from rich.text import Text
 
     from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.predict import draw_found, read_picture
+    from mosaicfusion.detectors.predict import draw_found
     from mosaicfusion.detectors.predict import predict as find
     from mosaicfusion.files.atomic import write_atomic
+    from mosaicfusion.files.picture import read_rgb
 
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if out.suffix.lower() not in formats:
         raise MosaicFusionError(f"--out {out} must end in .png or .jpg")
-    picture = read_picture(image)
+    if out.resolve() == image.resolve():
+        raise MosaicFusionError(f"--out {out} is the picture itself, which would be lost; give another name")
+    picture = read_rgb(image, upright=True)
     found = find(load_detector(folder, device), picture, min_score)
     buffer = io.BytesIO()
     Image.fromarray(draw_found(picture, found)).save(buffer, formats[out.suffix.lower()])
@@ -193,9 +199,23 @@ def predict(
     typer.echo(f"picture: {out}")
 
 
+def _open_val(path: Path, images: Path, skip_missing: bool) -> tuple[GroundTruth, DetectionDataset]:
+    """Of the same images. What cannot be evaluated is said before, not after, hours of training or detection."""
+    from mosaicfusion.detectors.data import DetectionDataset
+    from mosaicfusion.detectors.evaluate import GroundTruth
+
+    truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
+    return truth.of_images({image.id for image in samples.images}), samples
+
+
 def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> Tensor | None:
     if path is None:
         return None
+    if recipe.classifier.kind != "text":
+        raise MosaicFusionError(
+            f"--text-embeddings {path} has no use in a recipe whose classifier.kind is {recipe.classifier.kind}; leave it "
+            "out, or add --set classifier.kind=text"
+        )
     from mosaicfusion.detectors.text_embeddings import read_text_embeddings
 
     embeddings = read_text_embeddings(path)
@@ -205,8 +225,7 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
 
 
 def _print_training(summary: TrainSummary, left_out: dict[str, int]) -> None:
-    for reason, count in left_out.items():
-        typer.echo(f"left out: {count} {reason}")
+    _print_left_out(left_out)
     if summary.steps == 0:
         typer.echo(f"all {summary.iterations} steps were taken before")
     else:
@@ -216,6 +235,11 @@ def _print_training(summary: TrainSummary, left_out: dict[str, int]) -> None:
             f"{summary.data_share:.1%} of it waiting for images{loss}"
         )
     typer.echo(f"detector: {summary.path}")
+
+
+def _print_left_out(left_out: Mapping[str, int]) -> None:
+    for reason, count in left_out.items():
+        typer.echo(f"left out: {count} {reason}")
 
 
 def _print_scores(scores: dict[Any, Scores], images: int) -> None:

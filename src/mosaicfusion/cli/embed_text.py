@@ -68,12 +68,12 @@ def _print(embeddings: TextEmbeddings) -> None:
     from mosaicfusion.console import make_table
 
     names, vectors = embeddings.identity.categories, embeddings.vectors
-    cosines = np.triu(vectors @ vectors.T, k=1)
+    ones, others = np.triu_indices(len(names), k=1)
+    cosines = (vectors @ vectors.T)[ones, others]
     title = f"{len(names)} categories, {vectors.shape[1]} values each"
     table = make_table("most alike", "and", "cosine", title=title, words=2)
-    pairs = np.argsort(cosines, axis=None)[::-1][: min(_PAIRS, len(names) * (len(names) - 1) // 2)]
-    for one, other in zip(*np.unravel_index(pairs, cosines.shape), strict=True):
-        table.add_row(Text(names[one]), Text(names[other]), f"{cosines[one, other]:.3f}")
+    for pair in np.argsort(cosines)[::-1][:_PAIRS]:
+        table.add_row(Text(names[ones[pair]]), Text(names[others[pair]]), f"{cosines[pair]:.3f}")
     console = Console()
     console.print(table)
     typer.echo(f"by the CLIP model {embeddings.identity.clip}, templates: {len(embeddings.identity.templates)}")

@@ -109,6 +109,9 @@ def check_annotation(row: Any, place: str, seen: Seen, findings: Findings) -> No
         if not is_int(value) or value not in known:
             findings.add("error", "reference", place, f"{key} is {shown(value)}, which is not among the {key[:-3]} ids")
             return
+    crowd = row.get("iscrowd", 0)
+    if not is_int(crowd) or crowd not in (0, 1):
+        findings.add("error", "iscrowd", place, f"iscrowd is {shown(crowd)}; 0 or 1 is needed")
     seen.pairs.add((category_id, image_id))
     seen.instances[category_id] += 1
     if category_id in seen.negative.get(image_id, ()):

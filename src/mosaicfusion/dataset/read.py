@@ -148,7 +148,14 @@ def find_image(folder: Path, image: ImageRef) -> Path | None:
     tail = url_tail(image.coco_url)
     names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.drawn else None]
     paths = [folder / name for name in names if name and path_fault(name) is None]
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def require_unique(path: Path, kind: str, values: Iterable[object], field: str = "id") -> None:

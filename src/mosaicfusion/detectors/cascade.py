@@ -104,7 +104,7 @@ class CascadeHeads(nn.Module):
         nn.init.normal_(mask_logits.mask_fcn_logits.weight, std=1e-3)
         self.mask_head = nn.Sequential(MaskRCNNHeads(channels, mask_layers, dilation=1), mask_logits)
         self.sampler = BalancedPositiveNegativeSampler(rois_per_image, positive_fraction=0.25)
-        self.score_threshold, self.nms_threshold, self.detections = score_threshold, nms_threshold, detections
+        self.score_thresh, self.nms_threshold, self.detections = score_threshold, nms_threshold, detections
 
     def forward(
         self,
@@ -189,7 +189,7 @@ class CascadeHeads(nn.Module):
         """float32 (M, 4) and (M, C) -> the best (box, class) pairs after NMS by class, best first."""
         keep = remove_small_boxes(boxes, SMALLEST_PX)
         boxes, scores = boxes[keep], scores[keep]
-        region, column = (scores > self.score_threshold).nonzero(as_tuple=True)
+        region, column = (scores > self.score_thresh).nonzero(as_tuple=True)
         score = scores[region, column]
         keep = batched_nms(boxes[region], score, column, self.nms_threshold)[: self.detections]
         return {"boxes": boxes[region[keep]], "labels": column[keep] + 1, "scores": score[keep]}

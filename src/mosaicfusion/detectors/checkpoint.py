@@ -6,6 +6,7 @@ exp/mf/
   model.safetensors    weights for use; averaged ones if the recipe has an EMA
   last.ckpt            all that training goes on from: weights, optimizer, step
   log.jsonl            losses, learning rate and times while it trained
+  train.lock           empty; a training that runs holds a lock on it
 
 Only ``model.safetensors`` is read for use, so a folder from anywhere is safe to evaluate. ``last.ckpt`` is read by training
 alone, with ``weights_only=True``: tensors and plain values, no code.
@@ -16,21 +17,26 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from mosaicfusion.config import differences
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
 from mosaicfusion.errors import MosaicFusionError, first_line
-from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.atomic import remove_leftovers, write_atomic
 from mosaicfusion.files.place import check_place
 
 if TYPE_CHECKING:
     from torch import nn
 
 RECIPE, CLASSES, WEIGHTS, STATE, LOG = "recipe.yaml", "classes.json", "model.safetensors", "last.ckpt", "log.jsonl"
+LOCK = "train.lock"
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,34 @@ class Detector:
     classes: ClassList
 
 
-def begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
+@contextmanager
+def begun(folder: Path, recipe: Recipe, classes: ClassList) -> Iterator[None]:
     """Make a folder for a training, or check that it holds the same one; anything else is refused, nothing is deleted.
 
-    A training that came to no checkpoint holds nothing to lose: another may take its place.
+    Until the end of the block no other training takes the folder. One that came to no checkpoint holds nothing to lose:
+    another may take its place.
     """
     check_place(folder)
+    held = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if held - {LOCK} and not held & {RECIPE, STATE, WEIGHTS}:
+        raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise MosaicFusionError(
+            f"another process trains into {folder}; wait for its end, or give another --out"
+        ) from None
+    try:
+        _begin(folder, recipe, classes)
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
+    remove_leftovers(folder.glob(".*.tmp"))
     if (folder / STATE).exists() or (folder / WEIGHTS).exists():
         held = load_recipe(folder / RECIPE)
         changed = differences(held.model_dump(mode="json"), recipe.model_dump(mode="json"))
@@ -57,8 +85,6 @@ def begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
             )
         read_classes(folder).require_same(classes)
         return
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECIPE).exists():
-        raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")
     write_atomic(folder / CLASSES, json.dumps(classes.to_json(), indent=1, ensure_ascii=False).encode())
     write_atomic(folder / RECIPE, recipe_to_yaml(recipe).encode())
 
@@ -124,8 +150,13 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise MosaicFusionError(
-            f"{path} cannot be resumed ({first_line(error, 120)}); delete it to begin again from step 0"
-        ) from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError) as error:
+        raise damaged_state(folder, first_line(error, 120)) from None
+    if not isinstance(state, dict) or "data" not in state or type(state.get("step")) is not int:
+        raise damaged_state(folder, "it is no checkpoint of a training")
     return state
+
+
+def damaged_state(folder: Path, reason: str) -> MosaicFusionError:
+    """What to raise for a ``last.ckpt`` from which nothing can go on."""
+    return MosaicFusionError(f"{folder / STATE} cannot be resumed ({reason}); delete it to begin again from step 0")

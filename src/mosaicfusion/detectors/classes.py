@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mosaicfusion.dataset.findings import shown
 from mosaicfusion.dataset.read import CategoryRef, DatasetFile
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.vocabulary import FREQUENCIES
+from mosaicfusion.vocabulary import FREQUENCIES, check_name
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class DetectorClass:
 class ClassList:
     """Categories in the order of their ids; ``source`` is what messages call the list: a file or a checkpoint.
 
-    Raises :class:`MosaicFusionError` when empty, or when an id occurs twice.
+    Raises :class:`MosaicFusionError` when empty, when an id or a name occurs twice, and for a name that cannot be printed.
     """
 
     classes: tuple[DetectorClass, ...]
@@ -39,9 +40,14 @@ class ClassList:
         object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda one: one.id)))
         if not self.classes:
             raise MosaicFusionError(f"{self.source} has no categories; a detector needs one at least")
-        for one, following in zip(self.classes, self.classes[1:], strict=False):
-            if one.id == following.id:
-                raise MosaicFusionError(f"{self.source}: several categories have the id {one.id}; ids must be unique")
+        for name, held in (("id", [one.id for one in self.classes]), ("name", [one.name for one in self.classes])):
+            value, count = Counter(held).most_common(1)[0]
+            if count > 1:
+                raise MosaicFusionError(
+                    f"{self.source}: {count} categories have the {name} {value!r:.80}; each needs its own"
+                )
+        for one in self.classes:
+            check_name(one.name)
 
     @classmethod
     def of(cls, file: DatasetFile) -> ClassList:

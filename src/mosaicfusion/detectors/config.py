@@ -231,5 +231,8 @@ def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in top.items():
         below = base.get(key)
+        if None not in (value, below) and isinstance(value, dict) != isinstance(below, dict):
+            text = below if isinstance(value, dict) else value
+            raise MosaicFusionError(f"the recipe's {key} is {text!r:.80}; settings are needed there")
         merged[key] = _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
     return merged

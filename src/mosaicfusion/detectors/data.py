@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -24,6 +23,7 @@ from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.instances import ImageRow, OnProgress, read_images, read_instances
 from mosaicfusion.detectors.samples import Sample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.picture import read_rgb
 
 
 class DetectionDataset(SampleSet):
@@ -31,7 +31,8 @@ class DetectionDataset(SampleSet):
 
     ``transform`` takes and gives a sample whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
     ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, as trainers do.
-    ``left_out`` counts what was left out, by reason. ``image_counts``: int64 (C + 1,), the images with each label.
+    ``left_out`` counts what was left out, by reason; ``missing`` holds the ids of images that are not on disk.
+    ``image_counts``: int64 (C + 1,), the images with each label.
 
     Categories in neither list of an image and without an instance there are unknown; an image without the lists (COCO)
     was searched for all of them. Raises :class:`MosaicFusionError` for what cannot be trained on, and on loading for an image
@@ -59,8 +60,8 @@ class DetectionDataset(SampleSet):
             raise MosaicFusionError(_missing_text(missing, len(images), root))
         self.images = [image for image, name in zip(images, files, strict=True) if name is not None]
         self.files = [name for name in files if name is not None]
-        without = frozenset(image.id for image in missing)
-        self.instances = read_instances(file, self.images, self.classes, without, on_progress)
+        self.missing = frozenset(image.id for image in missing)
+        self.instances = read_instances(file, self.images, self.classes, self.missing, on_progress)
         self.left_out = self.instances.left_out
         if missing:
             self.left_out["images that are not on disk"] = len(missing)
@@ -133,12 +134,8 @@ def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
 
 
 def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
-    """uint8 (3, H, W)."""
-    try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except Exception as error:  # whatever a broken file makes Pillow raise
-        raise MosaicFusionError(f"{file} cannot be read as an image ({error}); get it again or take it out") from None
+    """uint8 (3, H, W), not turned as its EXIF says: the json's masks are of the pixels as they lie in the file."""
+    pixels = read_rgb(file)
     if pixels.shape[:2] != hw:
         raise MosaicFusionError(
             f"{file} is {pixels.shape[0]} x {pixels.shape[1]} (height x width), {hw[0]} x {hw[1]} in the json: its masks "

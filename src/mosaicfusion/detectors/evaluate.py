@@ -13,7 +13,7 @@ At most 300 detections an image count, the best of all categories together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,6 +91,13 @@ class GroundTruth:
                 }
             )  # fmt: skip
         return cls(classes, images, annotations)
+
+    def of_images(self, ids: Container[int]) -> GroundTruth:
+        """The part of the set that is of some images."""
+        part = copy(self)
+        part.annotations = [row for row in self.annotations if row["image_id"] in ids]
+        part.hw = {id_: hw for id_, hw in self.hw.items() if id_ in ids}
+        return part
 
     def counting_only(self, counted: Sequence[bool]) -> GroundTruth:
         """The same set in which some annotations count, by their place in the file; the others are as crowds: detections of

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from mosaicfusion.dataset.checks import MAX_SIDE_PX
 from mosaicfusion.dataset.export.masks import run_lengths
 from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, ImageRef, require_known, require_unique
 from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError
 
 OnProgress = Callable[[int, int], None]
-_Side = Annotated[int, msgspec.Meta(gt=0)]
+_Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
+_MOST_DRAWN_OUT = 100  # times as long as wide: the short side would come to less than a pixel
 
 
 class ImageRow(ImageRef, kw_only=True):
@@ -79,6 +81,12 @@ def read_images(file: DatasetFile) -> list[ImageRow]:
     """The images of a json; raises :class:`MosaicFusionError` for one without size, and for ids that are not unique."""
     images = file.parse("images", list[ImageRow])
     require_unique(file.path, "images", (image.id for image in images))
+    for image in images:
+        if max(image.hw) > _MOST_DRAWN_OUT * min(image.hw):
+            raise MosaicFusionError(
+                f"{file.path}: image {image.id} is {image.height} x {image.width} (height x width), too thin for a detector; "
+                "take it out"
+            )
     return images
 
 

@@ -49,6 +49,6 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
             plugins=scaler,
         )
         fabric.launch()
-    except (RuntimeError, ValueError) as error:  # fewer devices than asked for, no way to the other nodes
+    except (RuntimeError, ValueError, TypeError) as error:  # fewer devices than asked for, no way to the other nodes
         raise MosaicFusionError(f"cannot use {devices} devices on {nodes} nodes: {first_line(error)}") from None
     return fabric

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from mosaicfusion.detectors.checkpoint import Detector
-from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.report.drawing import Instance, draw_instances, readable_scale
 
 
@@ -26,21 +26,13 @@ class Found:
     mask: NDArray[np.bool_]
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """uint8 RGB (H, W, 3); raises :class:`MosaicFusionError` for what is no image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # whatever a broken file makes Pillow raise
-        raise MosaicFusionError(f"cannot read {path} as an image: {error!s:.160}") from None
-
-
 @torch.inference_mode()
 def predict(detector: Detector, picture: NDArray[np.uint8], min_score: float = 0.5) -> list[Found]:
     """The objects of one picture, uint8 RGB (H, W, 3), best first."""
     device = next(detector.model.parameters()).device
     pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1).to(device).float() / 255
-    output = detector.model([pixels])[0]
+    with _at_least(min_score, detector.model.roi_heads):
+        output = detector.model([pixels])[0]
     kept = torch.where(output["scores"] >= min_score)[0]
     kept = kept[output["scores"][kept].argsort(descending=True, stable=True)]
     names = detector.classes.names
@@ -53,6 +45,17 @@ def predict(detector: Detector, picture: NDArray[np.uint8], min_score: float = 0
         )
         for k in kept.tolist()
     ]
+
+
+@contextmanager
+def _at_least(score: float, heads: Any) -> Iterator[None]:
+    """The heads drop the others before a mask of each is made, in the size of the picture."""
+    before = heads.score_thresh
+    heads.score_thresh = max(before, math.nextafter(score, 0))  # which heads look for what is above
+    try:
+        yield
+    finally:
+        heads.score_thresh = before
 
 
 def draw_found(picture: NDArray[np.uint8], found: Sequence[Found]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mosaicfusion.config import fingerprint
 from mosaicfusion.detectors.build import build_detector
-from mosaicfusion.detectors.checkpoint import begin, load_state, save_state, save_weights
+from mosaicfusion.detectors.checkpoint import WEIGHTS, begun, damaged_state, load_state, save_state, save_weights
 from mosaicfusion.detectors.config import Recipe, ScheduleConfig
 from mosaicfusion.detectors.launch import make_fabric
 from mosaicfusion.detectors.samples import make_loader
@@ -29,20 +30,23 @@ from mosaicfusion.detectors.sampling import RepeatFactorSampler
 from mosaicfusion.detectors.schedule import learning_rate, make_optimizer, set_learning_rate
 from mosaicfusion.detectors.train_log import TrainLog
 from mosaicfusion.detectors.training_set import TrainingSet
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What changes speed and safety but not what is learned. ``workers``: loading processes for each device."""
+    """What changes speed and safety but not what is learned. ``workers``: loading processes for each device.
+
+    ``checkpoint_every``: steps; a tenth of them all if None, 1000 at most.
+    """
 
     device: str = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 2
-    checkpoint_every: int = 1000
+    checkpoint_every: int | None = None
     log_every: int = 20
 
 
@@ -77,24 +81,24 @@ def train(
     options, schedule = options or Options(), recipe.schedule
     fabric = make_fabric(options.device, options.devices, options.nodes, schedule.precision)
     parts = _parts(schedule, fabric.world_size)
-    if fabric.is_global_zero:
-        begin(out, recipe, data.classes)
-    fabric.barrier()
-    training = _Training(fabric, recipe, data, out, text_embeddings)
-    start = training.resume()
-    batches = _batches(fabric, recipe, data, start, schedule.batch_size // parts, options.workers)
-    log = TrainLog(out, start, options.log_every, schedule.batch_size, fabric.is_global_zero)
-    report = on_progress if fabric.is_global_zero else lambda done, total: None
-    report(start, schedule.iterations)
-    for step in range(start, schedule.iterations):
-        with _memory_advice(schedule, step):
-            training.take(step, batches, log)
-        done = step + 1
-        log.end_step(done, learning_rate(schedule, step))
-        if done % options.checkpoint_every == 0 or done == schedule.iterations:
-            training.save(done)
-        report(done, schedule.iterations)
-    log.close()
+    checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
+    with begun(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
+        fabric.barrier()
+        training = _Training(fabric, recipe, data, out, text_embeddings)
+        start = training.resume()
+        batches = _batches(fabric, recipe, data, start, schedule.batch_size // parts, options.workers)
+        log = TrainLog(out, start, options.log_every, schedule.batch_size, fabric.is_global_zero)
+        report = on_progress if fabric.is_global_zero else lambda done, total: None
+        report(start, schedule.iterations)
+        for step in range(start, schedule.iterations):
+            with _memory_advice(schedule, step):
+                training.take(step, batches, log)
+            done = step + 1
+            log.end_step(done, learning_rate(schedule, step))
+            if done % checkpoint_every == 0 or done == schedule.iterations:
+                training.save(done)
+            report(done, schedule.iterations)
+        log.close()
     return TrainSummary(
         out, schedule.iterations - start, schedule.iterations, log.seconds, log.data_share, log.last_loss
     )
@@ -106,7 +110,8 @@ class _Training:
     def __init__(
         self, fabric: Any, recipe: Recipe, data: TrainingSet, out: Path, text_embeddings: Tensor | None
     ) -> None:
-        self.fabric, self.recipe, self.out, self.digest = fabric, recipe, out, data.digest
+        self.fabric, self.recipe, self.out = fabric, recipe, out
+        self.digest = data.digest if text_embeddings is None else fingerprint(data.digest, text_embeddings.tolist())
         self.state = load_state(out)
         _seed(recipe.seed, 0)
         fresh = self.state is None  # else the weights come from the checkpoint
@@ -125,20 +130,30 @@ class _Training:
             return 0
         if state["data"] != self.digest:
             raise MosaicFusionError(
-                f"the training set has changed since the last checkpoint of {self.out}; give another --out, or the set it "
-                "began with"
+                f"the training set or the text embeddings have changed since the last checkpoint of {self.out}; give another "
+                "--out, or what it began with"
             )
-        for name, part in self.held.items():
-            part.load_state_dict(state[name])
+        if not 0 <= state["step"] <= self.recipe.schedule.iterations:
+            raise damaged_state(self.out, f"step {state['step']} of {self.recipe.schedule.iterations}")
+        try:
+            for name, part in self.held.items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise damaged_state(self.out, first_line(error, 120)) from None
+        if self.fabric.is_global_zero and not (self.out / WEIGHTS).exists():
+            self._save_weights()
         return int(state["step"])
 
     def save(self, done: int) -> None:
         """A checkpoint after ``done`` steps."""
         if self.fabric.is_global_zero:
+            self._save_weights()  # first: a training that is interrupted between the two takes the last steps again
             state = {name: part.state_dict() for name, part in self.held.items()}
             save_state(self.out, {"step": done, "data": self.digest, **state})
-            save_weights(self.out, self.held["averaged"].module if "averaged" in self.held else self.held["model"])
         self.fabric.barrier()
+
+    def _save_weights(self) -> None:
+        save_weights(self.out, self.held["averaged"].module if "averaged" in self.held else self.held["model"])
 
     def take(self, step: int, batches: Iterator[Batch], log: TrainLog) -> None:
         """One step of the optimizer, over all parts of the batch."""

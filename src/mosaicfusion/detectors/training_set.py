@@ -25,7 +25,8 @@ from mosaicfusion.detectors.transforms import large_scale_jitter, short_side
 @dataclass(frozen=True)
 class TrainingSet:
     """``factors``: float64 (samples,), repeats of each in an epoch; ``image_counts``: images of each class, by label from 1;
-    ``digest``: of the annotations, so that a training goes on with the set it began with; ``left_out``: counts by reason.
+    ``digest``: of the annotations and of the images that are missing, so that a training goes on with the set it began with;
+    ``left_out``: counts by reason.
     """
 
     samples: SampleSet
@@ -57,9 +58,17 @@ def open_training_set(
         samples = Mosaic(samples, side, transform, weights=weights)
     if config.copy_paste:
         samples = CopyPaste(samples, weights=weights)
+    return TrainingSet(
+        samples, base.classes, factors, base.image_counts[1:].tolist(), _digest(path, base), dict(base.left_out)
+    )
+
+
+def _digest(path: Path, base: DetectionDataset) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return TrainingSet(samples, base.classes, factors, base.image_counts[1:].tolist(), digest, dict(base.left_out))
+        found = hashlib.file_digest(file, "sha256")
+    if base.missing:  # what else is trained on depends on what is on disk
+        found.update(repr(sorted(base.missing)).encode())
+    return found.hexdigest()[:16]
 
 
 def training_transform(config: DataConfig) -> Transform:

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mosaicfusion.config import differences
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
+from mosaicfusion.files.picture import read_rgb
 from mosaicfusion.files.place import check_place
 from mosaicfusion.files.remote import ahead, is_remote
 from mosaicfusion.run.batches import Stretches
@@ -173,11 +173,7 @@ class RunFolder:
         Raises :class:`MosaicFusionError` if it is not there, cannot be read, or is not of its record's size.
         """
         path = self.path / str(record.file_name)
-        try:
-            with Image.open(path) as file:
-                image = np.asarray(file.convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise MosaicFusionError(f"cannot read the image {path}: {error}") from None
+        image = read_rgb(path)
         if image.shape[:2] != record.hw_px:
             raise MosaicFusionError(f"{path} has {image.shape[:2]} pixels (height, width), its record {record.hw_px}")
         return image

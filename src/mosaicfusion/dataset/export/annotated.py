@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from mosaicfusion.dataset.checks import MAX_SIDE_PX
 from mosaicfusion.dataset.read import AnnotationRef, DatasetFile, path_fault, require_known, require_unique
 from mosaicfusion.errors import MosaicFusionError
 
@@ -22,8 +23,8 @@ class ImageFields(msgspec.Struct):
     """What an export needs of an image: an id that can be its name, and its size in pixels."""
 
     id: Annotated[int, msgspec.Meta(ge=0)]
-    width: Annotated[int, msgspec.Meta(gt=0)]
-    height: Annotated[int, msgspec.Meta(gt=0)]
+    width: Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
+    height: Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
     file_name: str | None = None
     coco_url: str | None = None
     neg_category_ids: list[int] | None = None

@@ -72,7 +72,10 @@ def _checked_polygons(parts: list[Any], hw: tuple[int, int]) -> list[list[float]
     height, width = hw
     for part in parts:
         try:
-            corners = np.array(part, np.float64).reshape(-1, 2)
+            corners = np.array(part, np.float64)
+            if corners.ndim != 1:
+                raise ValueError
+            corners = corners.reshape(-1, 2)
         except (ValueError, TypeError):
             raise ValueError(f"polygon {part!r:.60} is not a list of x, y, x, y, ...") from None
         if len(corners) < 3:  # pycocotools takes four numbers for a box

@@ -1,0 +1,29 @@
+"""Pictures from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mosaicfusion.errors import MosaicFusionError, first_line
+
+_DEEP = ("I", "F")  # how the modes begin of which Pillow would cut off all above 255
+
+
+def read_rgb(path: Path | str, upright: bool = False) -> NDArray[np.uint8]:
+    """A picture as uint8 RGB (H, W, 3). ``upright``: turned as its EXIF says, which is how viewers show it.
+
+    Raises :class:`MosaicFusionError` for what cannot be read, and for channels of more than 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            if not mode.startswith(_DEEP):
+                return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
+    except Exception as error:  # whatever a broken file makes Pillow raise
+        reason = getattr(error, "strerror", None) or first_line(error, 160)
+        raise MosaicFusionError(f"{path} cannot be read as an image ({reason})") from None
+    raise MosaicFusionError(f"{path} has more than 8 bits a channel (Pillow's mode {mode}); convert it to 8 bits")
