@@ -43,15 +43,30 @@ FINDINGS = {
     "comparison": (
         "Drawn data lifts the rare categories of Mask R-CNN and CenterNet2 by five to six points, with every seed. AP over all "
         "categories stays within its spread, because frequent ones lose: a training has the same number of steps, a third of "
-        "what it sees is drawn, and each real picture is shown a third less often. `--only longer --only drawn-longer` trains "
-        "half as long again, to tell whether that is all.\n\n"
+        "what it sees is drawn, and each real picture is shown a third less often.\n\n"
+        "These trainings are short, and half as many steps again gain as much for rare categories as drawn data does, and far "
+        "more for the others. The two add up: at 1.5 times the steps drawn data still gains six points of AP_r, and costs "
+        "frequent categories four. With them each real picture is then seen as often as without drawn data in the shorter "
+        "training, and against that frequent categories lose nothing: what they lose at equal steps is looks. This pair has one "
+        "seed.\n\n"
         "F-VLM gains one point of novel AP, with every seed. Two thirds of a novel category's score are CLIP's, which training "
         "leaves as it is, and the bundled CLIP names one in five of MiniLVIS' objects where F-VLM reads them "
         "([figures](miniature.md#its-clip)). No CLIP of the web was tried."
     ),
     "ablations": (
-        "Drawn data alone finds rare categories as well as the real set alone, and the others far worse: it shows few of them. "
-        "Together they find more rare objects than either."
+        "- **Real or drawn.** Drawn data alone finds rare categories as well as the real set alone, and the others far worse: "
+        "it shows few of them. Together they find more rare objects than either.\n"
+        "- **How many.** Two canvases a category bring most of the gain of ten. What more brings is within the noise.\n"
+        "- **Mosaics.** Single objects (N = 1) harm: rare categories fall below the real set alone; with two regions they gain "
+        "nothing. For N = 1 it is not only the lack of looks, as the control with 1.8 times the steps shows. Its pictures are "
+        "small and filled by their object; brought to the detector's size, the object has a side of 181 px in the median, of two "
+        "regions 107, of four 97, a real one 54, and real pictures show five objects. The detector learns sizes and numbers that "
+        "the validation images do not have.\n"
+        "- **Copy-Paste** alone lifts rare categories by two points and costs nothing, drawn data lifts them by five. Both "
+        "together are no better than drawn data alone.\n"
+        "- **Rejected regions** may stay, marked as not exhaustive, and **masks** may go unrefined: neither differs by more than the "
+        "noise. Refined masks fit the drawn objects better ([figures](miniature.md)), but at 224 px a detector's masks of 28 x 28 "
+        "do not show it."
     ),
     "counts": "The fewer real pictures a category has, the more drawn ones help.",
     "styles": (
