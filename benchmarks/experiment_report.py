@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from benchmarks.machine import machine
+from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import (
     ABLATIONS,
@@ -35,7 +37,8 @@ from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, make_row
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, FIGURE = ROOT / "benchmarks/results/minilvis", ROOT / "docs/results.md", ROOT / "docs/images/results.png"
-ABOUT = "about.json"
+ABOUT, SIZES = "about.json", "sizes.json"
+DRAWINGS = {"N = 1": ("one-rare", "one-any"), "N = 2": ("two-rare", "two-any"), "N = 4": ("four",)}
 NAMES = {"mask_rcnn": "Mask R-CNN", "centernet2": "CenterNet2", "fvlm": "F-VLM"}
 
 # What the figures say, kept by hand: a paragraph or more below the table of that name.
@@ -59,14 +62,13 @@ FINDINGS = {
         "- **How many.** Two canvases a category bring most of the gain of ten. What more brings is within the noise.\n"
         "- **Mosaics.** Single objects (N = 1) harm: rare categories fall below the real set alone; with two regions they gain "
         "nothing. For N = 1 it is not only the lack of looks, as the control with 1.8 times the steps shows. Its pictures are "
-        "small and filled by their object; brought to the detector's size, the object has a side of 181 px in the median, of two "
-        "regions 107, of four 97, a real one 54, and real pictures show five objects. The detector learns sizes and numbers that "
-        "the validation images do not have.\n"
+        "small and filled by their object: at the detector's size that is three times as large as real ones (see the table "
+        "below), and alone. So the detector learns sizes and numbers that the validation images do not have.\n"
         "- **Copy-Paste** alone lifts rare categories by two points and costs nothing, drawn data lifts them by five. Both "
         "together are no better than drawn data alone.\n"
-        "- **Rejected regions** may stay, marked as not exhaustive, and **masks** may go unrefined: neither differs by more than the "
-        "noise. Refined masks fit the drawn objects better ([figures](miniature.md)), but at 224 px a detector's masks of 28 x 28 "
-        "do not show it."
+        "- **Rejected regions** may stay, marked as not exhaustive, and **masks** may go unrefined: neither differs by more than "
+        "the noise. Refined masks fit the drawn objects better ([figures](miniature.md)); a detector's masks of 28 x 28 may "
+        "be too coarse to gain by it."
     ),
     "counts": "The fewer real pictures a category has, the more drawn ones help.",
     "styles": (
@@ -98,14 +100,40 @@ def collect(experiment: Path, command: str) -> int:
     for file in files:
         read_result(file)
         (RESULTS / f"{file.parent.name}.json").write_bytes(file.read_bytes())
+    (RESULTS / SIZES).write_text(json.dumps(object_sizes(experiment), indent=1) + "\n", encoding="utf-8")
     about = {"command": command, "machine": machine("all used")}
     (RESULTS / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return len(files)
 
 
+def object_sizes(experiment: Path) -> dict[str, dict[str, float]]:
+    """Of real and drawn images: objects an image, and the median side of their boxes at the size that Mask R-CNN tests with."""
+    files = {"real": [ROOT / "datasets/minilvis/train.json"]}
+    files |= {
+        label: found
+        for label, names in DRAWINGS.items()
+        if len(found := [file for name in names if (file := experiment / f"drawn/{name}/lvis.json").exists()])
+        == len(names)
+    }
+    return {label: _sizes_in(of_label) for label, of_label in files.items()}
+
+
+def _sizes_in(files: Sequence[Path]) -> dict[str, float]:
+    data, images, sides_px = load_recipe(RECIPES["mask_rcnn"]).data, 0, []
+    for file in files:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        hw = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+        images += len({row["image_id"] for row in content["annotations"]})
+        for row in content["annotations"]:
+            sides = hw[row["image_id"]]
+            scale = min(data.test_side_px / min(sides), data.max_side_px / max(sides))
+            sides_px.append(scale * math.sqrt(row["bbox"][2] * row["bbox"][3]))
+    return {"objects": round(len(sides_px) / images, 1), "side_px": round(median(sides_px))}
+
+
 def read_all(folder: Path = RESULTS) -> tuple[list[Result], About]:
     """What was collected; raises :class:`MosaicFusionError` if there is nothing, or if runs of two scales are mixed."""
-    results = [read_result(file) for file in sorted(folder.glob("*.json")) if file.name != ABOUT]
+    results = [read_result(file) for file in sorted(folder.glob("*.json")) if file.name not in (ABOUT, SIZES)]
     if not results:
         raise MosaicFusionError(
             f"{folder} has no results; run `mosaicfusion experiment minilvis -o exp`, then --collect exp"
@@ -151,6 +179,7 @@ def render(results: Sequence[Result], about: About) -> str:
             "is noise.",
             _ablations(rows),
             FINDINGS["ablations"],
+            _sizes(),
         ]
     counts = _gains_by_count(rows)
     if counts:
@@ -218,6 +247,12 @@ def _training_sets(results: Sequence[Result]) -> str:
     return _table(
         ["training set", "real images", "instances", "rare ones", "drawn images", "instances", "rare ones"], lines
     )
+
+
+def _sizes() -> str:
+    sizes = json.loads((RESULTS / SIZES).read_text(encoding="utf-8")) if (RESULTS / SIZES).exists() else {}
+    lines = [[label, f"{found['objects']:.1f}", f"{found['side_px']:.0f}"] for label, found in sizes.items()]
+    return _table(["images", "objects an image", "median side of an object, px"], lines) if lines else ""
 
 
 def _gains_by_count(rows: Sequence[Row]) -> str:
