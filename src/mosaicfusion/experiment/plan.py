@@ -146,7 +146,7 @@ class Scale:
         return Scale(self.iterations * factor, self.canvases * factor)
 
 
-FULL, QUICK = Scale(), Scale(iterations=0.4, canvases=0.1)
+FULL, QUICK = Scale(), Scale(iterations=0.25, canvases=0.1)
 
 
 def make_plan(
