@@ -90,8 +90,12 @@ def test_killed_again_and_again(undisturbed: dict[str, bytes], tmp_path: Path) -
 
 
 def test_ctrl_c(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    runs = (tmp_path / f"run{attempt}" for attempt in range(5))  # on a busy machine one may end before it is stopped
-    out = next(out for out in runs if kill_when(out, lambda: parts(out) >= 1, signal.SIGINT) == 130)
+    def stopped(out: Path) -> bool:
+        return kill_when(out, lambda: parts(out) >= 1, signal.SIGINT) == 130
+
+    out = next(
+        filter(stopped, (tmp_path / f"run{attempt}" for attempt in range(5)))
+    )  # one may end before it is stopped
     assert not list(out.rglob("*.tmp"))
     finish(out)
     assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed

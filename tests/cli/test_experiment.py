@@ -108,7 +108,7 @@ def test_quick_for_real(tmp_path: Path) -> None:
     result = call("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)
     assert result.exit_code == 0, result.output
     assert "2 of 2 runs done" in result.stdout
-    for words in ("real alone", "real + drawn", "gain", "AP_r"):
+    for words in ("real alone", "real + drawn", "gain", "AP_r", "a shortened experiment"):
         assert words in result.stdout
     drawn = json.loads((exp / "runs/mask_rcnn-drawn-seed0/result.json").read_text())
     assert drawn["data"]["drawn_r"] >= 3  # one canvas for each rare category, if none is rejected

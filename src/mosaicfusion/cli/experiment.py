@@ -60,7 +60,10 @@ def minilvis(
     ),
     quick: Annotated[
         bool,
-        typer.Option("--quick", help="Mask R-CNN without and with drawn data, one seed, shortened."),
+        typer.Option(
+            "--quick",
+            help="To try it out: Mask R-CNN alone, one seed, too short to compare.",
+        ),
     ] = False,
     detectors: Annotated[
         str, typer.Option(help="Detectors to compare, parted by commas.")
@@ -110,6 +113,8 @@ def minilvis(
     _print_results(results)
     if elsewhere:
         typer.echo(f"another process is at work on {', '.join(run.name for run in elsewhere)}")
+    if scales != FULL:
+        typer.echo("a shortened experiment: its AP does not tell what drawn data changes")
     typer.echo(f"results: {out / 'runs'}/*/result.json")
 
 
