@@ -23,13 +23,15 @@ import torch
 
 from benchmarks.machine import machine, peak_mib
 from benchmarks.mini_model.common import write_results
-from mosaicfusion.config import RunConfig, make_config, parse_config
+from mosaicfusion.config import RunConfig, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.backend import Conditioning, load_backend
-from mosaicfusion.diffusion.denoise import denoise, make_prompts
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.plan import Plan
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.diffusion.family import Conditioning
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import denoise, make_prompts
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
 
 
 class NoRecorder:

@@ -30,9 +30,9 @@ HW = (480, 640)
 
 
 def read(path: Path) -> dict[str, float]:
-    from mosaicfusion.dataset.read import DatasetFile
-    from mosaicfusion.detectors.classes import ClassList
-    from mosaicfusion.detectors.instances import read_images, read_instances
+    from mosaicfusion.dataset.coco import DatasetFile
+    from mosaicfusion.detectors.data.classes import ClassList
+    from mosaicfusion.detectors.data.instances import read_images, read_instances
 
     before, start, core = resident(), time.perf_counter(), time.process_time()
     file = DatasetFile.open(path)
@@ -95,11 +95,11 @@ def write_pictures(folder: Path) -> Path:
 def report_loading(folder: Path) -> None:
     import torch
 
-    from mosaicfusion.detectors.copy_paste import CopyPaste
-    from mosaicfusion.detectors.data import DetectionDataset
-    from mosaicfusion.detectors.mosaic import Mosaic
-    from mosaicfusion.detectors.sampling import RepeatFactorSampler
-    from mosaicfusion.detectors.transforms import large_scale_jitter, short_side
+    from mosaicfusion.detectors.data.copy_paste import CopyPaste
+    from mosaicfusion.detectors.data.dataset import DetectionDataset
+    from mosaicfusion.detectors.data.mosaic import Mosaic
+    from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
+    from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 
     torch.set_num_threads(1)  # as in a worker process
     path = write_pictures(folder)

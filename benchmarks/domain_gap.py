@@ -3,7 +3,7 @@
     python -m benchmarks.domain_gap RUN --work build/mini
 
 RUN is a run of the bundled model. The real set is made here: new compositions of the drawings that the model was trained on
-(`python -m mini.assets` fetches them), as many of each category as the run has. A second such set, compared with the first,
+(`python -m miniature.assets` fetches them), as many of each category as the run has. A second such set, compared with the first,
 shows what the same figures say of two sets that are equal in kind.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mini.compose import compose
-from mini.pictures import load_pictures
-from mini.vocabulary import load_vocabulary
+from miniature.compose import compose
+from miniature.pictures import load_pictures
+from miniature.vocabulary import load_vocabulary
 from mosaicfusion.masks import rle
-from mosaicfusion.quality.features import load_backbone
+from mosaicfusion.models.backbones import load_backbone
 from mosaicfusion.quality.variety import ImageSet, measure
 
 

@@ -21,7 +21,7 @@ from ultralytics.data.dataset import YOLODataset
 from ultralytics.data.utils import check_det_dataset
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.export.source import read_source
+from mosaicfusion.dataset.reader import read_source
 from mosaicfusion.masks import rle
 
 

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from benchmarks.mini_model.common import draw_regions, parser, write_results
 from benchmarks.mini_model.judge import load_judge
 from benchmarks.mini_model.sweep import judge_regions
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.config import make_config
+from miniature.vocabulary import load_vocabulary
+from mosaicfusion.generation.presets import make_config
 
 STEPS = {"dpm++": (4, 6, 8, 20), "unipc": (4, 6, 8), "euler": (8, 20), "ddim": (8, 20), "lms": (10,), "pndm": (8,)}
 

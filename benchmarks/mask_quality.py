@@ -1,6 +1,6 @@
-"""How good are the masks, and does `quality` know? Fits and tests the prediction of mosaicfusion.quality.intrinsic.
+"""How good are the masks, and does `quality` know? Fits and tests the prediction of mosaicfusion.masks.measures.
 
-    python -m mini.assets --work build/mini            # the drawings, once
+    python -m miniature.assets --work build/mini            # the drawings, once
     python -m benchmarks.mask_quality --work build/mini
 
 New compositions of known drawings, of which the exact alpha is known, are noised to every timestep of the product's sampler; the
@@ -22,21 +22,22 @@ import numpy as np
 import torch
 from scipy import stats
 
-from mini.compose import Composition, compose
-from mini.latents import encode
-from mini.pictures import load_pictures
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.config import make_config
+from miniature.compose import Composition, compose
+from miniature.latents import encode
+from miniature.pictures import load_pictures
+from miniature.vocabulary import load_vocabulary
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.backend import Backend, load_backend
-from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.prompts import make_prompt
-from mosaicfusion.quality.annotator import GrabCut
-from mosaicfusion.quality.intrinsic import MEASURES, measure, predict_iou
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.masks.measures import MEASURES, measure, predict_iou
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.models.segmenters import GrabCut
+from mosaicfusion.mosaic.prompts import make_prompt
 
 BATCH = 12
 FADE = 0.8  # at most

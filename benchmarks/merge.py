@@ -79,7 +79,7 @@ def write_real(path: Path, scale: float) -> None:
 
 
 def write_run(path: Path) -> None:
-    from mosaicfusion.config import make_config
+    from mosaicfusion.generation.presets import make_config
     from mosaicfusion.masks import rle
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -104,14 +104,14 @@ def write_run(path: Path) -> None:
 
 
 def merge_ours(real: Path, run: Path, out: Path) -> None:
-    from mosaicfusion.dataset.merge import merge
+    from mosaicfusion.dataset.merge.merge import merge
 
     merge(real, [run], out)
 
 
 def merge_plain(real: Path, run: Path, out: Path) -> None:
     """The usual script: everything in memory as Python objects."""
-    from mosaicfusion.dataset.sources import read_source
+    from mosaicfusion.dataset.merge.sources import read_source
 
     drawn = read_source(run).data
     with real.open() as file:
@@ -139,7 +139,7 @@ def merge_plain(real: Path, run: Path, out: Path) -> None:
 
 
 def check(real: Path, *_: Path) -> None:
-    from mosaicfusion.dataset.validate import validate
+    from mosaicfusion.dataset.validate.validate import validate
 
     validate(real)
 

@@ -24,15 +24,17 @@ from scipy import ndimage
 
 from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import write_results
-from mosaicfusion.config import RunConfig, make_config
-from mosaicfusion.diffusion.backend import Backend, load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases, make_prompts
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.layout import region_weight
+from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases, make_prompts
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.layouts.geometry import region_weight
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.plan import CanvasSpec, Plan
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 
 Masks = list[np.ndarray | None]  # of a canvas, region by region: bool (h, w), or None if rejected
 SIGMAS = (16, 16, 16, 8, 8)  # of the bilateral grid: y, x, luma, chroma, chroma

@@ -15,7 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mosaicfusion.config import make_config
+from mosaicfusion.generation.presets import make_config
 
 SD1: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 SDXL: dict[str, Any] = {

@@ -18,8 +18,8 @@ import torch
 from benchmarks.mini_model.common import parser, write_results
 from mosaicfusion import generate, make_config, vocabulary_for
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.backend import load_backend
-from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.models.hub import find_model
 from mosaicfusion.profiling import profiled
 
 BATCH = 8

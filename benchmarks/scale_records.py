@@ -31,10 +31,10 @@ GROUP = 16
 
 def make_run(path: Path, canvases: int) -> None:
     """A run whose records are those of a few canvases again and again, under other numbers."""
-    from mosaicfusion.config import make_config
-    from mosaicfusion.plan import Plan
+    from mosaicfusion.categories import Category
+    from mosaicfusion.generation.presets import make_config
+    from mosaicfusion.mosaic.plan import Plan
     from mosaicfusion.run.folder import RunFolder
-    from mosaicfusion.vocabulary import Category
 
     config = make_config("paper", {"model": "none"})
     categories = [Category(k + 1, f"category_{k}") for k in range(CATEGORIES)]
@@ -90,11 +90,11 @@ def _record(plan: Any, index: int, rng: np.random.Generator) -> Any:
 
 def plan_all(path: Path) -> None:
     """Batches of a run of which nothing is drawn, and the content of 10,000 canvases, spread over it."""
+    from mosaicfusion.categories import Category
     from mosaicfusion.config import parse_config
-    from mosaicfusion.plan import Plan
-    from mosaicfusion.run.batches import missing_parts
+    from mosaicfusion.generation.batches import missing_parts
+    from mosaicfusion.mosaic.plan import Plan
     from mosaicfusion.run.folder import RunFolder
-    from mosaicfusion.vocabulary import Category
 
     run = RunFolder.open(path)
     categories = [Category.from_json(category) for category in run.header["categories"]["main"]]
@@ -107,8 +107,8 @@ def plan_all(path: Path) -> None:
 
 def resume(path: Path) -> None:
     """What a restarted run does before it draws: here, nothing is missing."""
+    from mosaicfusion.generation.engine import missing_work
     from mosaicfusion.run.claims import Claims
-    from mosaicfusion.run.drawing import missing_work
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(path)
@@ -120,7 +120,7 @@ def resume(path: Path) -> None:
 
 def compile_all(path: Path) -> None:
     """lvis.json, report and summary."""
-    from mosaicfusion.run.compile import compile_run
+    from mosaicfusion.generation.build_dataset import compile_run
     from mosaicfusion.run.folder import RunFolder
 
     assert compile_run(RunFolder.open(path)).missing == 0
@@ -136,8 +136,9 @@ def status_all(path: Path) -> None:
 
 def nothing(path: Path) -> None:
     """The imports of the other stages."""
-    import mosaicfusion.run.compile
-    import mosaicfusion.run.drawing
+    import mosaicfusion.generation.build_dataset
+    import mosaicfusion.generation.engine
+
     import mosaicfusion.run.status  # noqa: F401
 
 

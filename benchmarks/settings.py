@@ -22,13 +22,15 @@ import torch
 
 from benchmarks.mini_model.common import parser, write_results
 from benchmarks.naive import Masks, agreement
-from mosaicfusion.config import make_config
-from mosaicfusion.diffusion.backend import Backend, DeviceOptions, load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases
-from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks.extract import extract_mask
-from mosaicfusion.plan import Plan
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
 
 UNET_BATCH, LATENT_HW = 16, (16, 16)  # eight canvases and guidance; regions of 128 px
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.backend import Backend
+    from mosaicfusion.diffusion.family import Backend
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +38,6 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_backend(tiny_sd: Path) -> Backend:
-    from mosaicfusion.diffusion.backend import load_backend
+    from mosaicfusion.diffusion.registry import load_backend
 
     return load_backend(tiny_sd, "cpu", "float32")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mosaicfusion.config import make_config
+from mosaicfusion.categories import Category
+from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.vocabulary import Category
 
 CANVAS_HW = (64, 96)
 REGIONS_XYWH = ((0, 0, 48, 64), (48, 0, 48, 64))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mosaicfusion.config import make_config
+from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord

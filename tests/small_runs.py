@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.config import RunConfig, make_config
-from mosaicfusion.run.compile import Summary
-from mosaicfusion.run.runner import generate
+from mosaicfusion.config import RunConfig
+from mosaicfusion.generation.build_dataset import Summary
+from mosaicfusion.generation.generate import generate
+from mosaicfusion.generation.presets import make_config
 
 NAMES = ["kite", "drum"]
 CANVASES = 8

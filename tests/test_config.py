@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.config import PRESETS, differences, fingerprint, load_config, make_config, parse_config
+from mosaicfusion.config import parse_config
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.presets import PRESETS, load_config, make_config
+from mosaicfusion.identity import differences, fingerprint
 
 
 def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:

@@ -28,7 +28,7 @@ from transformers import (
     SamProcessor,
 )
 
-from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
+from mosaicfusion.models.hub import BUNDLED_FOLDER
 
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 _MASK_DECODER = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mosaicfusion.categories import from_names
 from mosaicfusion.config import RunConfig, parse_config
-from mosaicfusion.vocabulary import from_names
 
 CATEGORIES = from_names(["banana", "polar bear", "teapot"])
 

@@ -10,7 +10,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from mosaicfusion.diffusion.model_folder import BUNDLED_FOLDER
+from mosaicfusion.models.hub import BUNDLED_FOLDER
 
 _MODEL = {
     "embed_dim": 16,

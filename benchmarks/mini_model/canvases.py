@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.mini_model.common import parser
-from mosaicfusion.config import make_config
-from mosaicfusion.diffusion.backend import load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.plan import Plan
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.recording import extract_record
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
 from mosaicfusion.report.drawing import draw_instances, resize
 from mosaicfusion.report.sheet import instances
-from mosaicfusion.run.recording import extract_record
-from mosaicfusion.selection import vocabulary_for
 
 ACROSS, SCALE = 4, 1.5
 

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine
-from mini.compose import Composition, compose
-from mini.pictures import load_pictures
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.config import make_config
-from mosaicfusion.diffusion.backend import load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.plan import Plan
-from mosaicfusion.selection import vocabulary_for
+from miniature.compose import Composition, compose
+from miniature.pictures import load_pictures
+from miniature.vocabulary import load_vocabulary
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
 
 HELD_OUT_SEED = 990001  # no shard of training latents has this number
 
@@ -29,7 +29,7 @@ HELD_OUT_SEED = 990001  # no shard of training latents has this number
 def parser(doc: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
-        "--work", type=Path, default=Path("build/mini"), help="where python -m mini.assets put the drawings"
+        "--work", type=Path, default=Path("build/mini"), help="where python -m miniature.assets put the drawings"
     )
     made.add_argument("--pipeline", default="mini", help="a pipeline folder; else the bundled weights")
     made.add_argument("--json", type=Path, help="also write the figures here")

@@ -17,13 +17,13 @@ from diffusers import AutoencoderTiny
 from torch.nn import functional
 
 from benchmarks.mini_model.common import HELD_OUT_SEED
-from mini.clip import disturb
-from mini.compose import compose
-from mini.latents import encode
-from mini.pictures import load_pictures
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.quality.features import Backbone, extract, load_backbone
+from miniature.clip import disturb
+from miniature.compose import compose
+from miniature.latents import encode
+from miniature.pictures import load_pictures
+from miniature.vocabulary import load_vocabulary
+from mosaicfusion.models.backbones import Backbone, extract, load_backbone
+from mosaicfusion.models.hub import find_model
 
 TRAIN_PER_CATEGORY, HELD_OUT_PER_CATEGORY = 32, 6
 

@@ -1,6 +1,6 @@
 """Does the miniature attend where things are? Masks exactly as the product makes them, against exact alpha.
 
-    python -m mini.assets --work build/mini                        # the drawings, once
+    python -m miniature.assets --work build/mini                        # the drawings, once
     python -m benchmarks.mini_model.localisation --work build/mini
 
 New compositions of known drawings are noised to ten timesteps; the recorder reads the subject's cross-attention in one
@@ -17,20 +17,22 @@ import numpy as np
 import torch
 
 from benchmarks.mini_model.common import held_out, parser, write_results
-from mini.compose import Composition
-from mini.latents import encode
-from mini.trainer import noise_scheduler
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.config import AttentionConfig, make_config
+from miniature.compose import Composition
+from miniature.latents import encode
+from miniature.trainer import noise_scheduler
+from miniature.vocabulary import load_vocabulary
+from mosaicfusion.config import AttentionConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.backend import Backend, load_backend
-from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.masks.threshold import binarize
-from mosaicfusion.prompts import make_prompt
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.prompts import make_prompt
 
 TIMESTEPS = tuple(range(950, 0, -100))  # as the sampler walks: from noise to picture
 BLOCKS = ("down_blocks", "up_blocks")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.mini_model.common import DrawnRegion, draw_regions, parser, write_results
 from benchmarks.mini_model.judge import load_judge
-from mini.vocabulary import load_vocabulary
+from miniature.vocabulary import load_vocabulary
 
 SIDE_PX, LABEL_PX, ACROSS = 72, 96, 2
 

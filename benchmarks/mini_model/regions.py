@@ -19,11 +19,11 @@ from PIL import Image
 from torch.nn import functional
 
 from benchmarks.mini_model.common import write_results
-from mosaicfusion.clip import load_clip
 from mosaicfusion.detectors.config import load_recipe
-from mosaicfusion.detectors.fvlm import FrozenResNet, RegionEncoder
+from mosaicfusion.detectors.models.fvlm import FrozenResNet, RegionEncoder
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.models.clip import load_clip
 from mosaicfusion.quality.semantics import TEMPLATES, text_vectors
-from mosaicfusion.selection import vocabulary_for
 
 
 @torch.inference_mode()

@@ -16,13 +16,13 @@ import torch
 
 from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import parser, write_results
-from mosaicfusion.config import make_config
-from mosaicfusion.diffusion.backend import load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases
-from mosaicfusion.diffusion.model_folder import find_model
-from mosaicfusion.plan import Plan
-from mosaicfusion.run.recording import extract_record
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.recording import extract_record
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
 
 CASES = {"one region of 128 px": ("1x1", 1), "a canvas of 2 x 2 regions": ("2x2", 1), "eight such canvases": ("2x2", 8)}
 

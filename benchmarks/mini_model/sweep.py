@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.mini_model.common import DrawnRegion, draw_regions, parser, write_results
 from benchmarks.mini_model.judge import Judge, load_judge
-from mini.vocabulary import load_vocabulary
-from mosaicfusion.config import make_config
+from miniature.vocabulary import load_vocabulary
+from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.quality.annotator import load_annotator
+from mosaicfusion.models.segmenters import load_annotator
 
 GUIDANCE = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0)
 STEPS = (5, 10, 15, 20, 30, 50)

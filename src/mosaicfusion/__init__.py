@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING, Any
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.config import RunConfig, load_config, make_config
+    from mosaicfusion.categories import Category, Selection, Vocabulary
+    from mosaicfusion.config import RunConfig
     from mosaicfusion.dataset.export import export
-    from mosaicfusion.dataset.merge import merge
-    from mosaicfusion.run.compile import Summary
+    from mosaicfusion.dataset.merge.merge import merge
+    from mosaicfusion.generation.build_dataset import Summary
+    from mosaicfusion.generation.generate import generate
+    from mosaicfusion.generation.presets import load_config, make_config
+    from mosaicfusion.generation.selection import vocabulary_for
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.records import CanvasRecord, RegionRecord
-    from mosaicfusion.run.runner import generate
-    from mosaicfusion.selection import Selection, vocabulary_for
-    from mosaicfusion.vocabulary import Category, Vocabulary
 
 _HOMES = {
     "RunConfig": "config",
-    "load_config": "config",
-    "make_config": "config",
-    "Selection": "selection",
-    "Summary": "run.compile",
+    "load_config": "generation.presets",
+    "make_config": "generation.presets",
+    "Selection": "categories",
+    "Summary": "generation.build_dataset",
     "export": "dataset.export",
-    "merge": "dataset.merge",
-    "generate": "run.runner",
-    "vocabulary_for": "selection",
+    "merge": "dataset.merge.merge",
+    "generate": "generation.generate",
+    "vocabulary_for": "generation.selection",
     "CanvasRecord": "run.records",
     "RegionRecord": "run.records",
     "RunFolder": "run.folder",
-    "Category": "vocabulary",
-    "Vocabulary": "vocabulary",
+    "Category": "categories",
+    "Vocabulary": "categories",
 }
 
 __all__ = [

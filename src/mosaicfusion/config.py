@@ -1,4 +1,4 @@
-"""Every choice that shapes the data, in frozen models; presets.
+"""Every choice that shapes the data, in frozen models.
 
 What only changes speed (batch size, device, worker threads) is not here: the same config gives the same data on any machine
 up to the floating-point differences between devices.
@@ -6,16 +6,16 @@ up to the floating-point differences between devices.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from mosaicfusion.diffusion.model_folder import BUNDLED_MODEL, is_sdxl
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layouts import LAYOUTS, GridLayout, Layout
+from mosaicfusion.settings import Settings
+
+BUNDLED_MODEL = "mini"
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -23,32 +23,8 @@ Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LayoutConfig(_Frozen):
-    """The mosaic's geometry, in pixels of the image (paper, section 3.2)."""
-
-    grids: tuple[str, ...] = Field(("2x2",), min_length=1, description="rows x columns; one is drawn for each group")
-    region_hw_px: tuple[Positive, Positive] = Field((384, 512), description="nominal region, before jitter and overlap")
-    overlap_xy_px: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (64, 48)
-    centre: Annotated[float, Field(gt=0, le=0.5)] = Field(
-        0.375, description="paper's s: the centre of a 2 x 2 canvas lies in [s, 1 - s] of its side; 0.5 is no jitter"
-    )
-    group_size: Positive = Field(16, description="consecutive canvases that share their split lines")
-
-    @field_validator("grids")
-    @classmethod
-    def _grids_are_rows_x_columns(cls, grids: tuple[str, ...]) -> tuple[str, ...]:
-        for grid in grids:
-            if not re.fullmatch(r"[1-9]x[1-9]", grid):
-                raise ValueError(f"grid {grid!r} is not ROWSxCOLUMNS with 1 to 9 of each; try 2x2")
-        return grids
-
-
-class PromptConfig(_Frozen):
-    """How a category becomes a prompt; see :func:`mosaicfusion.prompts.render` for the template's rules."""
+class PromptConfig(Settings):
+    """How a category becomes a prompt; see :func:`mosaicfusion.mosaic.prompts.render` for the template's rules."""
 
     template: str = Field("a photo of a single {name}[, {definition}]", max_length=400)
     backgrounds: tuple[str, ...] = ()
@@ -76,7 +52,7 @@ class PromptConfig(_Frozen):
         return self
 
 
-class SamplingConfig(_Frozen):
+class SamplingConfig(Settings):
     """Diffusion sampling. ``scheduler`` is a short name (``lms``, ``dpm++``) or any diffusers scheduler class."""
 
     scheduler: str = "lms"
@@ -85,7 +61,7 @@ class SamplingConfig(_Frozen):
     dtype: Dtype = "auto"
 
 
-class AttentionConfig(_Frozen):
+class AttentionConfig(Settings):
     """Which cross-attention maps are summed."""
 
     strides_px: tuple[Positive, ...] = Field(
@@ -102,7 +78,7 @@ class AttentionConfig(_Frozen):
         return steps
 
 
-class MaskConfig(_Frozen):
+class MaskConfig(Settings):
     """From heat map to mask (paper, section 3.3; Barron & Poole 2016 for the bilateral solver)."""
 
     threshold: Literal["otsu"] | Annotated[float, Field(gt=0, lt=1)] = "otsu"
@@ -124,7 +100,7 @@ class MaskConfig(_Frozen):
         return self
 
 
-class RunConfig(_Frozen):
+class RunConfig(Settings):
     """Everything that decides what canvas number i looks like, apart from the categories themselves.
 
     The fields' own defaults are the paper's. :func:`make_config` gives a model's preset, which is what is meant most often.
@@ -133,70 +109,22 @@ class RunConfig(_Frozen):
     model: str = BUNDLED_MODEL
     revision: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    layout: LayoutConfig = LayoutConfig()
+    layout: SerializeAsAny[Layout] = GridLayout()
     prompt: PromptConfig = PromptConfig()
     sampling: SamplingConfig = SamplingConfig()
     attention: AttentionConfig = AttentionConfig()
     masks: MaskConfig = MaskConfig()
 
-
-# Plain scenes the miniature was trained with; real models get theirs from --backgrounds.
-_MINI_BACKGROUNDS = (
-    "green grass",
-    "a wooden table",
-    "a blue sky",
-    "a white background",
-    "a gray wall",
-    "a blue background",
-    "a yellow floor",
-    "a pink background",
-    "a green background",
-    "a textured gray wall",
-    "a blurred blue background",
-    "a checkered gray background",
-)
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # The bundled miniature: 128 px regions; chosen by eye and by the figures of its model card.
-    "mini": {
-        "layout": {"region_hw_px": (128, 128), "overlap_xy_px": (16, 16), "centre": 0.45},
-        "prompt": {"template": "a photo of a single {name}[ on {background}]", "backgrounds": _MINI_BACKGROUNDS},
-        "sampling": {"scheduler": "dpm++", "steps": 10, "guidance": 4.0},
-        "attention": {"strides_px": (8,)},
-    },
-    # The paper's setting for Stable Diffusion 1.x, number by number.
-    "paper": {},
-    # The paper's geometry with a second-order solver: 2.5 times fewer U-Net calls.
-    "fast": {"sampling": {"scheduler": "dpm++", "steps": 20}},
-    # The paper's setting for SDXL: 768 x 1024 regions; SDXL has no cross-attention at 1/8.
-    "sdxl": {
-        "layout": {"region_hw_px": (768, 1024), "overlap_xy_px": (128, 96)},
-        "sampling": {"scheduler": "euler"},
-        "attention": {"strides_px": (16, 32)},
-    },
-}
-
-
-def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """A preset, or another config, with some values replaced.
-
-    ``overrides`` is nested like :class:`RunConfig`; ``None`` values are ignored, so that unset flags pass through.
-    Without a preset the bundled model gets ``mini``, SDXL ``sdxl``, any other ``paper``. Raises :class:`MosaicFusionError`.
-    """
-    overrides = overrides or {}
-    if isinstance(preset, RunConfig):
-        base = preset.model_dump(exclude_unset=True)
-    else:
-        model = overrides.get("model") or BUNDLED_MODEL
-        preset = preset or _default_preset(str(model), overrides.get("revision"))
-        if preset not in PRESETS:
-            raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-        base = PRESETS[preset]
-    prompt = overrides.get("prompt")
-    if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
-        # A template of the user's own drops the list of the preset.
-        overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
-    return parse_config(_merge(base, overrides))
+    @field_validator("layout", mode="before")
+    @classmethod
+    def _layout_of_its_kind(cls, layout: Any) -> Any:
+        """The class of a layout's settings follows from their ``kind``; ``grid`` if there is none."""
+        if not isinstance(layout, dict):
+            return layout
+        kind = layout.get("kind", "grid")
+        if kind not in LAYOUTS:
+            raise ValueError(f"unknown layout {kind!r:.40}; choose one of {', '.join(LAYOUTS)}")
+        return LAYOUTS[kind].model_validate(layout)
 
 
 def parse_config(values: dict[str, Any]) -> RunConfig:
@@ -212,50 +140,3 @@ def parse_config(values: dict[str, Any]) -> RunConfig:
                 f"{place}: {message}" + ("" if "Value error" in item["msg"] else f" (got {item['input']!r:.80})")
             )
         raise MosaicFusionError("the settings do not hold together:\n  " + "\n  ".join(problems)) from None
-
-
-def load_config(path: Path) -> RunConfig:
-    """A config from a JSON file: some settings (the others come from the model's preset), or the ``run.json`` of a run."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MosaicFusionError(f"cannot read the config {path}: {error}") from None
-    if not isinstance(values, dict):
-        raise MosaicFusionError(f"{path} holds a {type(values).__name__}, not a JSON object with settings")
-    settings = values.get("config", values)
-    return make_config(None, settings) if isinstance(settings, dict) else parse_config(settings)
-
-
-def _default_preset(model: str, revision: str | None) -> str:
-    if model == BUNDLED_MODEL:
-        return "mini"
-    return "sdxl" if is_sdxl(model, revision) else "paper"
-
-
-def fingerprint(*parts: Any) -> str:
-    """16 hex digits over JSON-able parts; equal parts, equal digits."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """``sampling.steps: 20 -> 25`` for every leaf that differs between two JSON-able values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted({*old, *new})
-            for line in differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
-        ]
-    return [] if old == new else [f"{place}: {old!r:.120} -> {new!r:.120}"]
-
-
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Nested values with those of ``top`` put over those of ``base``; ``None`` in ``top`` is ignored."""
-    merged = dict(base)
-    for key, value in top.items():
-        if isinstance(value, dict):
-            below = base.get(key)
-            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
-        elif value is not None:
-            merged[key] = value
-    return merged

@@ -13,7 +13,7 @@ from tiny_clip import save_clip
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
-from mosaicfusion.detectors.text_embeddings import read_text_embeddings
+from mosaicfusion.detectors.models.text_embeddings import read_text_embeddings
 
 
 def call(*arguments: Any) -> Result:

@@ -16,11 +16,11 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
+from mosaicfusion.categories import Category
 from mosaicfusion.cli import app
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.vocabulary import Category
 
 FORMATS = {
     "coco": "coco.json",

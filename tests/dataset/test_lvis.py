@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mosaicfusion.categories import Category
 from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes, write_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.vocabulary import Category
 
 KITE = Category(7, "kite", ("kite", "box_kite"), "it flies on a string", "c", "kite.n.03")
 DRUM = Category(3, "drum_(musical_instrument)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mosaicfusion.dataset.coco import CategoryRef
 from mosaicfusion.dataset.match import Matcher
-from mosaicfusion.dataset.read import CategoryRef
 from mosaicfusion.errors import MosaicFusionError
 
 KNOWN = [

@@ -10,7 +10,7 @@ from hand_made import disc, make_run, region
 
 from mosaicfusion.dataset.thresholds import Thresholds, accepted, reject_below
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.run.compile import compile_run
+from mosaicfusion.generation.build_dataset import compile_run
 from mosaicfusion.run.folder import RunFolder
 
 

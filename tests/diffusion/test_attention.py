@@ -6,8 +6,9 @@ from diffusers.models.attention_processor import Attention
 
 from mosaicfusion.config import AttentionConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder, _map_size, subject_attention
-from mosaicfusion.diffusion.backend import Backend, load_backend
-from mosaicfusion.diffusion.model_folder import find_model
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.models.hub import find_model
 
 TOKENS, WIDTH = 32, 32
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from tiny_canvases import CATEGORIES, tiny_config
 
-from mosaicfusion.diffusion.backend import Backend, DeviceOptions, load_backend
-from mosaicfusion.diffusion.denoise import draw_canvases
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import draw_canvases
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.plan import Plan
+from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.mosaic.plan import Plan
 
 COMPILED = DeviceOptions("cpu", compile=True)
 

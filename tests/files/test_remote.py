@@ -7,18 +7,18 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import mosaicfusion.diffusion.sampler as denoise
 import pytest
 from click.testing import Result
 from fsspec.implementations.memory import MemoryFileSystem
 from small_runs import content, draw, small_config
 from typer.testing import CliRunner
 
-import mosaicfusion.diffusion.denoise as denoise
 from mosaicfusion.cli import app
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder
+from mosaicfusion.generation.generate import retry
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.runner import retry
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import pytest
 from hand_made import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.quality.agreement import judge_masks, read_judgements, relate
-from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.run.folder import RunFolder
 
 

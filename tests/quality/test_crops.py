@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mosaicfusion.dataset.read import DatasetFile
+from mosaicfusion.dataset.coco import DatasetFile
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.quality.crops import GREY, read_crops, sample_instances
 from mosaicfusion.quality.variety import ImageSet

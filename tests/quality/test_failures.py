@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from mosaicfusion.quality.failures import map_failures, measure
+from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.run.sidecars import RegionSemantics
 
 
 def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), **changes: Any) -> RegionRecord:

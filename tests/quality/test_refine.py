@@ -12,12 +12,12 @@ import pytest
 from hand_made import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.build_dataset import compile_run
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.quality.agreement import judge_masks
-from mosaicfusion.quality.annotator import GrabCut
 from mosaicfusion.quality.refine import refine_run
-from mosaicfusion.run.compile import compile_run
 from mosaicfusion.run.folder import RunFolder
 
 

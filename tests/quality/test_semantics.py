@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mosaicfusion.config import make_config
+from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.presets import make_config
 from mosaicfusion.quality.semantics import (
     by_category,
     choices,
@@ -15,9 +16,8 @@ from mosaicfusion.quality.semantics import (
     text_vectors,
 )
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
-from mosaicfusion.vocabulary import Category
 
 RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")
 

@@ -4,17 +4,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mosaicfusion.config import make_config
-from mosaicfusion.diffusion.denoise import DrawnCanvas
+from mosaicfusion.categories import Category
+from mosaicfusion.diffusion.sampler import DrawnCanvas
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.layout import Canvas, Region
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.layouts.geometry import Canvas, Region
 from mosaicfusion.masks.heatmap import heat_map
-from mosaicfusion.plan import CanvasSpec
-from mosaicfusion.prompts import Prompt
+from mosaicfusion.mosaic.plan import CanvasSpec
+from mosaicfusion.mosaic.prompts import Prompt
 from mosaicfusion.report.drawing import colour_map, resize
 from mosaicfusion.report.explain import explain_figure, step_ranges
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.vocabulary import Category
 
 MakeRegion = Callable[..., RegionRecord]
 MakeRecord = Callable[..., CanvasRecord]

@@ -12,7 +12,7 @@ from mosaicfusion.cli.options import MasksOption, PolicyOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.dataset.merge import MergeSummary
+    from mosaicfusion.dataset.merge.merge import MergeSummary
     from mosaicfusion.dataset.stats import DatasetStats, Spread
 
 
@@ -51,8 +51,8 @@ def merge(
     masks: MasksOption = None,
 ) -> None:
     """Merge drawn runs into a real LVIS or COCO json."""
-    from mosaicfusion.console import Progress
-    from mosaicfusion.dataset.merge import merge as run
+    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.dataset.merge.merge import merge as run
 
     if copy_images and link_images:
         raise MosaicFusionError("give --copy-images or --link-images, not both")
@@ -84,7 +84,7 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     console = Console()
     table = make_table("from", "images", "annotations", "left out", "categories matched", "new")
@@ -133,9 +133,9 @@ def validate(
     max_per_kind: Annotated[int, typer.Option(min=1, help="Findings of one kind that are printed.")] = 5,
 ) -> None:
     """Check format, references, file names, areas and boxes, and the rules of loaders."""
-    from mosaicfusion.console import Progress
-    from mosaicfusion.dataset.fix import fix as repair
-    from mosaicfusion.dataset.validate import validate as check
+    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.dataset.validate.fix import fix as repair
+    from mosaicfusion.dataset.validate.validate import validate as check
 
     if out is not None and not fix:
         raise MosaicFusionError("-o is for what --fix writes; give both")
@@ -184,7 +184,7 @@ def _print_stats(stats: DatasetStats) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     console = Console()
     parts = stats.parts.values()

@@ -15,11 +15,11 @@ from mosaicfusion.errors import MosaicFusionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mosaicfusion.detectors.classes import ClassList
     from mosaicfusion.detectors.config import Recipe
-    from mosaicfusion.detectors.data import DetectionDataset
-    from mosaicfusion.detectors.evaluate import GroundTruth, Scores
-    from mosaicfusion.detectors.train import TrainSummary
+    from mosaicfusion.detectors.data.classes import ClassList
+    from mosaicfusion.detectors.data.dataset import DetectionDataset
+    from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, Scores
+    from mosaicfusion.detectors.training.train import TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder that `mosaicfusion train` wrote.")]
 ImagesOption = Annotated[Path, typer.Option("--images", help="Folder that the file names of the json are relative to.")]
@@ -82,10 +82,10 @@ def train(
     overrides = apply_settings({"detector": detector} if detector else {}, [*(settings or []), *choice])
     chosen = load_recipe(recipe, overrides)
 
-    from mosaicfusion.detectors.launch import is_first_process
-    from mosaicfusion.detectors.train import Options
-    from mosaicfusion.detectors.train import train as run
-    from mosaicfusion.detectors.training_set import open_training_set
+    from mosaicfusion.detectors.data.training_set import open_training_set
+    from mosaicfusion.detectors.training.launch import is_first_process
+    from mosaicfusion.detectors.training.train import Options
+    from mosaicfusion.detectors.training.train import train as run
 
     data = open_training_set(chosen.data, train_json, images, skip_missing)
     if val_json is not None:
@@ -95,7 +95,7 @@ def train(
     if not is_first_process():
         run(chosen, data, out, options, vectors)
         return
-    from mosaicfusion.console import Progress
+    from mosaicfusion.cli.console import Progress
 
     with Progress("training", "steps", "loading the data and the model") as progress:
         summary = run(chosen, data, out, options, vectors, progress.show)
@@ -126,11 +126,11 @@ def evaluate(
     """Show the AP of boxes and masks, as LVIS defines it; scores and detections are kept in the folder."""
     import json
 
-    from mosaicfusion.console import Progress
+    from mosaicfusion.cli.console import Progress
     from mosaicfusion.detectors.checkpoint import load_detector, read_classes
-    from mosaicfusion.detectors.evaluate import score
-    from mosaicfusion.detectors.results import read_results, write_results
-    from mosaicfusion.detectors.samples import make_loader
+    from mosaicfusion.detectors.data.samples import make_loader
+    from mosaicfusion.detectors.evaluation.evaluate import score
+    from mosaicfusion.detectors.evaluation.results import read_results, write_results
     from mosaicfusion.files.atomic import write_atomic
 
     truth, samples = _open_val(val_json, images, skip_missing)
@@ -172,10 +172,10 @@ def predict(
     from rich.text import Text
 
     from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.predict import draw_found
-    from mosaicfusion.detectors.predict import predict as find
+    from mosaicfusion.detectors.evaluation.predict import draw_found
+    from mosaicfusion.detectors.evaluation.predict import predict as find
     from mosaicfusion.files.atomic import write_atomic
-    from mosaicfusion.files.picture import read_rgb
+    from mosaicfusion.files.images import read_rgb
 
     formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
     if out.suffix.lower() not in formats:
@@ -201,8 +201,8 @@ def predict(
 
 def _open_val(path: Path, images: Path, skip_missing: bool) -> tuple[GroundTruth, DetectionDataset]:
     """Of the same images. What cannot be evaluated is said before, not after, hours of training or detection."""
-    from mosaicfusion.detectors.data import DetectionDataset
-    from mosaicfusion.detectors.evaluate import GroundTruth
+    from mosaicfusion.detectors.data.dataset import DetectionDataset
+    from mosaicfusion.detectors.evaluation.evaluate import GroundTruth
 
     truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
     return truth.of_images({image.id for image in samples.images}), samples
@@ -216,7 +216,7 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
             f"--text-embeddings {path} has no use in a recipe whose classifier.kind is {recipe.classifier.kind}; leave it "
             "out, or add --set classifier.kind=text"
         )
-    from mosaicfusion.detectors.text_embeddings import read_text_embeddings
+    from mosaicfusion.detectors.models.text_embeddings import read_text_embeddings
 
     embeddings = read_text_embeddings(path)
     if recipe.backbone.clip is not None:
@@ -245,7 +245,7 @@ def _print_left_out(left_out: Mapping[str, int]) -> None:
 def _print_scores(scores: dict[Any, Scores], images: int) -> None:
     from rich.console import Console
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     names = list(next(iter(scores.values())).metrics)
     table = make_table("", *names, title=f"AP in percent on {images} images")

@@ -46,13 +46,13 @@ def diversity(
     device: DeviceOption = "auto",
 ) -> None:
     """How varied the instances of each category are, and how far from those of a real set."""
+    from mosaicfusion.cli.console import Progress
     from mosaicfusion.cli.tables import print_diversity
-    from mosaicfusion.console import Progress
     from mosaicfusion.files.atomic import write_atomic
+    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.models.backbones import load_backbone
     from mosaicfusion.quality.diversity import FILE_NAME
-    from mosaicfusion.quality.features import load_backbone
     from mosaicfusion.quality.variety import measure
-    from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
 
     drawn = _image_set(run_folder, images)
@@ -95,14 +95,14 @@ def semantics(
     device: DeviceOption = "auto",
 ) -> None:
     """Whether each region shows its category, by a CLIP model: score, probability and rank among the vocabulary."""
+    from mosaicfusion.categories import from_json_file, read_lines
+    from mosaicfusion.cli.console import Progress
     from mosaicfusion.cli.tables import print_semantics
-    from mosaicfusion.clip import load_clip
-    from mosaicfusion.console import Progress
+    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.models.clip import load_clip
     from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_pictures
-    from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
-    from mosaicfusion.run.sidecars import SEMANTICS
-    from mosaicfusion.vocabulary import from_json_file, read_lines
+    from mosaicfusion.run.judgements import SEMANTICS
 
     run = RunFolder.open(run_folder)
     among = choices(run, from_json_file(vocabulary) if vocabulary else ())

@@ -12,7 +12,7 @@ from mosaicfusion.cli.options import CLIP_HELP, CategoriesOption, DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.detectors.text_embeddings import TextEmbeddings
+    from mosaicfusion.detectors.models.text_embeddings import TextEmbeddings
 
 _PAIRS = 5
 
@@ -42,11 +42,11 @@ def embed_text(
     device: DeviceOption = "auto",
 ) -> None:
     """Turn category names into vectors by a CLIP model: the classifier of open-vocabulary detectors."""
-    from mosaicfusion.console import Progress
-    from mosaicfusion.detectors.text_embeddings import embed_text as embed
+    from mosaicfusion.categories import read_lines, split_names
+    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.detectors.models.text_embeddings import embed_text as embed
+    from mosaicfusion.generation.selection import vocabulary_for
     from mosaicfusion.quality.semantics import TEMPLATES
-    from mosaicfusion.selection import vocabulary_for
-    from mosaicfusion.vocabulary import read_lines, split_names
 
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")
@@ -65,7 +65,7 @@ def _print(embeddings: TextEmbeddings) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     names, vectors = embeddings.identity.categories, embeddings.vectors
     ones, others = np.triu_indices(len(names), k=1)

@@ -15,7 +15,7 @@ from mosaicfusion.cli.options import DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.experiment.drawn import Show
+    from mosaicfusion.experiment.data import Show
     from mosaicfusion.experiment.plan import Run
     from mosaicfusion.experiment.result import Result
     from mosaicfusion.experiment.runner import Experiment
@@ -120,7 +120,7 @@ def minilvis(
 
 @contextmanager
 def _bar(doing: str, unit: str) -> Iterator[Show]:
-    from mosaicfusion.console import Progress
+    from mosaicfusion.cli.console import Progress
 
     with Progress(doing, unit, doing) as progress:
         yield progress.show
@@ -135,7 +135,7 @@ def _line(result: Result) -> str:
 def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
     from rich.console import Console
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     data = experiment.training_data
     table = make_table("run", "training set", "steps", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
@@ -150,7 +150,7 @@ def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
 def _print_results(results: Sequence[Result]) -> None:
     from rich.console import Console
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
     from mosaicfusion.experiment.plan import PAIRS
     from mosaicfusion.experiment.table import COLUMNS, gain, make_rows, pair_of
 

@@ -48,7 +48,7 @@ def export(
     shard_size: Annotated[int, typer.Option(help="Images in a file of webdataset or hf.")] = 1000,
 ) -> None:
     """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
-    from mosaicfusion.console import Progress
+    from mosaicfusion.cli.console import Progress
     from mosaicfusion.dataset import export as exporter
 
     with Progress("exporting", "images", "reading the source") as progress:
@@ -70,7 +70,7 @@ def _print(exported: Exported) -> None:
     from rich.console import Console
     from rich.filesize import decimal
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     console = Console()
     table = make_table("images", "instances", "categories", "size", words=0)

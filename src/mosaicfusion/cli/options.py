@@ -11,9 +11,9 @@ import typer
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
+    from mosaicfusion.categories import Selection
     from mosaicfusion.config import RunConfig
-    from mosaicfusion.scale import Scale
-    from mosaicfusion.selection import Selection
+    from mosaicfusion.generation.ray import Scale
 
 CategoriesOption = Annotated[
     str | None,
@@ -100,7 +100,7 @@ def make_overrides(
     dtype: str | None,
     grid: str | None,
 ) -> dict[str, Any]:
-    from mosaicfusion.vocabulary import read_lines
+    from mosaicfusion.categories import read_lines
 
     scenes = tuple(read_lines(backgrounds)) if backgrounds else None
     if scenes == ():
@@ -117,7 +117,7 @@ def make_overrides(
 
 
 def read_config(preset: str | RunConfig | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
-    from mosaicfusion.config import make_config
+    from mosaicfusion.generation.presets import make_config
 
     return make_config(preset, apply_settings(overrides, settings))
 
@@ -147,7 +147,7 @@ def make_scale(workers: int | None, ray_address: str | None, gpus: float | None,
         if gpus is not None or resources is not None:
             raise MosaicFusionError("--num-gpus-per-worker and --resources need --workers or --ray-address")
         return None
-    from mosaicfusion.scale import Scale
+    from mosaicfusion.generation.ray import Scale
 
     try:
         amounts = json.loads(resources or "{}")
@@ -166,8 +166,8 @@ def make_selection(
     frequency: str | None = None,
     partners: str = "all",
 ) -> Selection:
-    from mosaicfusion.selection import Selection, vocabulary_for
-    from mosaicfusion.vocabulary import FREQUENCIES, split_names
+    from mosaicfusion.categories import FREQUENCIES, Selection, split_names
+    from mosaicfusion.generation.selection import vocabulary_for
 
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")

@@ -11,7 +11,7 @@ from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import DeviceOption
 
 if TYPE_CHECKING:
-    from mosaicfusion.quality.annotator import Annotator
+    from mosaicfusion.models.segmenters import Annotator
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")]
 AnnotatorOption = Annotated[
@@ -45,9 +45,9 @@ def judge(
     device: DeviceOption = "auto",
 ) -> None:
     """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
-    from mosaicfusion.console import Progress
+    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.generation.build_dataset import compile_run
     from mosaicfusion.quality.agreement import judge_masks
-    from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
@@ -79,9 +79,9 @@ def refine(
     device: DeviceOption = "auto",
 ) -> None:
     """Make a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
-    from mosaicfusion.console import Progress, print_summary
+    from mosaicfusion.cli.console import Progress, print_summary
+    from mosaicfusion.generation.build_dataset import compile_run
     from mosaicfusion.quality.refine import refine_run
-    from mosaicfusion.run.compile import compile_run
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
@@ -93,7 +93,7 @@ def refine(
 
 
 def _load(name: Literal["sam", "sam2", "grabcut"], model: str | None, device: str) -> Annotator:
-    from mosaicfusion.quality.annotator import load_annotator
+    from mosaicfusion.models.segmenters import load_annotator
 
     return load_annotator(name, model, device)
 
@@ -103,7 +103,7 @@ def _print_judgement(annotator: str, result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mosaicfusion.console import make_table
+    from mosaicfusion.cli.console import make_table
 
     console = Console()
     table = make_table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")

@@ -69,8 +69,8 @@ def retry(
     resources: ResourcesOption = None,
 ) -> None:
     """Draw again what failed, and nothing else."""
-    from mosaicfusion.console import Progress, print_summary
-    from mosaicfusion.run.runner import retry as run
+    from mosaicfusion.cli.console import Progress, print_summary
+    from mosaicfusion.generation.generate import retry as run
 
     if not failed:
         raise MosaicFusionError(f"say what to draw again: `mosaicfusion retry {run_folder} --failed`")

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mosaicfusion.console import make_table
+from mosaicfusion.cli.console import make_table
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import Diversity
-    from mosaicfusion.run.sidecars import RegionSemantics
+    from mosaicfusion.run.judgements import RegionSemantics
 
 _SHOWN = 20
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from tempfile import TemporaryFile
 from typing import IO, Any, Literal
 
+from mosaicfusion.categories import Category, Frequency
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.vocabulary import Category, Frequency
 
 Policy = Literal["drop", "not_exhaustive"]
 MaskFormat = Literal["rle", "polygon"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
-from mosaicfusion.dataset.read import CategoryRef
+from mosaicfusion.categories import qualifier, readable_name, spelled
+from mosaicfusion.dataset.coco import CategoryRef
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.vocabulary import qualifier, readable_name, spelled
 
 
 class Matcher:

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from mosaicfusion.categories import FREQUENCIES
+from mosaicfusion.dataset.coco import CategoryRef, DatasetFile, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
-from mosaicfusion.dataset.read import CategoryRef, DatasetFile, ImageRef
-from mosaicfusion.vocabulary import FREQUENCIES
 
 SMALL, LARGE = 32**2, 96**2  # square pixels, as COCO parts them
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
 
 
 @dataclass(frozen=True)

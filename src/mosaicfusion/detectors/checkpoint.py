@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from mosaicfusion.config import differences
-from mosaicfusion.detectors.classes import ClassList
 from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
+from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic
-from mosaicfusion.files.place import check_place
+from mosaicfusion.files.locations import check_place
+from mosaicfusion.identity import differences
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,8 +110,8 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from mosaicfusion.detectors.build import build_detector
-    from mosaicfusion.diffusion.backend import resolve_device
+    from mosaicfusion.detectors.models.registry import build_detector
+    from mosaicfusion.models.device import resolve_device
 
     target = resolve_device(device)
     if not (folder / RECIPE).exists():

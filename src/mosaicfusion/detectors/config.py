@@ -30,7 +30,7 @@ _CLIP = "clip/"
 
 
 class BackboneConfig(_Frozen):
-    """See :func:`mosaicfusion.detectors.backbones.build_backbone`."""
+    """See :func:`mosaicfusion.detectors.models.backbones.build_backbone`."""
 
     name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME; fvlm: clip/NAME")
     pretrained: bool = True
@@ -57,7 +57,7 @@ class BackboneConfig(_Frozen):
 
 
 class ClassifierConfig(_Frozen):
-    """See :mod:`mosaicfusion.detectors.classifier`."""
+    """See :mod:`mosaicfusion.detectors.models.classifier`."""
 
     kind: Literal["linear", "text"] = "linear"
     temperature: PositiveFloat = Field(0.02, description="text: logits are cosines divided by it; Detic's 1/50")
@@ -66,7 +66,7 @@ class ClassifierConfig(_Frozen):
 
 
 class LossConfig(_Frozen):
-    """See :mod:`mosaicfusion.detectors.losses`."""
+    """See :mod:`mosaicfusion.detectors.models.losses`."""
 
     kind: Literal["softmax", "sigmoid"] = "softmax"
     federated: bool = Field(False, description="sigmoid: only a sample of the classes counts in a step")
@@ -92,7 +92,7 @@ class HeadsConfig(_Frozen):
 
 
 class FVLMConfig(_Frozen):
-    """See :mod:`mosaicfusion.detectors.fvlm`."""
+    """See :mod:`mosaicfusion.detectors.models.fvlm`."""
 
     base_clip_weight: Share = Field(0.35, description="of CLIP's score in the geometric mean")
     novel_clip_weight: Share = Field(0.65, description="the same for rare classes, frequency r")

@@ -11,7 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.stable_diffusion import StableDiffusion
+    from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
 
 _LAYERS = (ResnetBlock2D, FeedForward)
 _MOST_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8

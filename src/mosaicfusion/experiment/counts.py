@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from mosaicfusion.dataset.read import AnnotationRef, CategoryRef, DatasetFile, ImageRef
+from mosaicfusion.dataset.coco import AnnotationRef, CategoryRef, DatasetFile, ImageRef
 
 
 def count_instances(path: Path) -> dict[str, int]:

@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from mosaicfusion.clip import find_clip
-from mosaicfusion.config import fingerprint
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
-from mosaicfusion.detectors.data import DetectionDataset
-from mosaicfusion.detectors.evaluate import evaluate
-from mosaicfusion.detectors.results import write_results
-from mosaicfusion.detectors.samples import make_loader
-from mosaicfusion.detectors.text_embeddings import embed_text
-from mosaicfusion.detectors.train import Options, train
-from mosaicfusion.detectors.training_set import open_training_set
-from mosaicfusion.diffusion.model_folder import digest
+from mosaicfusion.detectors.data.dataset import DetectionDataset
+from mosaicfusion.detectors.data.samples import make_loader
+from mosaicfusion.detectors.data.training_set import open_training_set
+from mosaicfusion.detectors.evaluation.evaluate import evaluate
+from mosaicfusion.detectors.evaluation.results import write_results
+from mosaicfusion.detectors.models.text_embeddings import embed_text
+from mosaicfusion.detectors.training.train import Options, train
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
-from mosaicfusion.experiment.drawn import Bar, TrainingData
+from mosaicfusion.experiment.data import Bar, TrainingData
 from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
 from mosaicfusion.experiment.result import RESULT, Result, read_result, write_result
 from mosaicfusion.experiment.styles import score_styles
-from mosaicfusion.files.place import check_place
-from mosaicfusion.selection import vocabulary_for
+from mosaicfusion.files.locations import check_place
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.identity import fingerprint
+from mosaicfusion.models.clip import find_clip
+from mosaicfusion.models.hub import digest
 
 if TYPE_CHECKING:
-    from mosaicfusion.detectors.training_set import TrainingSet
+    from mosaicfusion.detectors.data.training_set import TrainingSet
 
 _CHECKPOINT_EVERY = 100
 _BATCH = 8

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from mosaicfusion.dataset.read import DatasetFile
-from mosaicfusion.detectors.evaluate import GroundTruth, score
-from mosaicfusion.detectors.results import read_results
+from mosaicfusion.dataset.coco import DatasetFile
+from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, score
+from mosaicfusion.detectors.evaluation.results import read_results
 from mosaicfusion.experiment.result import Metrics
 
 

@@ -20,7 +20,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.quality.annotator import Annotator
+from mosaicfusion.models.segmenters import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 

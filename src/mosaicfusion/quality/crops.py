@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset.export.masks import pixels
-from mosaicfusion.dataset.read import CategoryRef, DatasetFile, ImageRef, find_image, image_name
+from mosaicfusion.dataset.coco import CategoryRef, DatasetFile, ImageRef, find_image, image_name
+from mosaicfusion.dataset.masks import pixels
 from mosaicfusion.errors import MosaicFusionError
 
 MARGIN = 0.1  # of the box's side, on each side: some of what the object stands on, little of its neighbours

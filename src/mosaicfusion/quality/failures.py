@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-from mosaicfusion.run.sidecars import RegionSemantics
 
 Kind = Literal["entangled", "small", "abstract"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -17,8 +17,8 @@ from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import Rejection, keep_single_component
 from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.models.segmenters import Annotator
 from mosaicfusion.quality.agreement import annotate
-from mosaicfusion.quality.annotator import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 

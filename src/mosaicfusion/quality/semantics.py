@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from mosaicfusion.categories import Category
 from mosaicfusion.config import PromptConfig
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.prompts import render
+from mosaicfusion.mosaic.prompts import render
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.judgements import RegionSemantics, read_semantics, write_semantics
 from mosaicfusion.run.records import CanvasRecord
-from mosaicfusion.run.sidecars import RegionSemantics, read_semantics, write_semantics
-from mosaicfusion.vocabulary import Category
 
 TEMPLATES = ("a photo of a single {name}",)
 _CANVASES = 16  # read together: a batch of about 64 regions
 
 
 class Clip(Protocol):
-    """What is needed of a model; :func:`mosaicfusion.clip.load_clip` gives one."""
+    """What is needed of a model; :func:`mosaicfusion.models.clip.load_clip` gives one."""
 
     name: str
     logit_scale: float

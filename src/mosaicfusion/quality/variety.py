@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
 from mosaicfusion.dataset.match import Matcher
-from mosaicfusion.dataset.read import CategoryRef, DatasetFile
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.models.backbones import Backbone, extract
 from mosaicfusion.quality.crops import Instance, read_crops, sample_instances
 from mosaicfusion.quality.diversity import (
     MIN_INSTANCES,
@@ -24,7 +25,6 @@ from mosaicfusion.quality.diversity import (
     vendi_score,
 )
 from mosaicfusion.quality.domain_gap import classifier_accuracy, fid, kid, precision_recall
-from mosaicfusion.quality.features import Backbone, extract
 
 _MOST_PAIRS = 5000  # distances between all pairs: 200 MB
 

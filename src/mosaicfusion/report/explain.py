@@ -21,7 +21,7 @@ from mosaicfusion.report.sheet import instances, reason_name
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:  # it imports torch
-    from mosaicfusion.diffusion.denoise import DrawnCanvas
+    from mosaicfusion.diffusion.sampler import DrawnCanvas
 
 StrideMaps = Mapping[int, np.ndarray]
 

@@ -29,7 +29,7 @@ from mosaicfusion.report.markup import Part, meter, paragraph, percent, section,
 from mosaicfusion.report.sheet import reason_name
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.sidecars import RegionSemantics, read_semantics
+from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 
 _EXAMPLES = 6  # pictures of each kind
 _MEANINGS: dict[Kind, str] = {

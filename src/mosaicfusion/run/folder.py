@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.config import differences
+from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
-from mosaicfusion.files.picture import read_rgb
-from mosaicfusion.files.place import check_place
+from mosaicfusion.files.images import read_rgb
+from mosaicfusion.files.locations import check_place
 from mosaicfusion.files.remote import ahead, is_remote
-from mosaicfusion.run.batches import Stretches
+from mosaicfusion.generation.batches import Stretches
+from mosaicfusion.identity import differences
 from mosaicfusion.run.records import CanvasRecord
-from mosaicfusion.vocabulary import Category
 
 _FORMAT = 1
 _LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends

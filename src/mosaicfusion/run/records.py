@@ -16,7 +16,7 @@ class RegionRecord:
 
     ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
     the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
-    of :mod:`mosaicfusion.quality.intrinsic`; a region without a mask, and one drawn before they were recorded, has none.
+    of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one drawn before they were recorded, has none.
     ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` put another in place of.
     """
 

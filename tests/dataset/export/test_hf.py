@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.export.masks import pixels
+from mosaicfusion.dataset.masks import pixels
 
 
 @pytest.mark.parametrize("masks", [None, "rle", "polygon"])

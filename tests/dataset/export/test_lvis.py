@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mosaicfusion.categories import Category
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.lvis import compile_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.vocabulary import Category
 
 
 def written(made: Any, out: Path, **options: Any) -> Any:

@@ -24,7 +24,7 @@ def read(out: Path) -> dict[int, Any]:
 
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
 def test_webdataset_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
-    from mosaicfusion.dataset.export.masks import pixels
+    from mosaicfusion.dataset.masks import pixels
 
     export(made.source, "webdataset", tmp_path / "out", masks=masks, shard_size=2, **made.arguments)
     samples = read(tmp_path / "out")

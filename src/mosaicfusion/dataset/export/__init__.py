@@ -13,8 +13,8 @@ import msgspec
 from mosaicfusion.dataset.export.options import Format as Format
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import whole_or_absent
-from mosaicfusion.dataset.export.source import DataSet, Sample, open_data_set
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
+from mosaicfusion.dataset.reader import DataSet, Sample, open_data_set
 from mosaicfusion.errors import MosaicFusionError
 
 

@@ -17,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mosaicfusion.dataset.export import masks
-from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset import masks
+from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.export.source import DataSet, Sample
+from mosaicfusion.dataset.reader import DataSet, Sample
 
 ROW_GROUP = 100  # images; who reads one row reads its group
 

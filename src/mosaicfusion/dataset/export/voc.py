@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset.export import masks
-from mosaicfusion.dataset.export.annotated import Record
+from mosaicfusion.dataset import masks
+from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options, Split
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.export.source import DataSet, Sample
+from mosaicfusion.dataset.reader import DataSet, Sample
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 

@@ -13,10 +13,10 @@ from itertools import groupby
 
 import msgspec
 
-from mosaicfusion.dataset.export import masks
+from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.export.source import DataSet, Sample
+from mosaicfusion.dataset.reader import DataSet, Sample
 
 
 def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:

@@ -1,0 +1,273 @@
+"""Categories: from an LVIS or COCO json, from names, or those the bundled model knows."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from codecs import BOM_UTF8
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mosaicfusion.errors import MosaicFusionError
+
+Frequency = Literal["r", "c", "f"]
+FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
+MAX_NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Category:
+    """One category with the fields of LVIS.
+
+    ``name`` keeps its LVIS spelling (``bow_(weapon)``); :attr:`readable` is what a prompt says. ``frequency`` counts training
+    images in LVIS: r(are) 1-10, c(ommon) 11-100, f(requent) more.
+    """
+
+    id: int
+    name: str
+    synonyms: tuple[str, ...] = ()
+    definition: str = ""
+    frequency: Frequency | None = None
+    synset: str | None = None
+    prompt_name: str | None = None
+
+    @property
+    def readable(self) -> str:
+        """The name as a prompt says it: ``bow_(weapon)`` -> ``bow``, ``hot-air_balloon`` -> ``hot-air balloon``."""
+        return self.prompt_name or readable_name(self.name)
+
+    @property
+    def explanation(self) -> str:
+        """The definition, or else the qualifier of an LVIS name: ``date_(fruit)`` -> ``fruit``."""
+        return self.definition or qualifier(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for run.json."""
+        return {**asdict(self), "synonyms": list(self.synonyms)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Category:
+        """The reverse of :meth:`to_json`."""
+        return cls(**{**values, "synonyms": tuple(values["synonyms"])})
+
+
+def readable_name(name: str) -> str:
+    """Drop a qualifier in parentheses and what follows it, and put spaces for underscores."""
+    head = re.split(r"_?\(", name, maxsplit=1)[0]
+    return " ".join((head or name).replace("_", " ").split())
+
+
+def qualifier(name: str) -> str:
+    """What stands in the parentheses of an LVIS name, or an empty string."""
+    match = re.search(r"\((.+?)\)", name)
+    return match[1].replace("_", " ") if match else ""
+
+
+class Vocabulary(Sequence[Category]):
+    """Categories with unique ids and names, in order, with look-up by name, spoken name or synonym.
+
+    Raises :class:`MosaicFusionError` when empty, or when a name or an id occurs twice.
+    """
+
+    def __init__(self, categories: Iterable[Category], source: str = "the vocabulary") -> None:
+        self.categories = tuple(categories)
+        self.source = source
+        if not self.categories:
+            raise MosaicFusionError(
+                f"{source} holds no category; name at least one, as in --categories 'banana, teapot'"
+            )
+        for field, counts in (
+            ("name", Counter(spelled(category.name) for category in self.categories)),
+            ("id", Counter(str(category.id) for category in self.categories)),
+        ):
+            value, count = counts.most_common(1)[0]
+            if count > 1:
+                raise MosaicFusionError(f"{source} holds the {field} {value!r} {count} times; keep one")
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def __iter__(self) -> Iterator[Category]:
+        return iter(self.categories)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.categories[index]
+
+    @cached_property
+    def _spellings(self) -> tuple[dict[str, list[Category]], ...]:
+        """Look-up tables, tried in this order: LVIS name, spoken name, synonym."""
+        tables: tuple[dict[str, list[Category]], ...] = ({}, {}, {})
+        for category in self.categories:
+            tables[0].setdefault(spelled(category.name), []).append(category)
+            for spoken in {spelled(category.readable), spelled(readable_name(category.name))}:
+                tables[1].setdefault(spoken, []).append(category)
+            for synonym in {spelled(readable_name(synonym)) for synonym in category.synonyms}:
+                tables[2].setdefault(synonym, []).append(category)
+        return tables
+
+    def find(self, name: str) -> Category:
+        """The category called ``name``; an unknown or ambiguous name raises :class:`MosaicFusionError` with choices."""
+        for table in self._spellings:
+            found = table.get(spelled(name), [])
+            if len(found) > 1:
+                choices = ", ".join(category.name for category in found)
+                raise MosaicFusionError(f"{name!r} may mean any of: {choices}; use one of these names")
+            if found:
+                return found[0]
+        near = self.nearest(name)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise MosaicFusionError(f"{self.source} does not know {name[:MAX_NAME_LENGTH]!r}{hint}")
+
+    def nearest(self, name: str, count: int = 5) -> list[str]:
+        """Names spelled most like ``name``, best first; a shared word counts as near."""
+        key = spelled(name)
+        words = set(key.split())
+        spoken: dict[str, Category] = {}
+        for table in reversed(self._spellings):
+            spoken.update({spelling: found[0] for spelling, found in table.items()})
+        sharing = [spelling for spelling in spoken if words & set(spelling.split())]
+        close = difflib.get_close_matches(key, spoken, n=3 * count, cutoff=0.6)
+        return list(dict.fromkeys(spoken[spelling].readable for spelling in [*sharing, *close]))[:count]
+
+    def search(self, text: str) -> list[Category]:
+        """Categories whose name, synonyms or definition contain ``text``, ignoring case."""
+        key = spelled(text)
+        return [c for c in self if any(key in spelled(part) for part in (c.name, *c.synonyms, c.definition))]
+
+    def select(self, names: Iterable[str]) -> Vocabulary:
+        """The categories called by these names, in their order."""
+        return Vocabulary((self.find(name) for name in names), self.source)
+
+    def with_frequency(self, letters: Iterable[str]) -> Vocabulary:
+        """The categories whose frequency is one of the letters r, c, f."""
+        wanted = set(letters)
+        if not wanted or wanted - set(FREQUENCIES):
+            raise MosaicFusionError(
+                f"frequency {','.join(sorted(wanted))!r} is not among r, c, f; as in --frequency r,c"
+            )
+        kept = [category for category in self if category.frequency in wanted]
+        if not kept:
+            raise MosaicFusionError(f"no category of {self.source} has frequency {','.join(sorted(wanted))}")
+        return Vocabulary(kept, self.source)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which categories lead a canvas and which fill its other regions."""
+
+    main: Vocabulary
+    partners: Vocabulary
+
+    def __post_init__(self) -> None:
+        """Two vocabularies numbered apart would mix up their categories."""
+        Vocabulary(dict.fromkeys([*self.main, *self.partners]), "the main and partner categories together")
+
+    @property
+    def union(self) -> list[Category]:
+        """Both, without repeats: the categories of the data set."""
+        return list({category.id: category for category in [*self.main, *self.partners]}.values())
+
+
+def from_names(names: Iterable[str]) -> Vocabulary:
+    """Categories numbered from 1, for models with an open vocabulary."""
+    return Vocabulary(
+        (Category(i, check_name(name)) for i, name in enumerate(names, start=1)), "the list of categories"
+    )
+
+
+def check_name(name: str) -> str:
+    """``name`` without outer spaces; raises :class:`MosaicFusionError` if nothing could be drawn from it.
+
+    Names come from outside. They never become part of a path and are escaped in HTML, so any printable text may pass.
+    """
+    if not isinstance(name, str):
+        raise MosaicFusionError(f"category names are text, as in ['teapot', 'kite']; got {name!r:.80}")
+    name = name.strip()
+    if len(name) > MAX_NAME_LENGTH:
+        raise MosaicFusionError(f"category name {name[:40]!r}... has {len(name)} characters; at most {MAX_NAME_LENGTH}")
+    if not name.isprintable() or not re.search(r"[^\W_]", readable_name(name)):
+        raise MosaicFusionError(f"category name {name!r} must be printable and hold at least one letter or digit")
+    return name
+
+
+def split_names(text: str) -> list[str]:
+    """Names parted by commas, or the path of a .txt file with one name a line (# starts a comment)."""
+    path = Path(text)
+    try:
+        is_file = path.suffix == ".txt" and path.is_file()
+    except OSError:  # a list longer than a file name may be
+        is_file = False
+    names = read_lines(path) if is_file else text.split(",")
+    if path.suffix == ".txt" and not is_file and "," not in text:
+        raise MosaicFusionError(f"there is no file {text}")
+    names = [name.strip() for name in names if name.strip()]
+    if not names:
+        raise MosaicFusionError("the list of categories is empty; as in --categories 'banana, teapot' or names.txt")
+    return names
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without comments and empty ones."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MosaicFusionError(f"cannot read {path}: {error}") from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def from_json_file(path: Path) -> Vocabulary:
+    """The categories of an LVIS or COCO json (or a plain list of them).
+
+    The file is streamed: the 1.1 GB of LVIS' training set need no more memory than its categories.
+    Raises :class:`MosaicFusionError` for a file that is missing, cut off or of another kind.
+    """
+    import ijson
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            prefix = "item" if start.removeprefix(BOM_UTF8).lstrip()[:1] == b"[" else "categories.item"
+            file.seek(len(BOM_UTF8) if start.startswith(BOM_UTF8) else 0)
+            records = list(ijson.items(file, prefix, use_float=True))
+    except OSError as error:
+        raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise MosaicFusionError(f"{path} is not whole JSON ({reason.splitlines()[0]}); was it cut off?") from None
+    if not records:
+        raise MosaicFusionError(f"{path} has no list of 'categories', or an empty one; an LVIS or COCO json is needed")
+    return Vocabulary((_parse_category(record, path) for record in records), path.name)
+
+
+def _parse_category(record: Any, path: Path) -> Category:
+    if not isinstance(record, dict) or type(record.get("id")) is not int or not isinstance(record.get("name"), str):
+        raise MosaicFusionError(f"{path}: category {json.dumps(record)[:80]} lacks an integer id or a name")
+    frequency, synonyms, prompt_name = (record.get(key) for key in ("frequency", "synonyms", "prompt_name"))
+    for key, value, fits, expected in (
+        ("frequency", frequency, frequency in (None, *FREQUENCIES), "r, c or f"),
+        ("synonyms", synonyms, isinstance(synonyms, list | None), "a list"),
+        ("prompt_name", prompt_name, isinstance(prompt_name, str | None), "a text"),
+    ):
+        if not fits:
+            raise MosaicFusionError(
+                f"{path}: category {record['name']!r:.60} has {key} {value!r:.60}; {expected} expected"
+            )
+    return Category(
+        id=record["id"],
+        name=check_name(record["name"]),
+        synonyms=tuple(str(synonym) for synonym in synonyms or ()),
+        definition=str(record.get("def") or ""),
+        frequency=frequency,
+        synset=record.get("synset"),
+        prompt_name=check_name(prompt_name) if prompt_name else None,
+    )
+
+
+def spelled(name: str) -> str:
+    """A name without regard to case, underscores and repeated spaces."""
+    return " ".join(name.casefold().replace("_", " ").split())

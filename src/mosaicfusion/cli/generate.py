@@ -1,0 +1,236 @@
+"""Commands that draw and show: generate, explain, categories, report."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import (
+    CLIP_HELP,
+    MODEL_HELP,
+    CategoriesOption,
+    CompileOption,
+    DeviceOption,
+    GpusOption,
+    MasksOption,
+    MinQualityOption,
+    MinSemanticsOption,
+    ModelOption,
+    OffloadOption,
+    PolicyOption,
+    RayAddressOption,
+    ResourcesOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    VaeTilingOption,
+    WorkersOption,
+    make_overrides,
+    make_scale,
+    make_selection,
+    read_config,
+)
+from mosaicfusion.errors import MosaicFusionError
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion generate --categories "banana, teapot, umbrella" --canvases-per-category 10 --out runs/fruit`
+
+`mosaicfusion generate --vocabulary lvis_v1_train.json --frequency r --model CompVis/stable-diffusion-v1-4 --out runs/rare`
+
+`mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --workers 2`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --device cuda --batch-size 16 --compile`
+
+`mosaicfusion generate -c "kite, drum" --out s3://bucket/kite`
+
+`mosaicfusion generate -c "kite, drum" --out runs/kite --profile trace.json`
+
+`mosaicfusion generate -c "kite, drum" --out /shared/kite --ray-address ray://head:10001 --num-gpus-per-worker 0.5`
+
+The same command again goes on with an interrupted run; with more canvases per category it draws what is new. Several may draw
+into one folder at once; the last one to finish compiles the data set."""
+)
+def generate(
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Run folder or URL (s3://...): new, empty, or of the same run.")
+    ],
+    categories: CategoriesOption = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    main_names: Annotated[
+        str | None, typer.Option("--main", help="Categories that lead a canvas (names or .txt).", show_default="all")
+    ] = None,
+    frequency: Annotated[str | None, typer.Option(help="Lead with these LVIS frequencies: r, c, f, or r,c.")] = None,
+    partners: Annotated[
+        str, typer.Option(help="Categories of the other regions: all, main, letters as r,c, names or a .txt file.")
+    ] = "all",
+    canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=MODEL_HELP, show_default="mini, or that of --config")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings of a JSON file or a run.json, in place of a preset.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Rows x columns; several by commas are drawn at random.")] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional."),
+    ] = None,
+    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background a line.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a class of diffusers.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
+    settings: SetOption = None,
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+    min_quality: MinQualityOption = None,
+    min_semantics: MinSemanticsOption = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help=f"Model of --min-semantics: {CLIP_HELP}", show_default="as last time, at first mini"),
+    ] = None,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+    threads: ThreadsOption = None,
+    compile: CompileOption = False,
+    offload: OffloadOption = False,
+    vae_tiling: VaeTilingOption = False,
+    shard: Annotated[
+        str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
+    ] = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
+    num_gpus_per_worker: GpusOption = None,
+    resources: ResourcesOption = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Print where the time went; write a trace for chrome://tracing or Perfetto here."),
+    ] = None,
+) -> None:
+    """Draw images with several objects each, their instance masks, and an LVIS json."""
+    from mosaicfusion.cli.console import Progress, print_profile, print_summary
+    from mosaicfusion.generation.generate import generate as run
+    from mosaicfusion.generation.presets import load_config
+    from mosaicfusion.profiling import profiled, waiter
+
+    overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
+    if preset is not None and config is not None:
+        raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
+    settings_used = read_config(load_config(config) if config else preset, overrides, settings)
+    selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
+    scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
+    if profile and scale:
+        raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
+    watched = profiled(waiter(device)) if profile else nullcontext()
+    with watched as timed, Progress(before="starting the workers" if scale else "loading the model") as progress:
+        summary = run(
+            selection,
+            out=out,
+            canvases_per_category=canvases_per_category,
+            config=settings_used,
+            policy=policy,
+            masks=masks,
+            min_quality=min_quality,
+            min_semantics=min_semantics,
+            clip=clip,
+            device=device,
+            batch_size=batch_size,
+            threads=threads,
+            compile=compile,
+            offload=offload,
+            vae_tiling=vae_tiling,
+            shard=shard,
+            scale=scale,
+            on_progress=progress.show,
+        )
+    print_summary(summary)
+    if profile and timed:
+        print_profile(timed)
+        timed.write_trace(profile)
+
+
+@app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
+def explain(
+    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 names, parted by commas.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
+    seed: SeedOption = 0,
+    model: ModelOption = "mini",
+    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    settings: SetOption = None,
+    device: DeviceOption = "auto",
+    offload: OffloadOption = False,
+    vae_tiling: VaeTilingOption = False,
+) -> None:
+    """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
+    from mosaicfusion.generation.explain import explain as draw
+    from mosaicfusion.models.device import DeviceOptions
+
+    settings_used = read_config(preset, {"model": model, "seed": seed}, settings)
+    options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
+    path = draw(make_selection(settings_used.model, categories).main, out, settings_used, options)
+    typer.echo(f"figure: {path}")
+
+
+@app.command(epilog="**Example**\n\n`mosaicfusion categories --search cup`")
+def categories(
+    search: Annotated[str | None, typer.Option(help="Text in the name, a synonym or the definition.")] = None,
+    model: ModelOption = "mini",
+) -> None:
+    """List the categories that the bundled model knows."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mosaicfusion.generation.selection import vocabulary_for
+
+    vocabulary = vocabulary_for(model)
+    found = vocabulary.search(search) if search else list(vocabulary)
+    if not found:
+        near = ", ".join(vocabulary.nearest(search or ""))
+        raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
+    table = Table("name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {len(vocabulary)} categories")
+    for category in found:
+        cells = (category.readable, category.name, category.frequency or "-", category.definition)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console().print(table)
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`
+
+`mosaicfusion report runs/fruit --min-quality 0.8`"""
+)
+def report(
+    run_folder: Annotated[str, typer.Argument(help="A run folder or URL; it may be unfinished.")],
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+    min_quality: MinQualityOption = None,
+    min_semantics: MinSemanticsOption = None,
+) -> None:
+    """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
+    from mosaicfusion.cli.console import print_summary
+    from mosaicfusion.files.remote import as_folder
+    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.run.folder import RunFolder
+
+    print_summary(compile_run(RunFolder.open(as_folder(run_folder)), policy, masks, min_quality, min_semantics))

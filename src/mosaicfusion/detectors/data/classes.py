@@ -1,0 +1,135 @@
+"""The classes of a detector: which label is which category. Label 0 is background, label k the k-th category by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.categories import FREQUENCIES, check_name
+from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
+from mosaicfusion.errors import MosaicFusionError, shown
+
+
+@dataclass(frozen=True)
+class DetectorClass:
+    """One category as a detector knows it; ``frequency`` is LVIS' letter r, c or f, or None."""
+
+    id: int
+    name: str
+    frequency: str | None = None
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """Categories in the order of their ids; ``source`` is what messages call the list: a file or a checkpoint.
+
+    Raises :class:`MosaicFusionError` when empty, when an id or a name occurs twice, and for a name that cannot be printed.
+    """
+
+    classes: tuple[DetectorClass, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda one: one.id)))
+        if not self.classes:
+            raise MosaicFusionError(f"{self.source} has no categories; a detector needs one at least")
+        for name, held in (("id", [one.id for one in self.classes]), ("name", [one.name for one in self.classes])):
+            value, count = Counter(held).most_common(1)[0]
+            if count > 1:
+                raise MosaicFusionError(
+                    f"{self.source}: {count} categories have the {name} {value!r:.80}; each needs its own"
+                )
+        for one in self.classes:
+            check_name(one.name)
+
+    @classmethod
+    def of(cls, file: DatasetFile) -> ClassList:
+        """The categories of an LVIS or COCO json."""
+        refs = file.parse("categories", list[CategoryRef])
+        letters = [ref.frequency if ref.frequency in FREQUENCIES else None for ref in refs]
+        classes = (DetectorClass(ref.id, ref.name, letter) for ref, letter in zip(refs, letters, strict=True))
+        return cls(tuple(classes), str(file.path))
+
+    @classmethod
+    def open(cls, path: Path) -> ClassList:
+        """The categories of an LVIS or COCO json on disk."""
+        return cls.of(DatasetFile.open(path))
+
+    @classmethod
+    def from_json(cls, values: Any, source: str) -> ClassList:
+        """The reverse of :meth:`to_json`, from a file that anyone may have written."""
+        try:
+            classes = tuple(DetectorClass(**value) for value in values)
+            sound = all(
+                type(one.id) is int and isinstance(one.name, str) and one.frequency in (None, *FREQUENCIES)
+                for one in classes
+            )
+        except TypeError:
+            sound = False
+        if not sound:
+            raise MosaicFusionError(f"{source} holds no list of categories with id, name and frequency; train it again")
+        return cls(classes, source)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values, for a checkpoint."""
+        return [asdict(one) for one in self.classes]
+
+    def __len__(self) -> int:
+        """Number of categories, without the background."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> list[str]:
+        """Names by label; that of label k stands at k - 1."""
+        return [one.name for one in self.classes]
+
+    @property
+    def category_ids(self) -> NDArray[np.int64]:
+        """int64 (C + 1,): the category of each label; 0 for the background."""
+        return np.array([0, *(one.id for one in self.classes)], np.int64)
+
+    def labels(self) -> dict[int, int]:
+        """The label of each category id, in 1..C."""
+        return {one.id: label for label, one in enumerate(self.classes, start=1)}
+
+    def labels_of(self, letters: str) -> list[int]:
+        """Labels whose frequency is among ``letters``, as in ``"r"`` for the rare (or novel) ones."""
+        return [label for label, one in enumerate(self.classes, start=1) if one.frequency and one.frequency in letters]
+
+    def require_same(self, other: ClassList) -> None:
+        """Raise :class:`MosaicFusionError` that names what differs, unless both have the same ids and names.
+
+        The letters may differ: they say how often a category was seen in training, and what is evaluated has its own.
+        """
+        own, others = ({one.id: one.name for one in side.classes} for side in (self, other))
+        differences = [
+            *_only(self.source, [one for one in self.classes if one.id not in others]),
+            *_only(other.source, [one for one in other.classes if one.id not in own]),
+        ]
+        renamed = [
+            f"{id_} is {shown(own[id_])} and {shown(others[id_])}"
+            for id_ in own
+            if others.get(id_, own[id_]) != own[id_]
+        ]
+        if renamed:
+            differences.append(f"{len(renamed)} with different names ({_first(renamed)})")
+        if differences:
+            raise MosaicFusionError(
+                f"the categories of {self.source} and {other.source} differ: {'; '.join(differences)}; training, validation "
+                "and checkpoint need the same list"
+            )
+
+
+def _only(source: str, classes: Sequence[DetectorClass]) -> Iterable[str]:
+    if classes:
+        yield f"{len(classes)} only in {source} ({_first([f'{one.id} {shown(one.name)}' for one in classes])})"
+
+
+def _first(texts: Sequence[str], count: int = 5) -> str:
+    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")

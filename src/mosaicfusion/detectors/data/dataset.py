@@ -1,0 +1,143 @@
+"""The data set of a detector, in torchvision's form: an LVIS or COCO json and its images.
+
+One sample of a set with the classes 1 (kite), 2 (bow) and 3 (ribbon)::
+
+    image   uint8 (3, 480, 640)
+    target  {"boxes": float32 (2, 4) xyxy px, "labels": int64 [1, 3], "masks": uint8 (2, 480, 640), "image_id": 391895,
+             "image_hw": (480, 640), "negative": int64 [2], "not_exhaustive": int64 [3]}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision import tv_tensors
+
+from mosaicfusion.dataset.coco import DatasetFile, find_image, image_name, path_fault
+from mosaicfusion.detectors.data.classes import ClassList
+from mosaicfusion.detectors.data.instances import ImageRow, OnProgress, read_images, read_instances
+from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, boxes_of
+from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.files.images import read_rgb
+
+
+class DetectionDataset(SampleSet):
+    """An LVIS or COCO json with its images under the folder ``root``.
+
+    ``transform`` takes and gives a sample whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
+    ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, as trainers do.
+    ``left_out`` counts what was left out, by reason; ``missing`` holds the ids of images that are not on disk.
+    ``image_counts``: int64 (C + 1,), the images with each label.
+
+    Categories in neither list of an image and without an instance there are unknown; an image without the lists (COCO)
+    was searched for all of them. Raises :class:`MosaicFusionError` for what cannot be trained on, and on loading for an image
+    that cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        transform: Transform | None = None,
+        *,
+        skip_missing: bool = False,
+        skip_empty: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.path, self.root, self.transform = path, root, transform
+        file = DatasetFile.open(path)
+        self.classes = ClassList.of(file)
+        self._labels = self.classes.labels()
+        images = read_images(file)
+        files = [_find(root, image, path) for image in images]
+        missing = [image for image, name in zip(images, files, strict=True) if name is None]
+        if missing and (not skip_missing or len(missing) == len(images)):
+            raise MosaicFusionError(_missing_text(missing, len(images), root))
+        self.images = [image for image, name in zip(images, files, strict=True) if name is not None]
+        self.files = [name for name in files if name is not None]
+        self.missing = frozenset(image.id for image in missing)
+        self.instances = read_instances(file, self.images, self.classes, self.missing, on_progress)
+        self.left_out = self.instances.left_out
+        if missing:
+            self.left_out["images that are not on disk"] = len(missing)
+        sizes = np.diff(self.instances.first)
+        self.numbers = np.flatnonzero(sizes) if skip_empty else np.arange(len(sizes))  # of the images that are used
+        if len(self.numbers) < len(sizes):
+            self.left_out["images without an instance"] = len(sizes) - len(self.numbers)
+        if not len(self.numbers):
+            raise MosaicFusionError(f"{path} holds no image" + (" with an instance" if skip_empty and images else ""))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def labels(self) -> list[NDArray[np.int64]]:
+        """The labels of each sample's instances, for :func:`mosaicfusion.detectors.data.sampling.repeat_factors`."""
+        return [self.instances.labels_of(number) for number in self.numbers.tolist()]
+
+    @property
+    def image_counts(self) -> NDArray[np.int64]:
+        """int64 (C + 1,): in how many images each label has an instance; the federated loss samples by it."""
+        present = [np.unique(labels) for labels in self.labels()]
+        return np.bincount(np.concatenate(present), minlength=len(self.classes) + 1)
+
+    def load(self, index: int) -> Sample:
+        number = int(self.numbers[index])
+        row = self.images[number]
+        image = tv_tensors.Image(_read_image(self.files[number], row.hw))
+        masks = torch.from_numpy(self.instances.masks_of(number))
+        labels = self.instances.labels_of(number)
+        negative, not_exhaustive = self._federated(number, set(labels.tolist()))
+        target = {
+            "boxes": tv_tensors.BoundingBoxes(boxes_of(masks), format="XYXY", canvas_size=row.hw),
+            "labels": torch.from_numpy(labels.copy()),
+            "masks": tv_tensors.Mask(masks),
+            "image_id": row.id,
+            "image_hw": row.hw,
+            "negative": negative,
+            "not_exhaustive": not_exhaustive,
+        }
+        return (image, target) if self.transform is None else self.transform(image, target)
+
+    def _federated(self, number: int, present: set[int]) -> tuple[Tensor, Tensor]:
+        """Labels that an image does not show, and those of which it may show more than it says."""
+        row, labels = self.images[number], self._labels
+        crowded = self.instances.crowded.get(number, set())
+        if row.neg_category_ids is None:
+            negative = set(labels.values()) - present - crowded
+        else:
+            negative = {labels[id_] for id_ in row.neg_category_ids if id_ in labels}
+        more = {labels[id_] for id_ in row.not_exhaustive_category_ids or [] if id_ in labels} | crowded
+        return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(more), dtype=torch.int64)
+
+
+def _find(root: Path, image: ImageRow, path: Path) -> str | None:
+    name = image_name(image)
+    fault = "is missing, and so is coco_url" if name is None else path_fault(name)
+    if fault:
+        raise MosaicFusionError(f"{path}: image {image.id}: the file_name {shown(name)} {fault}")
+    found = find_image(root, image)
+    return None if found is None else str(found)
+
+
+def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
+    names = ", ".join(shown(image_name(image)) for image in missing[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    fix = "give the folder that their names are relative to"
+    if len(missing) < total:
+        fix += ", or leave them out with --skip-missing"
+    return f"{len(missing)} of {total} images are not under {root}: {names}{more}; {fix}"
+
+
+def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
+    """uint8 (3, H, W), not turned as its EXIF says: the json's masks are of the pixels as they lie in the file."""
+    pixels = read_rgb(file)
+    if pixels.shape[:2] != hw:
+        raise MosaicFusionError(
+            f"{file} is {pixels.shape[0]} x {pixels.shape[1]} (height x width), {hw[0]} x {hw[1]} in the json: its masks "
+            "may be of another image"
+        )
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()

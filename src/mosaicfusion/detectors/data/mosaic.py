@@ -1,0 +1,76 @@
+"""Mosaic augmentation (Bochkovskiy et al. 2020): four training images as one. A baseline for mosaics that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional
+
+from mosaicfusion.detectors.data.copy_paste import draw_other
+from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, complete_labels, with_instances
+from mosaicfusion.detectors.data.transforms import GREY
+
+_CENTRE = (0.25, 0.75)  # of the side
+
+
+class Mosaic(SampleSet):
+    """Four samples in a square of 2 x 2 cells, whole, each in the corner of its cell that is next to the others.
+
+    The first is the one that was asked for, the others are drawn by ``weights`` as in
+    :class:`mosaicfusion.detectors.data.copy_paste.CopyPaste`. The cells meet at a random point between a quarter and three quarters
+    of the square's ``side_px``. ``samples`` should have no transform of its own; ``transform`` is for what comes out, also for
+    the samples that stay single (``probability`` is that of a mosaic).
+    """
+
+    def __init__(
+        self,
+        samples: SampleSet,
+        side_px: int,
+        transform: Transform | None = None,
+        probability: float = 0.5,
+        weights: torch.Tensor | None = None,
+    ) -> None:
+        self.samples, self.side_px, self.transform = samples, side_px, transform
+        self.probability, self.weights = probability, weights
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def load(self, index: int) -> Sample:
+        sample = self.samples.load(index)
+        if torch.rand(()) < self.probability:
+            others = [self.samples.load(draw_other(len(self), self.weights)) for _ in range(3)]
+            low, high = (round(bound * self.side_px) for bound in _CENTRE)
+            y, x = torch.randint(low, high + 1, (2,)).tolist()
+            sample = tile([sample, *others], self.side_px, (y, x))
+        return sample if self.transform is None else self.transform(*sample)
+
+
+def tile(samples: Sequence[Sample], side_px: int, centre_yx: tuple[int, int]) -> Sample:
+    """Four samples (top left, top right, bottom left, bottom right) around ``centre_yx`` of a grey square.
+
+    Each is resized to just fit its cell. A category is known to be absent only if it is in all four, and of one that is shown
+    there may be more than is annotated unless all four were searched for it. The target's other fields are the first one's.
+    """
+    y, x = centre_yx
+    canvas = torch.full((3, side_px, side_px), GREY, dtype=torch.uint8)
+    labels, masks = [], []
+    for place, (image, target) in enumerate(samples):
+        below, right = divmod(place, 2)
+        cell_hw = (side_px - y if below else y, side_px - x if right else x)
+        scale = min(cell_hw[0] / image.shape[-2], cell_hw[1] / image.shape[-1])
+        height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
+        top, left = y if below else y - height, x if right else x - width
+        canvas[:, top : top + height, left : left + width] = functional.resize(image, [height, width])
+        placed = torch.zeros(len(target["labels"]), side_px, side_px, dtype=torch.uint8)
+        if len(placed):
+            placed[:, top : top + height, left : left + width] = functional.resize(target["masks"], [height, width])
+        labels.append(target["labels"])
+        masks.append(placed)
+    targets = [target for _, target in samples]
+    complete = set.intersection(*map(complete_labels, targets))
+    uncertain = torch.cat([target["not_exhaustive"] for target in targets])
+    target = {**targets[0], "not_exhaustive": uncertain}
+    return tv_tensors.Image(canvas), with_instances(target, torch.cat(labels), torch.cat(masks), complete)

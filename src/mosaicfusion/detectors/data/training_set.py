@@ -1,0 +1,78 @@
+"""What a recipe makes of an annotation file: samples with augmentation, and how often each is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mosaicfusion.detectors.config import DataConfig
+from mosaicfusion.detectors.data.classes import ClassList
+from mosaicfusion.detectors.data.copy_paste import CopyPaste
+from mosaicfusion.detectors.data.dataset import DetectionDataset
+from mosaicfusion.detectors.data.instances import OnProgress
+from mosaicfusion.detectors.data.mosaic import Mosaic
+from mosaicfusion.detectors.data.samples import SampleSet, Transform
+from mosaicfusion.detectors.data.sampling import repeat_factors
+from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """``factors``: float64 (samples,), repeats of each in an epoch; ``image_counts``: images of each class, by label from 1;
+    ``digest``: of the annotations and of the images that are missing, so that a training goes on with the set it began with;
+    ``left_out``: counts by reason.
+    """
+
+    samples: SampleSet
+    classes: ClassList
+    factors: NDArray[np.float64]
+    image_counts: Sequence[int]
+    digest: str
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def open_training_set(
+    config: DataConfig, path: Path, root: Path, skip_missing: bool = False, on_progress: OnProgress | None = None
+) -> TrainingSet:
+    """An LVIS or COCO json with its images under ``root``; raises :class:`MosaicFusionError` for what cannot be trained on."""
+    transform = training_transform(config)
+    base = DetectionDataset(
+        path,
+        root,
+        None if config.mosaic else transform,
+        skip_missing=skip_missing,
+        skip_empty=True,
+        on_progress=on_progress,
+    )
+    factors = repeat_factors(base.labels(), config.repeat_threshold)
+    weights = torch.from_numpy(factors)
+    samples: SampleSet = base
+    if config.mosaic:
+        side = config.jitter_side_px if config.resize == "large_scale_jitter" else max(config.train_sides_px)
+        samples = Mosaic(samples, side, transform, weights=weights)
+    if config.copy_paste:
+        samples = CopyPaste(samples, weights=weights)
+    return TrainingSet(
+        samples, base.classes, factors, base.image_counts[1:].tolist(), _digest(path, base), dict(base.left_out)
+    )
+
+
+def _digest(path: Path, base: DetectionDataset) -> str:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256")
+    if base.missing:  # what else is trained on depends on what is on disk
+        found.update(repr(sorted(base.missing)).encode())
+    return found.hexdigest()[:16]
+
+
+def training_transform(config: DataConfig) -> Transform:
+    """Sizes and flips of a recipe."""
+    if config.resize == "large_scale_jitter":
+        return large_scale_jitter(config.jitter_side_px, config.jitter_scale, config.flip)
+    return short_side(config.train_sides_px, config.max_side_px, config.flip)

@@ -1,0 +1,234 @@
+"""Average precision as LVIS defines it, of boxes and masks (Gupta, Dollar, Girshick 2019).
+
+LVIS' images are annotated for some categories only, so a detection counts only where its category was looked for:
+
+- categories with an instance in the image: a detection without a match is an error, unless the category is in
+  ``not_exhaustive_category_ids`` (not all instances are annotated): then it is ignored;
+- categories in ``neg_category_ids`` (known to be absent): every detection is an error;
+- all others: every detection is ignored.
+
+At most 300 detections an image count, the best of all categories together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.dataset.annotated import AnnotationFields, ImageFields
+from mosaicfusion.dataset.coco import DatasetFile, require_known, require_unique
+from mosaicfusion.dataset.masks import run_lengths
+from mosaicfusion.detectors.data.classes import ClassList
+from mosaicfusion.detectors.evaluation.results import MAX_DETECTIONS, Detection, read_results
+from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.masks import rle
+
+Kind = Literal["box", "mask"]
+_IOU_TYPES: dict[Kind, str] = {"box": "bbox", "mask": "segm"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """AP in [0, 1], the mean over IoU 0.50 to 0.95 if its name says no other; None where no category has an instance.
+
+    ``metrics``: AP, AP50, AP75, AP_r, AP_c, AP_f, and with an open vocabulary AP_novel (rare) and AP_base (the others).
+    ``per_category``: AP by the category's name.
+    """
+
+    metrics: dict[str, float | None]
+    per_category: dict[str, float | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+class GroundTruth:
+    """A validation set in LVIS' form. Read one with :meth:`open`; several results can be held against it."""
+
+    def __init__(self, classes: ClassList, images: Sequence[ImageFields], annotations: list[dict[str, Any]]) -> None:
+        self.classes = classes
+        self.annotations = annotations
+        self.hw = {image.id: (image.height, image.width) for image in images}
+        self.not_exhaustive = {image.id: image.not_exhaustive_category_ids or [] for image in images}
+        self.negative = {image.id: image.neg_category_ids or [] for image in images}
+        self.looked_for = {image.id: set(self.negative[image.id]) for image in images}
+        for annotation in annotations:
+            self.looked_for[annotation["image_id"]].add(annotation["category_id"])
+
+    @classmethod
+    def open(cls, path: Path) -> GroundTruth:
+        """Raises :class:`MosaicFusionError` for a set without LVIS' lists or letters, and for what cannot be evaluated."""
+        file = DatasetFile.open(path)
+        classes = ClassList.of(file)
+        images = file.parse("images", list[ImageFields])
+        _require_federated(path, classes, images)
+        require_unique(path, "images", (image.id for image in images))
+        hw = {image.id: (image.height, image.width) for image in images}
+        known = classes.labels()
+        annotations = []
+        # Ids are given anew: the evaluator takes 0 for "no match".
+        for id_, row in enumerate(file.parse("annotations", list[AnnotationFields]), start=1):
+            require_known(path, row, hw, known)
+            try:
+                runs = run_lengths({"id": row.id, "segmentation": row.segmentation}, hw[row.image_id])
+            except MosaicFusionError as error:
+                raise MosaicFusionError(
+                    f"{path}: {error}; `mosaicfusion validate {path}` lists all such places"
+                ) from None
+            annotations.append(
+                {
+                    "id": id_, "image_id": row.image_id, "category_id": row.category_id, "bbox": list(row.bbox),
+                    "area": row.area, "iscrowd": row.iscrowd, "segmentation": runs,
+                }
+            )  # fmt: skip
+        return cls(classes, images, annotations)
+
+    def of_images(self, ids: Container[int]) -> GroundTruth:
+        """The part of the set that is of some images."""
+        part = copy(self)
+        part.annotations = [row for row in self.annotations if row["image_id"] in ids]
+        part.hw = {id_: hw for id_, hw in self.hw.items() if id_ in ids}
+        return part
+
+    def counting_only(self, counted: Sequence[bool]) -> GroundTruth:
+        """The same set in which some annotations count, by their place in the file; the others are as crowds: detections of
+        them are neither right nor wrong.
+        """
+        part = copy(self)
+        part.annotations = [
+            row if counts else {**row, "iscrowd": 1} for row, counts in zip(self.annotations, counted, strict=True)
+        ]
+        return part
+
+    def to_coco(self) -> dict[str, Any]:
+        """The data set as the evaluator takes it."""
+        images = [
+            {
+                "id": id_, "height": hw[0], "width": hw[1], "neg_category_ids": self.negative[id_],
+                "not_exhaustive_category_ids": self.not_exhaustive[id_],
+            }
+            for id_, hw in self.hw.items()
+        ]  # fmt: skip
+        categories = [asdict(one) for one in self.classes.classes]
+        return {"images": images, "categories": categories, "annotations": [dict(a) for a in self.annotations]}
+
+
+def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[Kind, Scores]:
+    """AP of a results file against a validation set, of boxes and masks; of boxes alone if the results have no masks.
+
+    Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results are not of this set.
+    """
+    truth, found = GroundTruth.open(val), read_results(results)
+    kinds: list[Kind] = ["box", "mask"] if all(one.segmentation for one in found) else ["box"]
+    return score(truth, found, kinds, open_vocabulary, str(results))
+
+
+def score(
+    truth: GroundTruth,
+    found: Iterable[Detection],
+    kinds: Sequence[Kind] = ("box", "mask"),
+    open_vocabulary: bool = False,
+    source: str = "the detections",
+) -> dict[Kind, Scores]:
+    """AP of detections against a validation set; raises :class:`MosaicFusionError` if they are of another one."""
+    counting = _counting(found, truth, source)
+    return {kind: _scores(truth, counting, kind, open_vocabulary) for kind in kinds}
+
+
+def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageFields]) -> None:
+    without = [
+        image.id for image in images if image.neg_category_ids is None or image.not_exhaustive_category_ids is None
+    ]
+    if without:
+        raise MosaicFusionError(
+            f"{len(without)} of {len(images)} images of {path} (the first: {without[0]}) lack neg_category_ids or "
+            "not_exhaustive_category_ids, without which LVIS' AP is not defined; for a set that is annotated in full, list in "
+            "neg_category_ids all categories that an image does not show, and leave the other list empty"
+        )
+    letterless = [one.name for one in classes.classes if one.frequency is None]
+    if letterless:
+        raise MosaicFusionError(
+            f"{len(letterless)} categories of {path} (the first: {shown(letterless[0])}) have no frequency; AP_r, AP_c and "
+            "AP_f need r, c or f, by the images of the training set"
+        )
+
+
+def _counting(found: Iterable[Detection], truth: GroundTruth, source: str) -> list[Detection]:
+    """The detections that count: the best 300 of each image, of categories that were looked for there."""
+    by_image: dict[int, list[Detection]] = defaultdict(list)
+    known = truth.classes.labels()
+    for one in found:
+        if one.image_id not in truth.hw or one.category_id not in known:
+            raise MosaicFusionError(
+                f"{source}: a detection is of image {one.image_id} and category {one.category_id}; the validation set has "
+                "no such image or category; were they made for another set?"
+            )
+        by_image[one.image_id].append(one)
+    counting: list[Detection] = []
+    for image_id, of_image in by_image.items():
+        best = sorted(of_image, key=lambda one: -one.score)[:MAX_DETECTIONS]
+        counting += [one for one in best if one.category_id in truth.looked_for[image_id]]
+    for one in counting:
+        _require_mask(one, truth, source)
+    return counting
+
+
+def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
+    """The evaluator is compiled and trusts what it is given."""
+    if one.segmentation is None:
+        return
+    try:
+        if one.segmentation.size != truth.hw[one.image_id]:
+            raise ValueError(f"size {one.segmentation.size}, its image {truth.hw[one.image_id]}")
+        rle.run_lengths({"size": one.segmentation.size, "counts": one.segmentation.counts})
+    except ValueError as error:
+        raise MosaicFusionError(
+            f"{source}: the mask of a detection in image {one.image_id} cannot be read: {error}"
+        ) from None
+
+
+def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: Kind, open_vocabulary: bool) -> Scores:
+    precision = _precision(truth, counting, kind)
+    letters = {name: truth.classes.labels_of(of) for name, of in (("AP_r", "r"), ("AP_c", "c"), ("AP_f", "f"))}
+    if open_vocabulary:
+        letters |= {"AP_novel": truth.classes.labels_of("r"), "AP_base": truth.classes.labels_of("cf")}
+    metrics = {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
+    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in letters.items()}
+    names = truth.classes.names
+    return Scores(metrics, {name: _mean(precision[:, :, place]) for place, name in enumerate(names)})
+
+
+def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: Kind) -> NDArray[np.float64]:
+    """Precision at 10 IoU thresholds, 101 recalls and each category, (10, 101, C); -1 for categories without an instance."""
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ModuleNotFoundError:
+        raise MosaicFusionError('evaluation needs faster-coco-eval: pip install "mosaicfusion[train]"') from None
+    ground_truth = COCO(truth.to_coco())
+    rows = [_row(one, kind) for one in counting]
+    evaluator = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), _IOU_TYPES[kind], lvis_style=True)
+    evaluator.params.maxDets = [MAX_DETECTIONS]
+    evaluator.evaluate()
+    evaluator.accumulate()
+    precision: NDArray[np.float64] = np.asarray(evaluator.eval["precision"])
+    return precision[:, :, :, 0, 0]  # of all sizes
+
+
+def _row(one: Detection, kind: Kind) -> dict[str, Any]:
+    row: dict[str, Any] = {"image_id": one.image_id, "category_id": one.category_id, "score": one.score}
+    if kind == "box" or one.segmentation is None:
+        return {**row, "bbox": list(one.bbox)}
+    return {**row, "segmentation": {"size": list(one.segmentation.size), "counts": one.segmentation.counts}}
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    measured = precision[precision > -1]
+    return float(measured.mean()) if measured.size else None

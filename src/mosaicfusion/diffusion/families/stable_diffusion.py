@@ -1,0 +1,153 @@
+"""Stable Diffusion 1.x and 2.x."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import diffusers
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from mosaicfusion.diffusion.family import Conditioning
+from mosaicfusion.errors import MosaicFusionError, first_line
+
+# Short names of schedulers; any other name is looked up among the classes of diffusers.
+SCHEDULERS = {
+    "lms": "LMSDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "ddim": "DDIMScheduler",
+    "ddpm": "DDPMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler-a": "EulerAncestralDiscreteScheduler",
+    "pndm": "PNDMScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+
+# EDM's preconditioning is not that of these models, and the SDE solver's noise does not follow our seeds.
+UNFIT_SCHEDULERS = ("EDMEulerScheduler", "DPMSolverSDEScheduler")
+
+
+class StableDiffusion:
+    """A Stable Diffusion 1.x or 2.x model; implements :class:`~mosaicfusion.diffusion.family.Backend`.
+
+    Text encoding is left to the diffusers pipeline, so that prompts mean what they mean there.
+    """
+
+    # Parts that only serve other uses of the pipeline are not loaded.
+    unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
+
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype, offload: bool = False, vae_tiling: bool = False
+    ) -> None:
+        self.device = device
+        self.dtype = dtype
+        self.pipeline = _load_pipeline(folder, dtype, self.unused_parts)
+        # Convolutions with channels last save the miniature an eighth of the U-Net's time, a third of the decoder's.
+        self.unet = self.pipeline.unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.vae = self.pipeline.vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
+        self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
+        self._offload = offload
+        self._fetched: tuple[torch.nn.Module, ...] = ()
+        if not offload:
+            self.pipeline.to(device)
+        if vae_tiling:
+            self.vae.enable_tiling()
+        self.tokenizer = self.pipeline.tokenizer
+        self.latent_factor: int = self.pipeline.vae_scale_factor
+        self.latent_channels: int = self.unet.config.in_channels
+
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """Embeddings (B, tokens, channels) of the prompts."""
+        self._fetch(*self._encoders)
+        embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
+        return Conditioning(embeddings)
+
+    def encode_negative(self, prompt: str, count: int) -> Conditioning:
+        """Embeddings of the unconditional half, ``count`` times the same."""
+        return self.encode([prompt] * count)
+
+    def predict(
+        self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
+    ) -> torch.Tensor:
+        """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32."""
+        self._fetch(self.unet)
+        prediction: torch.Tensor = self.unet(
+            latents.to(self.dtype),
+            timestep,
+            encoder_hidden_states=conditioning.embeddings,
+            added_cond_kwargs=self.added_conditions(conditioning, region_hw_px),
+            return_dict=False,
+        )[0]
+        return prediction.float()
+
+    def added_conditions(
+        self, conditioning: Conditioning, region_hw_px: tuple[int, int]
+    ) -> dict[str, torch.Tensor] | None:
+        """Conditions besides the prompt's embeddings: none in this family."""
+        return None
+
+    def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+        """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
+        if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
+            return None
+        self._fetch(self.vae)
+        vae_dtype = self.dtype
+        if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
+            self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
+            vae_dtype = torch.float32
+        scaled = latents / self.vae.config.scaling_factor + (getattr(self.vae.config, "shift_factor", None) or 0)
+        image = self.vae.decode(scaled.to(vae_dtype), return_dict=False)[0][0]  # (3, H, W) in [-1, 1]
+        if not bool(image.isfinite().all()):
+            return None
+        pixels = (image.float() / 2 + 0.5).clamp(0, 1).mul(255).round().permute(1, 2, 0)
+        return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
+
+    def scheduler(self, name: str, steps: int) -> Any:
+        """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""
+        own: Any = self.pipeline.scheduler
+        kinds = {kind.__name__: kind for kind in (*own.compatibles, type(own)) if kind.__name__ not in UNFIT_SCHEDULERS}
+        fitting = {"model": type(own), **kinds}
+        kind = fitting.get(SCHEDULERS.get(name.lower(), name))
+        if kind is None:
+            raise MosaicFusionError(
+                f"scheduler {name!r} does not fit this model; choose one of {', '.join(SCHEDULERS)} or {', '.join(fitting)}"
+            )
+        try:
+            scheduler = kind.from_config(own.config)
+            scheduler.set_timesteps(steps, device=self.device)
+        except (TypeError, ValueError, NotImplementedError, ImportError) as error:
+            raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None
+        return scheduler
+
+    def _fetch(self, *parts: torch.nn.Module) -> None:
+        """Have these parts on the device, and where the model is offloaded no others; once a stage, not once a region."""
+        if not self._offload or parts == self._fetched:
+            return
+        self._fetched = ()  # what if the memory does not suffice
+        for part in (*self._encoders, self.unet, self.vae):
+            if part not in parts:
+                part.to("cpu")
+        for part in parts:
+            part.to(self.device)
+        self._fetched = parts
+
+
+def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:
+    # Their progress bars and remarks on unexpected-but-working configs are noise beside our own progress.
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("diffusers").propagate = False
+    try:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **unused
+        )
+    except Exception as error:  # three libraries, each with its own errors for damaged files
+        raise MosaicFusionError(f"cannot load the model in {folder}: {first_line(error, 300)}") from None

@@ -1,0 +1,216 @@
+"""The mosaic sampler: all canvases of a batch, region by region, on one latent each (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.attention import AttentionRecorder
+from mosaicfusion.diffusion.family import Backend, Conditioning
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas, Region, region_weight
+from mosaicfusion.mosaic.plan import CanvasSpec
+from mosaicfusion.mosaic.prompts import Prompt, make_prompt
+from mosaicfusion.profiling import stage
+
+StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w)
+
+
+@dataclass(frozen=True)
+class DrawnCanvas:
+    """What the sampler hands on: plain arrays, nothing of the model.
+
+    ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
+    of region k. ``grid[k][step]``: the share of one step, where it was asked for. ``half_sums[k]``: the sums of the first half of
+    the steps, empty if only one was read.
+    """
+
+    spec: CanvasSpec
+    prompts: tuple[Prompt, ...]
+    image: NDArray[np.uint8] | None
+    sums: tuple[StrideMaps, ...]
+    grid: tuple[dict[int, StrideMaps], ...] = field(default=())
+    half_sums: tuple[StrideMaps, ...] = field(default=())
+
+
+@torch.inference_mode()
+def draw_canvases(
+    backend: Backend,
+    specs: Sequence[CanvasSpec],
+    config: RunConfig,
+    *,
+    keep_steps: bool = False,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[DrawnCanvas]:
+    """Draw canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
+
+    ``on_step(done, total)`` is called after every sampling step. What the settings ask of the model is expected to hold, see
+    :func:`check_attention`.
+    """
+    canvas = specs[0].canvas
+    assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
+    prompts = [make_prompts(backend, spec, config) for spec in specs]
+    recorder = AttentionRecorder(backend.unet, config.attention, backend.latent_factor, keep_steps)
+    with recorder:
+        latents = denoise(backend, specs, prompts, config, recorder, on_step)
+    regions = range(len(canvas.regions))
+    sums = [_to_numpy(recorder.sums[k]) for k in regions]
+    half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
+    grids = [{step: _to_numpy(maps) for step, maps in recorder.grid.get(k, {}).items()} for k in regions]
+    return [
+        DrawnCanvas(
+            spec=spec,
+            prompts=tuple(prompts[b]),
+            image=_decode(backend, latents[b : b + 1]),
+            sums=tuple(_canvas(sums[k], b) for k in regions),
+            grid=tuple({step: _canvas(maps, b) for step, maps in grids[k].items()} for k in regions),
+            half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
+        )
+        for b, spec in enumerate(specs)
+    ]
+
+
+def _decode(backend: Backend, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+    with stage("decode"):
+        return backend.decode(latents)
+
+
+def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
+    return {stride: tensor.cpu().numpy() for stride, tensor in maps.items()}  # (B, h, w)
+
+
+def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
+    return {stride: stacked[b] for stride, stacked in maps.items()}
+
+
+@torch.inference_mode()
+def check_attention(backend: Backend, config: RunConfig) -> None:
+    """One U-Net call on a small tile: raise :class:`MosaicFusionError` unless there is attention where it is to be read."""
+    timesteps = backend.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
+    latent_hw = MIN_REGION_CELLS, MIN_REGION_CELLS
+    tile = torch.zeros(1, backend.latent_channels, *latent_hw, device=backend.device)
+    text = backend.encode(["a"])
+    with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
+        for step in range(len(timesteps)):
+            recorder.start_step(step, len(timesteps))
+            recorder.aim(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
+            if recorder.listening:
+                region_hw_px = latent_hw[0] * backend.latent_factor, latent_hw[1] * backend.latent_factor
+                backend.predict(tile, timesteps[step], text, region_hw_px)
+                break
+    if not recorder.sums:
+        attention = config.attention
+        raise MosaicFusionError(
+            f"the model has no cross-attention at attention.strides_px={attention.strides_px} in blocks {attention.blocks} "
+            f"during steps {attention.steps} of {len(timesteps)}; widen one of them"
+        )
+
+
+def make_prompts(backend: Backend, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:
+    """The prompt of each region of a canvas."""
+    return [
+        make_prompt(config.prompt.template, category, background, backend.tokenizer)
+        for category, background in zip(spec.categories, spec.backgrounds, strict=True)
+    ]
+
+
+def denoise(
+    backend: Backend,
+    specs: Sequence[CanvasSpec],
+    prompts: Sequence[Sequence[Prompt]],
+    config: RunConfig,
+    recorder: AttentionRecorder,
+    on_step: Callable[[int, int], None] | None = None,
+) -> torch.Tensor:
+    """Final latents (B, C, H/f, W/f) float32 of B canvases with one layout; ``prompts[b][k]`` belongs to region k."""
+    canvas = specs[0].canvas
+    factor = backend.latent_factor
+    regions = [region.divided_by(factor) for region in canvas.regions]
+    weights, total_weight = _blending_weights(canvas, regions, factor, backend.device)
+    with stage("encode prompts"):
+        halves = [_guidance_halves(backend, [p[k].text for p in prompts], config) for k in range(len(regions))]
+    subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
+    conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)
+
+    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
+    latents: torch.Tensor = _initial_noise(backend, canvas, generators) * scheduler.init_noise_sigma
+    takes_generator = "generator" in inspect.signature(scheduler.step).parameters
+    step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
+
+    total = len(scheduler.timesteps)
+    for step, timestep in enumerate(scheduler.timesteps):
+        recorder.start_step(step, total)
+        scaled = scheduler.scale_model_input(latents, timestep)
+        prediction = torch.zeros_like(latents)
+        for k, region in enumerate(regions):
+            rows, columns = region.slices
+            tile = scaled[:, :, rows, columns]
+            recorder.aim(k, region.hw, subjects[k], conditional)
+            guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
+            prediction[:, :, rows, columns] += guided * weights[k]
+        with stage("scheduler"):
+            latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
+        if on_step:
+            on_step(step + 1, total)
+    return latents
+
+
+def _guided_prediction(
+    backend: Backend,
+    tile: torch.Tensor,
+    timestep: torch.Tensor,
+    conditioning: Conditioning,
+    config: RunConfig,
+    region_hw_px: tuple[int, int],
+) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
+    scale = config.sampling.guidance
+    with stage("U-Net"):
+        if scale == 1:
+            return backend.predict(tile, timestep, conditioning, region_hw_px)
+        both = backend.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
+    unconditional, conditional = both.chunk(2)
+    return unconditional + scale * (conditional - unconditional)
+
+
+def _guidance_halves(backend: Backend, texts: list[str], config: RunConfig) -> Conditioning:
+    """The unconditional half first, then the prompts."""
+    prompts = backend.encode(texts)
+    if config.sampling.guidance == 1:
+        return prompts
+    negative = backend.encode_negative(config.prompt.negative, len(texts))
+    pooled = None
+    if prompts.pooled is not None and negative.pooled is not None:
+        pooled = torch.cat([negative.pooled, prompts.pooled])
+    return Conditioning(torch.cat([negative.embeddings, prompts.embeddings]), pooled)
+
+
+def _subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) -> torch.Tensor:
+    rows = torch.zeros(len(positions), embeddings.shape[1])
+    for row, subject in zip(rows, positions, strict=True):
+        row[list(subject)] = 1 / len(subject)
+    return rows.to(embeddings.device)
+
+
+def _initial_noise(backend: Backend, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
+    """One noise for the whole canvas, drawn on the CPU: the same on every device and in every batch."""
+    shape = (backend.latent_channels, *(side // backend.latent_factor for side in canvas.hw_px))
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(backend.device)
+
+
+def _blending_weights(
+    canvas: Canvas, regions: list[Region], factor: int, device: torch.device
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    weights = [torch.from_numpy(region_weight(region.hw)).to(device) for region in regions]
+    total = torch.zeros([side // factor for side in canvas.hw_px], device=device)
+    for region, weight in zip(regions, weights, strict=True):
+        total[region.slices] += weight
+    return weights, total

@@ -1,0 +1,61 @@
+"""One canvas, explained: where its masks come from."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mosaicfusion.categories import Vocabulary
+from mosaicfusion.config import RunConfig
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.locations import check_place
+from mosaicfusion.generation.canvas_sampler import check_plan
+from mosaicfusion.generation.recording import extract_record
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.sampler import DrawnCanvas
+    from mosaicfusion.models.device import DeviceOptions
+
+MAX_OBJECTS = 9
+
+
+def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: DeviceOptions | str = "auto") -> Path:
+    """Draw one canvas that shows every category and write its attention figure, a PNG, into ``out``.
+
+    The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one shows twice. Returns the figure's path.
+    """
+    from mosaicfusion.report.explain import explain_figure
+
+    out = Path(out)
+    check_place(out)  # before a model is loaded
+    drawn = draw_one(categories, config, device)
+    figure = explain_figure(drawn, extract_record(drawn, config), config)
+    buffer = io.BytesIO()
+    figure.save(buffer, "PNG")
+    names = re.sub(r"[^a-z0-9]+", "-", " ".join(category.readable for category in categories).casefold()).strip("-")
+    path = out / f"{names[:60] or 'canvas'}-seed{config.seed}.png"
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def draw_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> DrawnCanvas:
+    """A canvas with every category, and the attention of every step."""
+    from mosaicfusion.diffusion.registry import load_backend
+    from mosaicfusion.diffusion.sampler import draw_canvases
+
+    if len(categories) > MAX_OBJECTS:
+        raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
+    rows = math.isqrt(len(categories))
+    grid = f"{rows}x{math.ceil(len(categories) / rows)}"
+    config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
+    backend = load_backend(find_model(config.model, config.revision), device, config.sampling.dtype)
+    config.layout.check(backend.latent_factor)
+    plan = Plan(config, categories[:1], categories, backend.latent_factor)
+    check_plan(backend, plan)
+    return draw_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]

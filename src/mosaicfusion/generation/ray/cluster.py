@@ -1,0 +1,158 @@
+"""Connecting to Ray, and how workers spread over what a cluster has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import Any
+from urllib.parse import urlsplit
+
+from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.device import DeviceOptions
+
+_CONNECT_S = 5
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which Ray workers draw. Raises :class:`MosaicFusionError` for numbers that cannot be.
+
+    ``workers``: how many; if left out, as many as the GPUs hold, or one for each node. ``address``: ``ray://head:10001``,
+    ``head:6379`` or ``auto``; processes of this machine if left out. ``gpus``: of each worker, may be a fraction; if left out,
+    1 or an equal share where there are GPUs. ``resources``: others of each worker, as the cluster names them.
+    """
+
+    workers: int | None = None
+    address: str | None = None
+    gpus: float | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.workers is None and self.address is None:
+            raise MosaicFusionError("give a number of workers, or the address of a Ray cluster")
+        if self.workers is not None and self.workers < 1:
+            raise MosaicFusionError(f"workers={self.workers} must be at least 1")
+        for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
+            whole = amount == int(amount) if 1 <= amount < 1e6 else 0 <= amount < 1
+            if not whole:
+                raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """So many ``workers``; ``each`` has these options of a Ray actor, and a model with ``options`` that leave nothing open."""
+
+    workers: int
+    each: dict[str, Any]
+    options: DeviceOptions
+
+
+@contextmanager
+def connected(scale: Scale) -> Iterator[Any]:
+    """The module ``ray``, connected to a cluster: that of the program if it has one, else that of ``scale``.
+
+    Raises :class:`MosaicFusionError` within seconds when nothing answers at the address.
+    """
+    ray = _import_ray()
+    if ray.is_initialized():  # the program's own: left as it is
+        yield ray
+        return
+    if scale.address:
+        check_address(scale.address)
+    options: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, scale.workers or 1), "include_dashboard": False}
+    try:
+        ray.init(
+            address=scale.address or "local",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **({} if scale.address else options),
+        )
+    except Exception as error:  # it raises many kinds, a plain Exception among them
+        where = f"the Ray cluster at {scale.address}" if scale.address else "Ray on this machine"
+        raise MosaicFusionError(f"cannot use {where}: {first_line(error)}") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def place(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
+    """How the workers of ``scale`` lie on the connected cluster; they share the cores, or each takes its ``threads``.
+
+    Raises :class:`MosaicFusionError` if the cluster can never hold them.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    if not nodes:
+        raise MosaicFusionError("the Ray cluster has no node with a CPU for a worker")
+    gpus_there = sum(node.get("GPU", 0) for node in nodes)
+    gpus = scale.gpus
+    if gpus is None:
+        wanted = gpus_there and (options.device == "auto" or options.device.startswith("cuda"))
+        # Ray never splits a share over two GPUs: as many workers on each as it takes.
+        gpus = (1 / ceil(scale.workers / gpus_there) if scale.workers else 1) if wanted else 0
+    workers = scale.workers or (int(gpus_there / gpus) if gpus else len(nodes)) or 1
+    threads = options.threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
+    for name, amount in {"CPU": threads, "GPU": gpus, **scale.resources}.items():
+        there = sum(int(node.get(name, 0) / amount) for node in nodes) if amount else workers
+        if there < workers:
+            raise MosaicFusionError(
+                f"the Ray cluster holds {there} workers with {amount:g} {name} each, {workers} are asked for; "
+                "ask for fewer workers, or less for each"
+            )
+    each = {"num_cpus": threads, "num_gpus": gpus, "resources": scale.resources, "scheduling_strategy": "SPREAD"}
+    # Ray hides the GPUs from a worker without a share of them, and numbers those of the others from 0.
+    device = options.device
+    if device == "auto" and (gpus or scale.address):
+        device = "cuda" if gpus else "cpu"
+    return Placement(workers, each, replace(options, device=device, threads=threads))
+
+
+def _import_ray() -> Any:
+    # Read when Ray is imported: nothing is sent to its makers, and what it says about dead workers we say ourselves.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers starve beside any other program
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        import ray
+    except ImportError:
+        raise MosaicFusionError('workers need Ray: pip install "mosaicfusion[scale]"') from None
+    return ray
+
+
+def check_address(address: str) -> None:
+    """Raise :class:`MosaicFusionError` within seconds where no Ray answers; Ray itself would wait for minutes."""
+    if address == "auto":
+        return
+    example = "give ray://head:10001, head:6379 or auto"
+    host = port = None
+    with suppress(ValueError):
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname if parts.scheme in ("", "ray") else None, parts.port
+    if not host or not port:
+        raise MosaicFusionError(f"{address!r:.80} is no address of a Ray cluster; {example}")
+    try:
+        socket.create_connection((host, port), _CONNECT_S).close()
+    except (OSError, UnicodeError) as error:
+        raise MosaicFusionError(
+            f"nothing answers at {address} ({first_line(error)}); start it with `ray start --head` there, or {example}"
+        ) from None
+    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}"):
+        raise MosaicFusionError(f"what answers at {address} is not Ray; {example}")
+
+
+def _speaks_grpc(target: str) -> bool:
+    import grpc  # of the extra, as Ray
+
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=2 * _CONNECT_S)
+        except grpc.FutureTimeoutError:
+            return False
+    return True

@@ -1,0 +1,84 @@
+"""From what was sampled to the record of a canvas: its image in the run folder, its masks and their measures."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mosaicfusion.config import RunConfig
+from mosaicfusion.masks import rle
+from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.masks.measures import measure, predict_iou
+from mosaicfusion.profiling import stage
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
+
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.sampler import DrawnCanvas
+
+_JPEG_QUALITY = 95
+
+
+def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
+    """Masks of one canvas; its image is written to the folder."""
+    file_name = None
+    if drawn.image is not None:
+        with stage("write image"):
+            file_name = run.write_image(drawn.spec.index, _encode_jpeg(drawn.image))
+    return extract_record(drawn, config, file_name)
+
+
+def extract_record(drawn: DrawnCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
+    """The record of one canvas: each region kept with a mask, or rejected with a reason."""
+    spec = drawn.spec
+    return CanvasRecord(
+        index=spec.index,
+        hw_px=spec.canvas.hw_px,
+        noise_seed=spec.noise_seed,
+        file_name=file_name,
+        regions=tuple(_extract_region(drawn, k, config) for k in range(len(spec.canvas.regions))),
+    )
+
+
+def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionRecord:
+    region, category = drawn.spec.canvas.regions[k], drawn.spec.categories[k]
+    asked: dict[str, Any] = {
+        "category_id": category.id,
+        "category": category.name,
+        "prompt": drawn.prompts[k].text,
+        "region_xywh": region.box_xywh,
+    }
+    sums = drawn.sums[k]
+    if drawn.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
+        return RegionRecord(**asked, reason="nan_latents")
+    image = drawn.image[region.slices]
+    with stage("masks"):
+        extraction = extract_mask(sums, image, config.masks)
+    if extraction.mask is None:
+        assert extraction.rejection is not None
+        return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
+    mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)
+    left, top, width, height = rle.box_xywh(mask)
+    half_sums = drawn.half_sums[k] if drawn.half_sums else {}
+    with stage("measures"):
+        measures = measure(extraction, image, half_sums, config.masks.threshold)
+    return RegionRecord(
+        **asked,
+        measures=measures,
+        quality=predict_iou(measures),
+        score=round(extraction.score, 4),
+        area=rle.area(mask),
+        box_xywh=(left, top, width, height),
+        segmentation=dict(rle.encode(mask)),
+    )
+
+
+def _encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    # Colour at full resolution: masks follow colour edges.
+    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,57 @@
+"""Rectangles on a canvas, and the weight of each pixel in a region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_REGION_CELLS = 8  # latent cells a side: below, the U-Net's deepest maps have a single cell
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the canvas, in pixels or, after :meth:`divided_by`, in latent cells; half-open: ``top <= y < bottom``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def box_xywh(self) -> tuple[int, int, int, int]:
+        """Left, top, width, height, as in COCO."""
+        return self.left, self.top, self.right - self.left, self.bottom - self.top
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the region in an image of shape (H, W, ...)."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def divided_by(self, factor: int) -> Region:
+        """The same rectangle in cells of ``factor`` pixels; every side must be a multiple."""
+        return Region(*(side // factor for side in (self.top, self.left, self.bottom, self.right)))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Height and width in pixels, and regions row by row. Regions cover the canvas and overlap at the split lines."""
+
+    hw_px: tuple[int, int]
+    regions: tuple[Region, ...]
+
+
+def region_weight(region_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Gaussian weight of a region's noise prediction, float32 (h, w), 1 at the centre.
+
+    Variance is 0.01 of the squared side, per axis (paper, section 3.2). Corners far out of the centre keep a tiny positive
+    weight, so that a weighted mean is always defined.
+    """
+    axes = [np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * 0.01)) for side in region_hw]
+    return np.asarray(np.outer(*axes), dtype=np.float32)

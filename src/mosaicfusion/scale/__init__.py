@@ -1,6 +1,0 @@
-"""Drawing on Ray: workers hold a model each and write their own parts, the driver deals batches and compiles."""
-
-from mosaicfusion.scale.cluster import Scale
-from mosaicfusion.scale.engine import on_ray
-
-__all__ = ["Scale", "on_ray"]

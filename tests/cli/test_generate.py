@@ -1,0 +1,294 @@
+"""The command line, in one process: what is printed, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+
+TINY = [
+    *("--grid", "1x2", "--steps", "2"),
+    *("--set", "layout.region_hw_px=[64,64]", "--set", "layout.overlap_xy_px=[16,16]", "--set", "layout.group_size=2"),
+    *("--set", "masks.min_area=0", "--set", "masks.max_area=1"),
+]
+TWO = ["--categories", "banana, teapot", "--canvases-per-category", "1", *TINY]
+
+
+def call(*arguments: Any) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    assert "Traceback" not in result.output
+    return result
+
+
+def draw(out: Path, *arguments: Any) -> Result:
+    result = call("generate", *TWO, "--out", out, *arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    draw(path)
+    return path
+
+
+class TestGenerate:
+    def test_prints_a_table_and_where_the_data_are(self, run: Path) -> None:
+        output = draw(run).stdout
+        assert "2 canvases" in output
+        assert "banana" in output
+        assert f"{run / 'lvis.json'}" in output
+        assert f"report: {run / 'report.html'}" in output
+
+    def test_same_seed_same_bytes(self, run: Path, tmp_path: Path) -> None:
+        draw(tmp_path / "again", "--seed", "0")
+        assert tree(tmp_path / "again")["lvis.json"] == tree(run)["lvis.json"]
+
+    def test_settings_of_the_device_change_no_byte(
+        self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        compiled: list[Any] = []  # really so in tests/diffusion/test_compilation.py: it takes minutes
+        monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
+        draw(tmp_path / "again", "--compile", "--offload", "--vae-tiling")
+        assert [backend.vae.use_tiling for backend in compiled] == [True]
+        for name in ("run.json", "lvis.json"):
+            assert tree(tmp_path / "again")[name] == tree(run)[name]
+
+    def test_config_of_an_earlier_run(self, run: Path, tmp_path: Path) -> None:
+        names = ("--categories", "banana,teapot", "-n", "1")
+        result = call("generate", *names, "--config", run / "run.json", "--out", tmp_path / "again")
+        assert result.exit_code == 0, result.output
+        one, two = (json.loads((path / "run.json").read_text()) for path in (run, tmp_path / "again"))
+        assert one == two
+        assert tree(tmp_path / "again")["lvis.json"] == tree(run)["lvis.json"]
+
+    def test_flags_and_settings_go_over_the_config(self, run: Path, tmp_path: Path) -> None:
+        """One changed setting leaves the others of its group as the file has them."""
+        changes = ("--seed", "4", "--guidance", "2", "--set", "masks.rounds=1")
+        names = ("--categories", "banana,teapot", "-n", "1")
+        call("generate", *names, "--config", run / "run.json", *changes, "--out", tmp_path / "new")
+        old, new = (json.loads((path / "run.json").read_text())["config"] for path in (run, tmp_path / "new"))
+        assert (new["seed"], new["sampling"]["guidance"], new["masks"]["rounds"]) == (4, 2, 1)
+        assert new["sampling"]["steps"] == old["sampling"]["steps"] == 2
+        assert new["masks"]["max_area"] == old["masks"]["max_area"] == 1
+        assert new["layout"] == old["layout"]
+
+    def test_names_from_a_file_and_main(self, tmp_path: Path) -> None:
+        (tmp_path / "names.txt").write_text("# fruit\nbanana\n\nteapot\n", encoding="utf-8-sig")
+        out = tmp_path / "run"
+        result = call("generate", "-c", tmp_path / "names.txt", "--main", "teapot", "-n", "1", *TINY, "--out", out)
+        assert result.exit_code == 0, result.output
+        categories = json.loads((out / "run.json").read_text())["categories"]
+        assert [c["name"] for c in categories["main"]] == ["teapot"]
+        assert [c["name"] for c in categories["partners"]] == ["banana", "teapot"]
+
+    def test_vocabulary_by_frequency(self, tmp_path: Path) -> None:
+        records = [{"id": 5, "name": "banana", "frequency": "f"}, {"id": 6, "name": "teapot", "frequency": "r"}]
+        (tmp_path / "lvis.json").write_text(json.dumps({"categories": records}))
+        source = ("--vocabulary", tmp_path / "lvis.json", "--frequency", "r", "--partners", "f")
+        result = call("generate", *source, "-n", "1", *TINY, "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.output
+        categories = json.loads((tmp_path / "run" / "run.json").read_text())["categories"]
+        assert [(c["id"], c["name"]) for c in categories["main"]] == [(6, "teapot")]
+        assert [(c["id"], c["name"]) for c in categories["partners"]] == [(5, "banana")]
+
+    def test_interrupt_says_how_to_go_on(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("mosaicfusion.generation.engine.draw_missing", interrupt)
+        result = call("generate", *TWO, "--out", tmp_path / "run")
+        assert result.exit_code == 130
+        assert "run the same command again to go on" in result.stderr
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["-c", "bananna"], "does not know 'bananna'; nearest: banana"),
+            (["-c", "x" * 10_000], "has 10000 characters; at most 100"),
+            (["-c", "<script>alert(1)</script>"], "does not know '<script>alert(1)</script>'"),
+            (["-c", "../../etc/passwd"], "does not know '../../etc/passwd'"),
+            (["-c", "..."], "must be printable and hold at least one letter"),
+            (["-c", ""], "the list of categories is empty"),
+            (["-c", " , "], "the list of categories is empty"),
+            (["-c", "banana,banana"], "holds the name 'banana' 2 times"),
+            (["-c", "none.txt"], "there is no file none.txt"),
+            (["--vocabulary", "none.json"], "cannot read none.json: No such file"),
+            (["-c", "banana", "--vocabulary", "none.json"], "give --categories or --vocabulary, not both"),
+            (["--main", "banana", "--frequency", "r"], "give --main or --frequency, not both"),
+            (["-c", "banana", "--main", "teapot"], "the list of categories does not know 'teapot'"),
+            (["--frequency", "x"], "frequency 'x' is not among r, c, f"),
+            (["--frequency", ""], "is not among r, c, f"),
+            (["--partners", "gnu"], "does not know 'gnu'"),
+            (["--set", "steps"], "--set 'steps' is not KEY=VALUE"),
+            (["--set", "sampling.steps=many"], "sampling.steps: Input should be a valid integer"),
+            (["--set", "sampling.steps.x=1"], "steps holds no settings"),
+            (["--set", "layout.centre.x=1"], "layout.centre: Input should be a valid number"),
+            (["--set", "prompt=5"], "prompt: Input should be a valid dictionary"),
+            (["--set", "prompt=null", "--set", "nothing=1"], "nothing: Extra inputs are not permitted"),
+            (["--set", "masks.sigma_luma=Infinity"], "masks.sigma_luma: Input should be a finite number"),
+            (["--set", "model=3"], "model: Input should be a valid string"),
+            (["--grid", "2by2"], "grid '2by2' is not ROWSxCOLUMNS"),
+            (["--grid", ""], "grid '' is not ROWSxCOLUMNS"),
+            (["--set", "layout.region_hw_px=[100,100]"], "region_hw_px=(100, 100) must be multiples of 8"),
+            (["--set", "layout.region_hw_px=[32,32]"], "the model needs 64"),
+            (["--set", "layout.overlap_xy_px=[20,20]"], "overlap_xy_px=(20, 20) must be multiples of 16"),
+            (["--template", "a photo"], "must hold {name} exactly once"),
+            (["--backgrounds", "none.txt"], "cannot read none.txt"),
+            (["--scheduler", "magic"], "scheduler 'magic'"),
+            (["--preset", "huge"], "unknown preset 'huge'"),
+            (["--config", "none.json"], "cannot read the config none.json"),
+            (["--config", "none.json", "--preset", "mini"], "give --preset or --config, not both"),
+            (["-c", "banana", "--model", "no such model"], "there is no model folder no such model"),
+            (["--model", "x" * 5000, "-c", "banana"], "there is no model folder"),
+            (["--model", "nobody/nothing"], "say what, with --categories or --vocabulary"),
+            (["--device", "cuda:99"], "device 'cuda:99' cannot be used"),
+        ],
+    )
+    def test_exit_code_2_words_and_nothing_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        result = call("generate", "--out", "run", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert result.stderr.lstrip().startswith("error: ")
+        assert tree(tmp_path) == {}
+        assert not (tmp_path / "run").exists()
+
+    def test_empty_backgrounds(self, tmp_path: Path) -> None:
+        (tmp_path / "scenes.txt").write_text("# none yet\n")
+        result = call("generate", "--backgrounds", tmp_path / "scenes.txt", "--out", tmp_path / "run")
+        assert result.exit_code == 2
+        assert "holds no background; write one a line" in result.stderr
+
+    @pytest.mark.parametrize("arguments", [["--steps", "0"], ["-n", "0"], ["--seed", "-1"], ["--policy", "keep"]])
+    def test_wrong_flags(self, tmp_path: Path, arguments: list[str]) -> None:
+        assert call("generate", "--out", tmp_path / "run", *arguments).exit_code == 2
+        assert not (tmp_path / "run").exists()
+
+    def test_folder_of_someone_else_and_of_another_run(self, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "thesis.tex").write_text("precious")
+        result = call("generate", *TWO, "--out", tmp_path)
+        assert (result.exit_code, "holds files but no run" in result.stderr) == (2, True)
+        assert tree(tmp_path) == {"thesis.tex": b"precious"}
+        before = tree(run)
+        result = call("generate", *TWO, "--seed", "1", "--out", run)
+        assert (result.exit_code, "config.seed: 0 -> 1" in result.stderr) == (2, True)
+        assert tree(run) == before
+
+
+class TestReport:
+    def test_compiles_again_in_another_form(self, run: Path) -> None:
+        assert call("report", run, "--policy", "not_exhaustive", "--masks", "polygon").exit_code == 0
+        as_chosen = (run / "lvis.json").read_bytes()
+        assert call("report", run).exit_code == 0
+        assert (run / "lvis.json").read_bytes() == as_chosen
+        data = json.loads((run / "lvis.json").read_text())
+        assert data["annotations"]
+        assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
+        assert call("report", run, "--policy", "drop", "--masks", "rle").exit_code == 0
+
+    def test_no_run(self, tmp_path: Path) -> None:
+        result = call("report", tmp_path / "none")
+        assert (result.exit_code, "holds no run (no run.json)" in result.stderr) == (2, True)
+
+
+class TestCategories:
+    def test_all(self) -> None:
+        output = call("categories").stdout
+        assert re.search(r"(\d+) of \1 categories", output)
+        assert "hot-air balloon" in output or "teapot" in output
+
+    def test_search(self) -> None:
+        output = call("categories", "--search", "TEAPOT").stdout
+        assert "teapot" in output
+        assert "banana" not in output
+
+    def test_nothing_found(self) -> None:
+        result = call("categories", "--search", "bananna")
+        assert result.exit_code == 2
+        assert "no category contains 'bananna'; nearest: banana" in result.stderr
+
+    def test_open_model(self) -> None:
+        assert call("categories", "--model", "owner/name").exit_code == 2
+
+
+class TestExplain:
+    def test_writes_one_figure(self, tmp_path: Path) -> None:
+        small = ["--set", "sampling.steps=2", "--set", "layout.region_hw_px=[64,64]"]
+        arguments = ("explain", "-c", "banana, teapot", "--seed", "3", *small)
+        result = call(*arguments, "--out", tmp_path / "figures")
+        assert result.exit_code == 0, result.output
+        (figure,) = (tmp_path / "figures").iterdir()
+        assert figure.name == "banana-teapot-seed3.png"
+        assert str(figure) in result.stdout
+        with Image.open(figure) as image:
+            assert min(image.size) > 100
+        call(*arguments, "--offload", "--out", tmp_path / "again")
+        assert (tmp_path / "again" / figure.name).read_bytes() == figure.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["-c", "bananna"], "nearest: banana"),
+            (["-c", "cat,lion,tiger,horse,zebra,cow,pig,giraffe,elephant,rabbit"], "at most 9 categories, not 10"),
+            (["-c", "banana", "--set", "layout.region_hw_px=[60,60]"], "must be multiples of 8"),
+        ],
+    )
+    def test_refused(self, tmp_path: Path, arguments: list[str], said: str) -> None:
+        result = call("explain", *arguments, "--out", tmp_path / "figures")
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert not (tmp_path / "figures").exists()
+
+    def test_out_is_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "figures").write_text("")
+        assert "is a file" in call("explain", "-c", "banana", "--out", tmp_path / "figures").stderr
+
+
+class TestHelp:
+    def test_commands(self) -> None:
+        result = call("--help")
+        assert result.exit_code == 0
+        for command in ("generate", "explain", "categories", "report"):
+            assert command in result.stdout
+
+    @pytest.mark.parametrize("command", ["generate", "explain", "categories", "report"])
+    def test_examples(self, command: str) -> None:
+        output = call(command, "--help").stdout
+        assert "Example" in output
+        assert f"mosaicfusion {command}" in output
+
+    def test_loads_nothing_heavy(self) -> None:
+        code = "import sys, mosaicfusion.cli; print(*sys.modules)"
+        loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert not {"torch", "diffusers", "transformers", "numpy", "PIL", "pydantic"} & set(loaded)
+
+
+def test_a_real_process(run: Path, tmp_path: Path) -> None:
+    """The whole command as a user starts it; the same bytes as in this process."""
+    command = [sys.executable, "-m", "mosaicfusion.cli", "generate", *TWO, "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "report:" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    assert tree(tmp_path / "run")["lvis.json"] == tree(run)["lvis.json"]

@@ -1,0 +1,348 @@
+"""Merging: what stays, what is added under which ids and names, what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lvis_sets import BOW, KITE, REAL_COCO, REAL_LVIS, RIBBON, category, jpeg, make_run, read, write_json, write_lvis
+from pycocotools.coco import COCO
+
+from mosaicfusion.dataset.merge.merge import merge
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.run.folder import RunFolder
+
+DRAWN = [category(1, "box kite"), category(2, "longbow"), category(3, "zebra", "zebra.n.01", ["zebra"])]
+BOXKITE, LONGBOW, ZEBRA = 1, 2, 3
+REAL = json.loads(REAL_LVIS)
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    return write_lvis(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    canvases = [[(BOXKITE, True), (LONGBOW, True)], [(ZEBRA, True), (LONGBOW, False)], [(ZEBRA, True), (ZEBRA, True)]]
+    return make_run(tmp_path / "runs" / "rare", DRAWN, canvases)
+
+
+class TestRealPart:
+    def test_merging_nothing_gives_the_same_content(self, real: Path, tmp_path: Path) -> None:
+        merge(real, [], tmp_path / "out.json")
+        assert read(tmp_path / "out.json") == REAL
+        assert list(read(tmp_path / "out.json")) == list(REAL)
+
+    def test_every_digit_and_unknown_field_stays(self, real: Path, run: Path, tmp_path: Path) -> None:
+        merge(real, [run], tmp_path / "out.json")
+        text, data = (tmp_path / "out.json").read_text(), read(tmp_path / "out.json")
+        for written in ('[1.10, {"deep": null}]', r"a\u0301 \u00e9", "8.000000000000001", "3.00", '"mood": "good"'):
+            assert written in text
+        assert data["images"][:2] == REAL["images"]
+        assert data["annotations"][:3] == REAL["annotations"]
+        counts = ("image_count", "instance_count")
+        for before, after in zip(REAL["categories"], data["categories"], strict=False):
+            assert {k: v for k, v in before.items() if k not in counts} == {
+                k: v for k, v in after.items() if k not in counts
+            }
+
+    def test_open_vocabulary_removes_annotations_of_rare_categories_only(
+        self, real: Path, run: Path, tmp_path: Path
+    ) -> None:
+        summary = merge(real, [run], tmp_path / "out.json", open_vocabulary=True)
+        data = read(tmp_path / "out.json")
+        assert (summary.removed, summary.annotations) == (1, 2)
+        assert [a["id"] for a in data["annotations"][:2]] == [3, 9]
+        assert data["images"][:2] == REAL["images"]
+        (bow,) = (c for c in data["categories"] if c["id"] == BOW)
+        assert (bow["frequency"], bow["instance_count"]) == ("r", 1)  # the drawn one
+        assert data["annotations"][2]["id"] == 10  # after the highest, also of the removed
+
+    def test_open_vocabulary_alone_makes_the_baseline(self, real: Path, tmp_path: Path) -> None:
+        merge(real, [], tmp_path / "out.json", open_vocabulary=True)
+        data = read(tmp_path / "out.json")
+        assert [a["category_id"] for a in data["annotations"]] == [KITE, KITE]
+        assert [c["instance_count"] for c in data["categories"]] == [2, 0, 0]
+
+    def test_byte_order_mark(self, tmp_path: Path) -> None:
+        (tmp_path / "real.json").write_text(REAL_LVIS, encoding="utf-8-sig")
+        merge(tmp_path / "real.json", [], tmp_path / "out.json")
+        assert read(tmp_path / "out.json") == REAL
+
+
+class TestDrawnPart:
+    def test_every_value(self, real: Path, run: Path, tmp_path: Path) -> None:
+        summary = merge(real, [run], tmp_path / "out.json")
+        data = read(tmp_path / "out.json")
+        assert data["images"][2] == {
+            "id": 52,
+            "file_name": "drawn-rare-000/000000000000.jpg",
+            "coco_url": "mosaicfusion://run/drawn-rare-000/000000000000.jpg",
+            "width": 48,
+            "height": 32,
+            "neg_category_ids": [],
+            "not_exhaustive_category_ids": [],
+        }
+        drawn = [(a["id"], a["image_id"], a["category_id"]) for a in data["annotations"][3:]]
+        assert drawn == [(10, 52, KITE), (11, 52, BOW), (12, 53, 10), (13, 53, 10)]  # canvas 1 was rejected
+        zebra = data["categories"][3]
+        assert (zebra["id"], zebra["name"], zebra["synset"], zebra["frequency"]) == (10, "zebra", "zebra.n.01", "r")
+        (added,) = summary.added
+        assert (added.images, added.annotations, added.matched, added.new_categories) == (2, 4, 2, ["zebra"])
+        assert added.folders == {"drawn-rare-000": run / "images" / "000"}
+        assert added.run_lengths
+
+    def test_counts_are_of_images_and_instances(self, real: Path, run: Path, tmp_path: Path) -> None:
+        merge(real, [run], tmp_path / "out.json")
+        counts = {c["id"]: (c["image_count"], c["instance_count"]) for c in read(tmp_path / "out.json")["categories"]}
+        assert counts == {KITE: (3, 3), BOW: (2, 2), RIBBON: (0, 0), 10: (1, 2)}
+
+    def test_policy_and_masks(self, real: Path, run: Path, tmp_path: Path) -> None:
+        before = (run / "run.json").read_bytes()
+        summary = merge(real, [run], tmp_path / "out.json", policy="not_exhaustive", masks="polygon")
+        data = read(tmp_path / "out.json")
+        assert [image["not_exhaustive_category_ids"] for image in data["images"][2:]] == [[], [BOW], []]
+        assert all(isinstance(a["segmentation"], list) for a in data["annotations"])
+        assert not summary.added[0].run_lengths
+        assert (run / "run.json").read_bytes() == before  # the run is only read
+        assert not (run / "lvis.json").exists()
+
+    def test_what_a_run_was_compiled_with_holds(self, real: Path, run: Path, tmp_path: Path) -> None:
+        RunFolder.open(run).remember_output({"policy": "not_exhaustive", "masks": "polygon", "min_quality": 0.8})
+        merge(real, [run], tmp_path / "out.json")
+        data = read(tmp_path / "out.json")
+        assert [image["not_exhaustive_category_ids"] for image in data["images"][2:]] == [[BOW], [BOW], [10]]
+        assert all(isinstance(a["segmentation"], list) for a in data["annotations"])
+
+    @pytest.mark.parametrize("masks", ["rle", "polygon"])
+    def test_pycocotools_reads_the_same_masks(self, real: Path, run: Path, tmp_path: Path, masks: Any) -> None:
+        merge(real, [run], tmp_path / "out.json", masks=masks)
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(str(tmp_path / "out.json"))
+        assert coco.getImgIds(catIds=[10]) == [53]
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[52, 53])):
+            assert coco.annToMask(annotation).sum() == annotation["area"]
+
+    def test_categories_nobody_drew_do_not_come_along(self, real: Path, tmp_path: Path) -> None:
+        run = make_run(tmp_path / "run", [*DRAWN, category(9, "bow")], [[(BOXKITE, True)]])  # bow is ambiguous
+        merge(real, [run], tmp_path / "out.json")
+        assert [c["id"] for c in read(tmp_path / "out.json")["categories"]] == [KITE, BOW, RIBBON]
+
+    def test_several_runs_of_one_name(self, real: Path, tmp_path: Path) -> None:
+        runs = [make_run(tmp_path / where / "set", DRAWN, [[(ZEBRA, True)]]) for where in ("a", "b")]
+        merge(real, runs, tmp_path / "out.json")
+        data = read(tmp_path / "out.json")
+        names = ["drawn-set-000/000000000000.jpg", "drawn-set-2-000/000000000000.jpg"]
+        assert [image["file_name"] for image in data["images"][2:]] == names
+        assert [a["category_id"] for a in data["annotations"][3:]] == [10, 10]
+
+    def test_onto_a_merged_set(self, real: Path, tmp_path: Path) -> None:
+        runs = [make_run(tmp_path / where / "set", DRAWN, [[(ZEBRA, True)]]) for where in ("a", "b")]
+        merge(real, runs[:1], tmp_path / "one.json")
+        merge(tmp_path / "one.json", runs[1:], tmp_path / "two.json")
+        merge(real, runs, tmp_path / "both.json")
+        assert read(tmp_path / "two.json") == read(tmp_path / "both.json")
+
+    def test_coco_gets_nothing_it_did_not_have(self, run: Path, tmp_path: Path) -> None:
+        merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
+        data = read(tmp_path / "out.json")
+        assert data["images"][0] == REAL_COCO["images"][0]
+        assert data["annotations"][0] == REAL_COCO["annotations"][0]
+        assert data["categories"][0] == REAL_COCO["categories"][0]
+        assert {"coco_url", "neg_category_ids", "not_exhaustive_category_ids"} <= data["images"][1].keys()
+
+    def test_another_json_beside_its_images(self, real: Path, tmp_path: Path) -> None:
+        other = {**REAL_COCO, "images": [{**REAL_COCO["images"][0], "license": 5, "file_name": "a/b/x.jpg"}]}
+        (tmp_path / "other" / "a" / "b").mkdir(parents=True)
+        (tmp_path / "other" / "a" / "b" / "x.jpg").write_bytes(jpeg())
+        source = write_json(tmp_path / "other" / "my set.json", other)
+        merge(real, [source], tmp_path / "out.json", transfer="copy")
+        image = read(tmp_path / "out.json")["images"][2]
+        assert image["file_name"] == "drawn-my_set-a-b/x.jpg"
+        assert image["neg_category_ids"] == []
+        assert "license" not in image  # 5 is no licence of the real set
+        assert (tmp_path / image["file_name"]).read_bytes() == jpeg()
+
+    def test_two_categories_that_become_one(self, real: Path, tmp_path: Path) -> None:
+        other = {**REAL_COCO, "categories": [{"id": 2, "name": "kite"}, {"id": 3, "name": "box kite"}]}
+        other["images"] = [{"id": 1, "file_name": "x.jpg", "neg_category_ids": [3]}]
+        merge(real, [write_json(tmp_path / "other.json", other)], tmp_path / "out.json")
+        assert read(tmp_path / "out.json")["images"][2]["neg_category_ids"] == []
+
+
+class TestCap:
+    def test_images_are_taken_whole_in_order(self, real: Path, tmp_path: Path) -> None:
+        both, zebra = [(BOXKITE, True), (ZEBRA, True)], [(ZEBRA, True)]
+        run = make_run(tmp_path / "run", DRAWN, [both, zebra, both, [*zebra, *zebra], zebra])
+        summary = merge(real, [run], tmp_path / "out.json", max_per_category=3)
+        data = read(tmp_path / "out.json")
+        assert [image["file_name"][-6:] for image in data["images"][2:]] == ["00.jpg", "01.jpg", "02.jpg"]
+        assert Counter(a["category_id"] for a in data["annotations"][3:]) == {KITE: 2, 10: 3}
+        assert summary.added[0].over_cap == 2
+
+    def test_it_holds_over_all_sources_and_not_for_the_real_set(self, real: Path, tmp_path: Path) -> None:
+        runs = [make_run(tmp_path / name, DRAWN, [[(BOXKITE, True)]] * 2) for name in ("a", "b")]
+        summary = merge(real, runs, tmp_path / "out.json", max_per_category=3)
+        assert [added.annotations for added in summary.added] == [2, 1]
+        assert len(read(tmp_path / "out.json")["annotations"]) == 3 + 3
+
+
+class TestTransfer:
+    @pytest.mark.parametrize("how", ["copy", "link"])
+    def test_loaders_find_the_images(self, real: Path, run: Path, tmp_path: Path, how: Any) -> None:
+        calls: list[tuple[int, int]] = []
+        out = tmp_path / "data" / "out.json"
+        merge(real, [run], out, transfer=how, on_image=lambda *done: calls.append(done))
+        for number, image in zip((0, 2), read(out)["images"][2:], strict=True):
+            folder, name = image["coco_url"].split("/")[-2:]  # detectron2
+            assert f"{folder}/{name}" == image["file_name"]  # Detic
+            assert (out.parent / image["file_name"]).read_bytes() == jpeg(number)
+            assert (out.parent / image["file_name"]).is_symlink() == (how == "link")
+        assert calls == [(1, 2), (2, 2)]
+        merge(real, [run], out, transfer=how)  # again
+
+    def test_another_image_there_is_not_overwritten(self, real: Path, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "drawn-rare-000").mkdir()
+        there = tmp_path / "drawn-rare-000" / "000000000000.jpg"
+        there.write_bytes(b"precious")
+        with pytest.raises(MosaicFusionError, match="holds another image"):
+            merge(real, [run], tmp_path / "out.json", transfer="copy")
+        assert there.read_bytes() == b"precious"
+        assert not (tmp_path / "out.json").exists()
+
+    def test_missing_image(self, real: Path, run: Path, tmp_path: Path) -> None:
+        (run / "images" / "000" / "000000000002.jpg").unlink()
+        with pytest.raises(MosaicFusionError, match=r"image 3 is not there: .*000000000002.jpg"):
+            merge(real, [run], tmp_path / "out" / "out.json", transfer="link")
+        assert not (tmp_path / "out").exists()
+        merge(real, [run], tmp_path / "out.json")  # without a transfer, images may be anywhere
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "is not whole JSON"),
+            ('{"images": [', "is not whole JSON"),
+            ("\xff\xfe", "is not whole JSON"),
+            ("[" * 100_000, "is not"),
+            ("[]", "is not an object"),
+            ('{"images": [], "annotations": []}', "has no list of 'categories'"),
+            ('{"images": [], "annotations": {}, "categories": []}', "has no list of 'annotations'"),
+            ('{"images": [{"id": "x"}], "annotations": [], "categories": []}', "`images[0].id`"),
+            ('{"images": [], "annotations": [{"id": 1}], "categories": []}', "missing required field `image_id`"),
+            (
+                '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}',
+                "have the id 1",
+            ),
+        ],
+    )
+    def test_real_files(self, tmp_path: Path, text: str, said: str) -> None:
+        (tmp_path / "real.json").write_text(text, encoding="latin-1")
+        with pytest.raises(MosaicFusionError) as caught:
+            merge(tmp_path / "real.json", [], tmp_path / "out.json")
+        assert said in str(caught.value)
+        assert not (tmp_path / "out.json").exists()
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"images": [{"id": 1, "file_name": "../../x.jpg"}]}, "leaves its folder"),
+            ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "is absolute"),
+            ({"images": [{"id": 1, "file_name": "a\\b.jpg"}]}, "is absolute or of another system"),
+            ({"images": [{"id": 1, "file_name": "a\n.jpg"}]}, "cannot be printed"),
+            ({"images": [{"id": 1}]}, "is empty"),
+            (
+                {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]},
+                "2 images have the id 1",
+            ),
+            (
+                {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "a.jpg"}]},
+                "several images would get the name",
+            ),
+            (
+                {"images": [{"id": 1, "file_name": "a.jpg", "neg_category_ids": [8]}]},
+                "neg_category_ids 8 is not among its categories",
+            ),
+            ({"images": [{"id": 1, "file_name": "a.jpg", "neg_category_ids": "x"}]}, "Expected `array | null`"),
+            ({"images": []}, "image_id 1 is not among its images"),
+            ({"categories": []}, "category_id 2 is not among its categories"),
+            ({"categories": [{"id": 2, "name": "\u0000"}]}, "must be printable"),
+        ],
+    )
+    def test_other_jsons(self, real: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+        source = write_json(tmp_path / "other.json", {**REAL_COCO, **change})
+        with pytest.raises(MosaicFusionError) as caught:
+            merge(real, [source], tmp_path / "data" / "out.json")
+        assert said in str(caught.value)
+        assert not (tmp_path / "data").exists()
+
+    def test_inputs_and_choices(self, real: Path, run: Path, tmp_path: Path) -> None:
+        coco = write_json(tmp_path / "coco.json", REAL_COCO)
+        ambiguous = make_run(tmp_path / "bows", [category(1, "bow")], [[(1, True)]])
+        calls: list[tuple[dict[str, Any], str]] = [
+            ({"real": real, "sources": [run], "out": real}, "is an input and would be overwritten"),
+            ({"real": real, "sources": [run, tmp_path / "runs" / "." / "rare"]}, "is given more than once"),
+            ({"real": real, "sources": [run], "out": run / "lvis.json"}, "is in the run folder"),
+            ({"real": real, "sources": [tmp_path / "runs"]}, "holds no run"),
+            ({"real": tmp_path / "none.json", "sources": []}, "cannot read"),
+            ({"real": coco, "sources": [], "open_vocabulary": True}, "no category of frequency r"),
+            ({"real": real, "sources": [run], "choices": {"bow": "kite"}}, "--match names bow, which no source has"),
+            ({"real": real, "sources": [ambiguous]}, "'bow=bow_(weapon)'"),
+        ]
+        for arguments, said in calls:
+            with pytest.raises(MosaicFusionError) as caught:
+                merge(**{"out": tmp_path / "out.json", **arguments})
+            assert said in str(caught.value)
+        assert not (tmp_path / "out.json").exists()
+        assert real.read_text(encoding="utf-8") == REAL_LVIS
+
+
+Canvases = st.lists(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=4), max_size=5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=st.lists(Canvases, max_size=2), open_vocabulary=st.booleans(), cap=st.none() | st.integers(0, 4))
+def test_merged_sets_are_sound(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[Any], open_vocabulary: bool, cap: int | None
+) -> None:
+    """Whatever is drawn: the real part stays, ids are unique and known, counts are right, no image lost a mask."""
+    folder = tmp_path_factory.mktemp("merge")
+    paths = [make_run(folder / f"run{k}", DRAWN, canvases) for k, canvases in enumerate(runs)]
+    out = folder / "out.json"
+    merge(
+        write_lvis(folder), paths, out, open_vocabulary=open_vocabulary, max_per_category=cap, policy="not_exhaustive"
+    )
+    data = read(out)
+    real = [a for a in REAL["annotations"] if not (open_vocabulary and a["category_id"] == BOW)]
+    assert data["annotations"][: len(real)] == real
+    assert data["images"][:2] == REAL["images"]
+    assert {key: data[key] for key in ("info", "extra", "licenses")} == {
+        key: REAL[key] for key in ("info", "extra", "licenses")
+    }
+    for key in ("images", "annotations", "categories"):
+        ids = [row["id"] for row in data[key]]
+        assert len(set(ids)) == len(ids)
+    assert len({image.get("file_name", image["coco_url"]) for image in data["images"]}) == len(data["images"])
+    images, categories = ({row["id"] for row in data[key]} for key in ("images", "categories"))
+    assert {a["image_id"] for a in data["annotations"]} <= images
+    assert {a["category_id"] for a in data["annotations"]} <= categories
+    for record in data["categories"]:
+        own = [a["image_id"] for a in data["annotations"] if a["category_id"] == record["id"]]
+        assert (record["instance_count"], record["image_count"]) == (len(own), len(set(own)))
+    drawn = Counter(a["category_id"] for a in data["annotations"][len(real) :])
+    assert cap is None or max(drawn.values(), default=0) <= cap
+    masks = Counter(a["image_id"] for a in data["annotations"])
+    canvases = {
+        f"drawn-run{k}-000/{i:012d}.jpg": regions for k, run in enumerate(runs) for i, regions in enumerate(run)
+    }
+    for image in data["images"][2:]:
+        assert masks[image["id"]] == sum(kept for _, kept in canvases[image["file_name"]])

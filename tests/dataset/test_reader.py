@@ -1,0 +1,164 @@
+"""What is refused of a source, before anything is written; and what a run and a json hold."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from mosaicfusion.dataset.export import export
+from mosaicfusion.dataset.reader import open_data_set
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.run.folder import RunFolder
+
+
+def refused(made: Any, said: str, **changes: Any) -> None:
+    out = made.source.parent / "out"
+    with pytest.raises(MosaicFusionError, match=said) as caught:
+        export(made.source, "coco", out, **{**made.arguments, **changes})
+    assert "\n" not in str(caught.value)
+    assert not list(made.source.parent.glob("*out*"))
+
+
+def edit(coco: Any, kind: str, index: int, **changes: Any) -> None:
+    data = json.loads(coco.source.read_text())
+    data[kind][index].update(changes)
+    coco.source.write_text(json.dumps(data))
+
+
+def test_totals(made: Any) -> None:
+    dataset = open_data_set(made.source, **made.arguments)
+    assert dataset.images == len(made.masks)
+    assert dataset.instances == sum(len(masks) for masks in made.masks.values())
+    counts = {category["id"]: category["instance_count"] for category in dataset.categories}
+    ids = [category_id for ids in made.category_ids.values() for category_id in ids]
+    assert counts == {category_id: ids.count(category_id) for category_id in counts}
+    assert list(dataset.index_of.values()) == list(range(len(counts)))
+    assert [sample.image["id"] for sample in dataset] == [sample.image["id"] for sample in dataset]
+
+
+def test_policies(run: Any) -> None:
+    for policy, ids in (("drop", [1, 3]), ("not_exhaustive", [1, 2, 3])):
+        dataset = open_data_set(run.source, policy=policy)  # type: ignore[arg-type]
+        samples = list(dataset)
+        assert [sample.image["id"] for sample in samples] == ids
+        numbers = [annotation["id"] for sample in samples for annotation in sample.annotations]
+        assert numbers == list(range(1, dataset.instances + 1))
+
+
+def test_the_thresholds_of_the_run_hold(run: Any) -> None:
+    """An export has what lvis.json has: instances below the quality that the run was compiled with count as rejected."""
+    folder = RunFolder.open(run.source)
+    qualities = (0.9, 0.9, 0.1)
+    records = [
+        replace(record, regions=tuple(replace(region, quality=quality) for region in record.regions))
+        for record, quality in zip(folder.records(), qualities, strict=True)
+    ]
+    folder.write_part(records)  # in the place of the only one
+    folder.remember_output(folder.output_with(min_quality=0.5))
+    assert [sample.image["id"] for sample in open_data_set(run.source)] == [1]
+
+
+def test_missing_images_are_named_and_counted(run: Any, make_run: Any, tmp_path: Path) -> None:
+    (run.source / "images/000/000000000002.jpg").unlink()
+    refused(run, r"1 of 2 images are not in .*run: 'images/000/000000000002.jpg'; nothing was written")
+    many = make_run(tmp_path / "many", 9)
+    for file in (many / "images/000").iterdir():
+        file.unlink()
+    with pytest.raises(MosaicFusionError, match=r"9 of 9 images are not in .* and 4 more; nothing was written"):
+        open_data_set(many)
+
+
+def test_lvis_names_its_images_by_url(coco: Any, tmp_path: Path) -> None:
+    """LVIS v1 has no file_name; the images lie in train2017, or all in one folder."""
+    data = json.loads(coco.source.read_text())
+    for image in data["images"]:
+        name = image.pop("file_name")
+        image["coco_url"] = f"http://images.cocodataset.org/{name}"
+    coco.source.write_text(json.dumps(data))
+    assert [sample.file.name for sample in open_data_set(coco.source, tmp_path / "photos")] == [
+        "same.jpg",
+        "same.jpg",
+        "empty.v2.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "C:\\x.jpg", "a\n.jpg", "a\0.jpg"]
+)
+def test_names_that_lead_out(coco: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.jpg").write_bytes(coco.images[9])
+    edit(coco, "images", 0, file_name=name)
+    refused(coco, "image 9: the file_name .*")
+
+
+def test_urls_that_lead_out(coco: Any, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(coco.images[9])
+    edit(coco, "images", 0, file_name=None, coco_url="http://x/../secret.jpg")
+    refused(coco, "1 of 3 images are not in")
+
+
+def test_sizes_and_kinds_of_images(coco: Any, tmp_path: Path) -> None:
+    edit(coco, "images", 1, width=51)
+    refused(coco, r"b/same.jpg has 50 x 30 pixels, its record says 51 x 30; `mosaicfusion validate` lists all")
+    edit(coco, "images", 1, width=50)
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 30)).save(buffer, "ppm")
+    for data in (b"text", b"", coco.images[9][:20], buffer.getvalue()):
+        (tmp_path / "photos/b/same.jpg").write_bytes(data)
+        refused(coco, r"same.jpg is not an image that can be exported")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("images", {"id": 5}, "2 images have the id 5; each needs its own"),
+        ("images", {"id": -1}, r"images: Expected `int` >= 0"),
+        ("images", {"id": "9"}, r"images: Expected `int`, got `str`"),
+        ("images", {"height": 0}, r"images: Expected `int` >= 1"),
+        ("images", {"neg_category_ids": ["a"]}, r"images: Expected `int`"),
+        ("annotations", {"image_id": 77}, "annotation 70 is of image 77 and category 90; there is no such"),
+        ("annotations", {"category_id": 77}, "annotation 70 is of image 9 and category 77; there is no such"),
+        ("annotations", {"bbox": [1, 2, 3]}, "annotation 70: .*bbox.*validate"),
+        ("annotations", {"bbox": [1, 2, -3, 4]}, "annotation 70: .*bbox"),
+        ("annotations", {"area": None}, "annotation 70: .*area"),
+        ("annotations", {"iscrowd": 2}, "annotation 70: .*iscrowd"),
+        ("annotations", {"segmentation": None}, "annotation 70: .*segmentation"),
+        ("categories", {"id": 1}, "2 categories have the id 1"),
+        ("categories", {"name": "person"}, "2 categories have the name 'person'"),
+        ("categories", {"name": ""}, "categories: Expected `str` of length >= 1"),
+    ],
+)
+def test_records(coco: Any, kind: str, changes: dict[str, Any], said: str) -> None:
+    edit(coco, kind, 0, **changes)
+    refused(coco, said)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -1])
+def test_cut_off(coco: Any, cut: int) -> None:
+    coco.source.write_bytes(coco.source.read_bytes()[:cut])
+    refused(coco, "is not whole JSON|is not an object")
+
+
+def test_empty_sets(coco: Any, run: Any) -> None:
+    coco.source.write_text('{"images": [], "annotations": [], "categories": []}')
+    refused(coco, "holds no images")
+    for part in (run.source / "parts").iterdir():
+        part.unlink()
+    refused(run, "holds no canvas that the policy drop lets in; try --policy not_exhaustive")
+
+
+def test_arguments_that_do_not_fit(run: Any, coco: Any, tmp_path: Path) -> None:
+    refused(run, "is a run folder and holds its images; leave out --images", images=tmp_path)
+    refused(coco, "--policy is for run folders", policy="drop")
+    refused(coco, "give the folder of the images of .*set.json with --images", images=None)
+    refused(coco, "with --images; .*nowhere is none", images=tmp_path / "nowhere")
+    with pytest.raises(MosaicFusionError, match="holds no run"):
+        open_data_set(tmp_path)
+    with pytest.raises(MosaicFusionError, match="cannot read"):
+        open_data_set(tmp_path / "none.json", tmp_path)

@@ -1,0 +1,280 @@
+"""Every fault is found at its place, sound sets have none, and repairs mend what can be derived."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lvis_sets import REAL_COCO, REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
+
+from mosaicfusion.dataset.merge.merge import merge
+from mosaicfusion.dataset.validate.fix import fix
+from mosaicfusion.dataset.validate.validate import validate
+from mosaicfusion.errors import MosaicFusionError
+
+SOUND: dict[str, Any] = json.loads(REAL_LVIS)
+for number, record in enumerate(SOUND["categories"], start=1):  # detectron2 wants 1 to N
+    ids = {record["id"]: number}
+    record["id"] = number
+    for row in SOUND["annotations"]:
+        row["category_id"] = ids.get(row["category_id"], row["category_id"])
+    for row in SOUND["images"]:
+        for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+            row[key] = [ids.get(id_, id_) for id_ in row[key]]
+
+
+def lines(folder: Path, data: Any, **options: Any) -> list[str]:
+    return validate(write_json(folder / "data.json", data), **options).findings.lines()
+
+
+def changed(place: str, **fields: Any) -> dict[str, Any]:
+    """The sound set with some fields of a row replaced, or left out where they are ``...``."""
+    data = copy.deepcopy(SOUND)
+    key, _, index = place.partition(".")
+    row = {**data[key][int(index)], **fields}
+    data[key][int(index)] = {name: value for name, value in row.items() if value is not ...}
+    return data
+
+
+def test_sound_sets(tmp_path: Path) -> None:
+    assert lines(tmp_path, SOUND) == []
+    assert lines(tmp_path, REAL_COCO) == []  # none of LVIS' own fields is asked of it
+    coco, real = (write_json(tmp_path / name, data) for name, data in (("coco.json", REAL_COCO), ("real.json", SOUND)))
+    run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)]] * 2)
+    merge(real, [run], tmp_path / "out.json", masks="polygon", transfer="copy")
+    (tmp_path / "train2017").mkdir()
+    for name in ("50", "51"):
+        (tmp_path / f"train2017/0000000000{name}.jpg").write_bytes(jpeg())
+    report = validate(tmp_path / "out.json", tmp_path)
+    assert report.findings.lines() == []
+    assert (report.images, report.annotations, report.categories) == (4, 7, 4)
+    merge(coco, [run], tmp_path / "coco_plus.json")
+    assert validate(tmp_path / "coco_plus.json").findings.lines() == []  # still COCO
+
+
+def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [category(7, "kite")], [[(7, True), (7, True)]])
+    merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
+    assert validate(tmp_path / "out.json").findings.lines() == [
+        "warning [category-ids] categories: the ids of 3 categories are not 1 to 3; detectron2's LVIS loader takes id - 1 "
+        "for the class",
+        "warning [run-lengths] annotations: 2 masks are run lengths; detectron2's LVIS loader takes polygons: merge with "
+        "--masks polygon",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (changed("annotations.0", id=8), "error [id] annotations[1]: id 8 is there before"),
+        (changed("annotations.0", id=...), "error [id] annotations[0]: id is null"),
+        (changed("annotations.0", id=True), "error [id] annotations[0]: id is true"),
+        (changed("annotations.1", image_id=5), "error [reference] annotations[1] (id 8): image_id is 5, which is not among"),
+        (changed("annotations.1", category_id=[1]), "(id 8): category_id is [1], which is not among the category ids"),
+        (changed("annotations.0", bbox=[1, 2, 3]), "error [bbox] annotations[0] (id 3): bbox is [1, 2, 3]"),
+        (changed("annotations.0", bbox=[2, 3, 8, 0]), "error [bbox] annotations[0] (id 3): bbox is [2, 3, 8, 0]"),
+        (changed("annotations.0", bbox=[2, 3, 8, 12]), "bbox is [2, 3, 8, 12], the mask's [2.0, 3.0, 8.0, 8.0]"),
+        (changed("annotations.0", area=None), "error [area] annotations[0] (id 3): area is null"),
+        (changed("annotations.0", area=10**400), "error [area] annotations[0] (id 3): area is 1000"),
+        (changed("annotations.0", bbox=[10**400, 1, 1, 1]), "error [bbox] annotations[0] (id 3): bbox is [1000"),
+        (changed("annotations.0", segmentation=[[10**400, 1, 1, 1, 2, 2]]), "numbers that are too large"),
+        (changed("annotations.0", iscrowd=True), "error [iscrowd] annotations[0] (id 3): iscrowd is true; 0 or 1"),
+        (changed("annotations.0", area=90), "area is 90; the mask has 64"),
+        (changed("annotations.1", segmentation=[[20, 3, 28, 3, 20, 7]]), "area is 32, which is its box's; the mask has 16"),
+        (changed("annotations.0", segmentation=[[0, 0, 1, 1]]), "error [mask] annotations[0] (id 3): segmentation holds a"),
+        (changed("annotations.0", segmentation={"size": [3, 3], "counts": "9"}), "has the size [3, 3], its image [32, 48]"),
+        (
+            changed("annotations.2", segmentation=[[-4, 0, 4, 0, 4, 4, -4, 4]], bbox=[-4, 0, 8, 4], area=32),
+            "warning [outside] annotations[2] (id 9): the mask [-4.0, 0.0, 8.0, 4.0] reaches over its image of 48 x 32",
+        ),
+        (changed("images.0", neg_category_ids=[1]), "category 1 is in neg_category_ids of image 50"),
+        (changed("images.0", neg_category_ids=...), "error [lists] images[0] (id 50): neg_category_ids is missing"),
+        (changed("images.0", neg_category_ids=["1"]), 'neg_category_ids is ["1"]; give a list of category ids'),
+        (changed("images.0", not_exhaustive_category_ids=[77]), "not_exhaustive_category_ids holds 77, which no category has"),
+        (changed("images.1", id=50), "error [id] images[1]: id 50 is there before"),
+        (changed("images.1", height="32"), 'error [size] images[1] (id 51): height and width are ["32", 48]'),
+        (changed("images.1", width=10**9), "height and width are [32, 1000000000]"),
+        (changed("images.1", file_name="../a.jpg"), 'error [path] images[1] (id 51): file_name "../a.jpg" leaves its folder'),
+        (changed("images.1", file_name="C:\\a.jpg"), "is absolute or of another system"),
+        (changed("images.1", file_name=7), "file_name is 7; give a text"),
+        (changed("images.1", coco_url="http://x/../..", file_name="a.jpg"), 'end of coco_url "../.." leaves its folder'),
+        (changed("images.1", coco_url=...), "has no file_name, and coco_url is null"),
+        (changed("images.1", coco_url=..., file_name="a.jpg"), "error [coco_url] images[1] (id 51): coco_url is null"),
+        (changed("images.1", coco_url="x/train2017/000000000050.jpg"), 'error [same-file] images[1] (id 51): "train2017/0'),
+        (changed("images.1", coco_url="s3://b/a.jpg"), "error [file_name] images[1] (id 51): file_name is missing"),
+        (changed("images.1", file_name="COCO/000000051.jpg"), 'Detic takes "CO/000000051.jpg"'),
+        (changed("categories.1", id=1), "error [id] categories[1]: id 1 is there before"),
+        (changed("categories.1", name=""), "error [name] categories[1] (id 2): name is"),
+        (changed("categories.1", name="KITE"), 'warning [name] categories[1] (id 2): name "KITE" is there before'),
+        (changed("categories.1", frequency="x"), 'error [frequency] categories[1] (id 2): frequency is "x"'),
+        (changed("categories.1", image_count=5), "warning [counts] categories[1] (id 2): image_count is 5, counted 1"),
+        ({**SOUND, "images": [7]}, "error [schema] images[0]: is 7; an object is needed"),
+        ({**SOUND, "annotations": [[]]}, "error [schema] annotations[0]: is []"),
+    ],
+)  # fmt: skip
+def test_each_fault_is_told_with_its_place(tmp_path: Path, data: dict[str, Any], said: str) -> None:
+    found = lines(tmp_path, data)
+    assert any(said in line for line in found), found
+
+
+def test_names_of_lvis_v05_are_fine_and_what_is_printed_is_harmless(tmp_path: Path) -> None:
+    name = "COCO_val2014_000000266409.jpg"
+    assert lines(tmp_path, changed("images.0", file_name=name)) == []
+    (line,) = lines(tmp_path, changed("images.0", file_name="\x1b[31m" + "x" * 1000))
+    assert "\x1b" not in line
+    assert len(line) < 200
+
+
+def test_only_some_of_a_kind_are_shown(tmp_path: Path) -> None:
+    data = copy.deepcopy(SOUND)
+    data["annotations"] = [{**data["annotations"][0], "id": k, "area": 1} for k in range(9)]
+    found = [line for line in lines(tmp_path, data, shown_per_kind=2) if "[area]" in line]
+    assert len(found) == 3
+    assert found[-1] == "error [area] ... 7 more of this kind, 9 in all"
+
+
+def test_files(tmp_path: Path) -> None:
+    from PIL import Image
+
+    root = tmp_path / "data"
+    (root / "train2017").mkdir(parents=True)
+    assert sum("[missing-file]" in line for line in lines(tmp_path, SOUND, images_root=root)) == 2
+    (root / "train2017/000000000050.jpg").write_bytes(b"no image")
+    Image.new("L", (32, 48)).save(root / "train2017/000000000051.jpg")
+    broken, turned = sorted(lines(tmp_path, SOUND, images_root=root))
+    assert broken.startswith("error [broken-file] images[0] (id 50)")
+    assert turned.startswith(
+        "error [image-size] images[1] (id 51): is 32 x 48 (height x width) in the json, 48 x 32 in"
+    )
+    with pytest.raises(MosaicFusionError, match="there is no folder"):
+        validate(tmp_path / "data.json", tmp_path / "none")
+
+
+def test_a_drawn_image_is_not_taken_for_one_of_cocos(tmp_path: Path) -> None:
+    """Canvas 1 and COCO's image 1 are both called 000000000001.jpg."""
+    run = make_run(tmp_path / "run", [category(1, "kite")], [[(1, True)], [(1, True)]])
+    merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
+    (tmp_path / "train2017").mkdir()
+    (tmp_path / "train2017" / "000000000001.jpg").write_bytes(jpeg())
+    found = validate(tmp_path / "out.json", tmp_path / "train2017").findings.lines()
+    assert [line.partition(" (")[0] for line in found] == [f"error [missing-file] images[{k}]" for k in (1, 2)]
+
+
+def test_progress_ends_at_the_total(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    lines(tmp_path, SOUND, on_progress=lambda *done: calls.append(done))
+    assert calls[-1] == (5, 5)
+
+
+class TestFix:
+    @pytest.mark.parametrize(
+        ("data", "repairs"),
+        [
+            (SOUND, {}),
+            (changed("annotations.1", id=3), {"id": 1}),
+            (changed("annotations.1", id=...), {"id": 1}),
+            (changed("annotations.0", bbox=[0, 0, 5, 5], area=...), {"bbox": 1, "area": 1}),
+            (changed("images.0", neg_category_ids=..., not_exhaustive_category_ids=None),
+             {"neg_category_ids": 1, "not_exhaustive_category_ids": 1}),
+            (changed("images.0", neg_category_ids=[1, 3]), {"neg_category_ids": 1}),
+            (changed("images.0", coco_url="s3://bucket/val/1.jpg"), {"file_name": 1}),
+            (changed("images.0", coco_url=..., file_name="val/1.jpg"), {"coco_url": 1}),
+            (changed("categories.2", image_count=..., instance_count=9), {"image_count": 1, "instance_count": 1}),
+        ],
+    )  # fmt: skip
+    def test_what_can_be_derived(self, tmp_path: Path, data: dict[str, Any], repairs: dict[str, int]) -> None:
+        path = write_json(tmp_path / "data.json", data)
+        counted = fix(path, tmp_path / "fixed.json")
+        assert dict(counted) == repairs
+        assert validate(tmp_path / "fixed.json").findings.lines() == []
+        assert read(path) == data  # -o leaves the input alone
+
+    def test_annotations_of_unlisted_images_do_not_count(self, tmp_path: Path) -> None:
+        """As a subset of the images has them; their annotations are an error that stays."""
+        data = changed("annotations.0", image_id=999)
+        path = write_json(tmp_path / "data.json", data)
+        fix(path, path)
+        lines = validate(path).findings.lines()
+        assert lines and all("999" in line for line in lines), lines
+        assert not fix(path, path)
+
+    def test_all_else_keeps_its_bytes(self, tmp_path: Path) -> None:
+        (tmp_path / "data.json").write_text(REAL_LVIS.replace('"area": 64.0', '"area": 640'), encoding="utf-8")
+        assert fix(tmp_path / "data.json", tmp_path / "data.json")["area"] == 1
+        text = (tmp_path / "data.json").read_text(encoding="utf-8")
+        for written in (
+            '[1.10, {"deep": null}]',
+            r"a\u0301 \u00e9",
+            "8.000000000000001",
+            "28.000000000000001",
+            '"mood":"good"',
+        ):
+            assert written in text
+
+    def test_sizes_from_the_files(self, tmp_path: Path) -> None:
+        (tmp_path / "train2017").mkdir()
+        (tmp_path / "train2017" / "000000000050.jpg").write_bytes(jpeg())
+        path = write_json(tmp_path / "data.json", changed("images.0", height=..., width=None))
+        repairs = fix(path, path, tmp_path)
+        assert (repairs["height"], repairs["width"]) == (1, 1)
+        assert read(path)["images"][0]["height"] == 32
+
+    def test_what_cannot_be_derived_stays(self, tmp_path: Path) -> None:
+        """Nothing is removed, and nothing is invented."""
+        data = changed("annotations.0", segmentation=[], image_id=77)
+        data["images"][1] = {"id": 51, "file_name": "../../etc/passwd", "height": 32, "width": 48}
+        data["annotations"].append("nonsense")
+        path = write_json(tmp_path / "data.json", data)
+        fix(path, tmp_path / "fixed.json")
+        fixed = read(tmp_path / "fixed.json")
+        assert fixed["annotations"] == data["annotations"]
+        assert "coco_url" not in fixed["images"][1]
+
+    def test_bad_file(self, tmp_path: Path) -> None:
+        (tmp_path / "data.json").write_text('{"images": [')
+        with pytest.raises(MosaicFusionError, match="not whole JSON"):
+            fix(tmp_path / "data.json", tmp_path / "data.json")
+        assert (tmp_path / "data.json").read_text() == '{"images": ['
+
+
+Junk = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 60)
+    | st.just(10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=4)
+    | st.just("train2017/1.jpg"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "size", "counts"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+def damage(data: dict[str, Any], draw: Callable[[Any], Any]) -> None:
+    for _ in range(draw(st.integers(1, 4))):
+        key = draw(st.sampled_from(["images", "annotations", "categories"]))
+        row = data[key][draw(st.integers(0, len(data[key]) - 1))]
+        row[draw(st.sampled_from(sorted(row)))] = draw(Junk)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_makes_it_stumble(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever stands in a field, it is told of and not stumbled over; a second repair finds nothing more to do."""
+    folder = tmp_path_factory.mktemp("damaged")
+    damaged = copy.deepcopy(SOUND)
+    damage(damaged, data.draw)
+    path = write_json(folder / "data.json", damaged)
+    before = validate(path, folder)
+    fix(path, folder / "fixed.json", folder)
+    after = validate(folder / "fixed.json", folder)
+    assert after.findings.number("error") <= before.findings.number("error")
+    assert not fix(folder / "fixed.json", folder / "again.json", folder)

@@ -1,0 +1,65 @@
+"""Repeat factors by hand, and the stream of draws."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from mosaicfusion.detectors.data.sampling import RepeatFactorSampler, repeat_factors
+
+
+def labels(*images: list[int]) -> list[np.ndarray]:
+    return [np.array(of_image, np.int64) for of_image in images]
+
+
+def test_factors_by_hand() -> None:
+    """Label 1 is in 3 of 4 images, label 2 in 1: at t = 0.5 only the second is below it, sqrt(0.5 / 0.25) = 1.414."""
+    factors = repeat_factors(labels([1], [1, 1, 1], [1, 2, 2], []), threshold=0.5)
+    assert factors == pytest.approx([1, 1, 2**0.5, 1])
+
+
+def test_factors_of_a_category_in_one_image_of_lvis() -> None:
+    images = [*labels(*[[1]] * 99_999), np.array([1, 7])]
+    assert repeat_factors(images)[-1] == pytest.approx((1e-3 / 1e-5) ** 0.5)  # 10
+    assert repeat_factors(images)[:-1].max() == 1
+
+
+def test_factors_follow_the_annotations() -> None:
+    """Drawn images of a rare category lower its factor: it is no longer so rare."""
+    before = repeat_factors(labels([1], [1], [1], [2]), threshold=1)[3]
+    after = repeat_factors(labels([1], [1], [1], [2], [2], [2]), threshold=1)[3]
+    assert before == pytest.approx(2)
+    assert after == pytest.approx(2**0.5)
+
+
+def test_an_epoch_rounds_at_random_and_on_average_rightly() -> None:
+    sampler = RepeatFactorSampler(np.array([1, 2.25, 1.5]), seed=3)
+    counts = [Counter(sampler.epoch(number).tolist()) for number in range(100)]
+    assert {count[0] for count in counts} == {1}
+    assert {count[1] for count in counts} == {2, 3}
+    assert np.mean([count[1] for count in counts]) == pytest.approx(2.25, abs=0.15)
+    assert np.mean([count[2] for count in counts]) == pytest.approx(1.5, abs=0.15)
+
+
+def test_the_stream_resumes_anywhere() -> None:
+    factors = np.array([1, 2.5, 1.2, 1])
+    whole = list(islice(RepeatFactorSampler(factors, seed=1), 40))
+    for start in (0, 1, 5, 6, 17, 30):
+        assert list(islice(RepeatFactorSampler(factors, seed=1, start=start), 40 - start)) == whole[start:]
+    assert len({draw.seed for draw in whole}) == 40
+    assert list(islice(RepeatFactorSampler(factors, seed=2), 40)) != whole
+
+
+def test_ranks_share_the_stream() -> None:
+    factors = np.array([1, 2.5, 1.2])
+    whole = list(islice(RepeatFactorSampler(factors, start=4), 20))
+    parts = [list(islice(RepeatFactorSampler(factors, start=4, rank=rank, ranks=2), 10)) for rank in range(2)]
+    assert [draw for pair in zip(*parts, strict=True) for draw in pair] == whole
+
+
+def test_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match="one image at least"):
+        RepeatFactorSampler(np.zeros(0))

@@ -1,0 +1,112 @@
+"""Parts on the device, and decoding in tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_canvases import CATEGORIES, tiny_config
+
+from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.sampler import DrawnCanvas, draw_canvases
+from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.models.hub import find_model
+from mosaicfusion.mosaic.plan import Plan
+
+
+def draw(backend: Backend) -> DrawnCanvas:
+    config = tiny_config("1x2")
+    plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
+    return draw_canvases(backend, [plan.spec(0), plan.spec(1)], config)[1]
+
+
+class Moves:
+    """Which parts are on the device; whatever leaves goes to ``cpu``, the device is another name of it."""
+
+    def __init__(self, backend: Any, monkeypatch: pytest.MonkeyPatch, broken: str = "") -> None:
+        self.there: set[str] = set()
+        self.arrived: list[str] = []
+        self.most = 0
+        for name in ("text_encoder", "text_encoder_2", "unet", "vae"):
+            part = getattr(backend.pipeline, name, None)
+            if part is not None:
+                monkeypatch.setattr(part, "to", lambda target, name=name: self.move(name, target, name == broken))
+
+    def move(self, name: str, target: torch.device | str, fails: bool) -> None:
+        if target == "cpu":
+            self.there -= {name}
+        elif fails:
+            raise torch.OutOfMemoryError
+        else:
+            self.there |= {name}
+            self.arrived.append(name)
+            self.most = max(self.most, len(self.there))
+
+
+class TestOffload:
+    @pytest.mark.parametrize("family", ["tiny_sd", "tiny_sdxl"])
+    def test_the_same_pictures(self, family: str, request: pytest.FixtureRequest) -> None:
+        folder = request.getfixturevalue(family)
+        ordinary, offloaded = (
+            draw(load_backend(folder, DeviceOptions("cpu", offload=offload), "float32")) for offload in (False, True)
+        )
+        assert ordinary.image is not None and offloaded.image is not None
+        np.testing.assert_array_equal(ordinary.image, offloaded.image)
+        np.testing.assert_array_equal(ordinary.sums[1][4], offloaded.sums[1][4])
+
+    @pytest.mark.parametrize(
+        ("family", "encoders"), [("tiny_sd", ["text_encoder"]), ("tiny_sdxl", ["text_encoder", "text_encoder_2"])]
+    )
+    def test_parts_travel_once_a_stage_and_make_room_first(
+        self, family: str, encoders: list[str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = request.getfixturevalue(family)
+        backend = load_backend(folder, DeviceOptions("cpu:0", offload=True), "float32")
+        moves = Moves(backend, monkeypatch)
+        for _ in range(2):
+            draw(backend)
+        assert moves.arrived == [*encoders, "unet", "vae"] * 2
+        assert moves.most == len(encoders)
+
+    def test_a_part_that_did_not_fit_is_fetched_again(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        backend = load_backend(tiny_sd, DeviceOptions("cpu:0", offload=True), "float32")
+        moves = Moves(backend, monkeypatch, broken="unet")
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError):
+                draw(backend)
+        assert moves.arrived == ["text_encoder", "text_encoder"]
+
+    def test_nothing_travels_otherwise(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        backend = load_backend(tiny_sd, DeviceOptions("cpu:0"), "float32")
+        moves = Moves(backend, monkeypatch)
+        draw(backend)
+        assert moves.arrived == []
+
+
+class TestTiling:
+    def test_no_tile_is_larger_than_the_model_s_own_picture(
+        self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend: Any = load_backend(tiny_sd, DeviceOptions("cpu", vae_tiling=True), "float32")
+        tiles: list[tuple[int, int]] = []
+        backend.vae.decoder.register_forward_pre_hook(lambda _, given: tiles.append(tuple(given[0].shape[2:])))
+        image = draw(backend).image  # 32 x 96 px, of a model of 32 px: 16 latent cells
+        assert image is not None and image.shape == (32, 96, 3)
+        assert len(tiles) > 1
+        assert max(side for tile in tiles for side in tile) == 16
+
+    def test_the_miniature_draws_the_same_in_tiles(self) -> None:
+        latents = torch.randn(1, 8, 24, 80, generator=torch.Generator().manual_seed(0))
+        whole, tiled = (
+            load_backend(find_model("mini"), DeviceOptions("cpu", vae_tiling=vae_tiling), "float32").decode(latents)
+            for vae_tiling in (False, True)
+        )
+        assert whole is not None and tiled is not None
+        assert whole.shape == tiled.shape == (192, 640, 3)
+        difference = np.abs(whole.astype(int) - tiled.astype(int))
+        assert 0 < difference.max() <= 8  # noise on the latents; drawn ones: benchmarks/settings.py
+        assert difference.mean() < 0.1

@@ -1,0 +1,45 @@
+"""Pictures of any kind, and what is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.images import read_rgb
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_every_kind_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (6, 4)).save(tmp_path / "a.tiff")
+    picture = read_rgb(tmp_path / "a.tiff")
+    assert (picture.shape, picture.dtype) == ((4, 6, 3), np.uint8)
+
+
+def test_upright_as_viewers_show_it(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.repeat([[255, 0]], 8, axis=0).astype(np.uint8)).resize(
+        (16, 8), Image.Resampling.NEAREST
+    )
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned to the left: viewers turn it to the right
+    picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    lying, upright = read_rgb(tmp_path / "a.jpg"), read_rgb(tmp_path / "a.jpg", upright=True)
+    assert (lying.shape, upright.shape) == ((8, 16, 3), (16, 8, 3))
+    assert upright[0].min() > 200 > 50 > upright[-1].max()
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "F"])
+def test_more_than_eight_bits_are_refused(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (6, 4)).save(tmp_path / "a.tiff")
+    with pytest.raises(MosaicFusionError, match=r"a\.tiff has more than 8 bits a channel .*convert it to 8 bits"):
+        read_rgb(tmp_path / "a.tiff")
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("dear")
+    for name in ("a.png", "none.png", ""):
+        with pytest.raises(MosaicFusionError, match="cannot be read as an image"):
+            read_rgb(tmp_path / name)

@@ -1,0 +1,161 @@
+"""Where workers go, and addresses at which nothing answers: no Ray is started."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mosaicfusion.cli import app
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.ray.cluster import Scale, check_address, connected, place
+from mosaicfusion.models.device import DeviceOptions
+
+
+def cluster(*nodes: dict[str, float]) -> Any:
+    """What Ray says of these nodes, and of one that has left."""
+    alive = [{"Alive": True, "Resources": node} for node in nodes]
+    return SimpleNamespace(nodes=lambda: [*alive, {"Alive": False, "Resources": {"CPU": 999.0, "GPU": 999.0}}])
+
+
+class TestPlace:
+    def test_cores_are_shared_by_the_workers_of_a_node(self) -> None:
+        placement = place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions())
+        assert (placement.workers, placement.options.threads, placement.options.device) == (3, 2, "auto")
+        assert placement.each["num_cpus"] == 2
+        assert placement.each["num_gpus"] == 0
+
+    def test_threads_by_choice(self) -> None:
+        assert place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=1)).each["num_cpus"] == 1
+        with pytest.raises(MosaicFusionError, match="holds 2 workers with 4 CPU each, 3 are asked for"):
+            place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=4))
+
+    def test_workers_draw_as_they_are_told(self) -> None:
+        told = DeviceOptions(compile=True, offload=True, vae_tiling=True)
+        placement = place(cluster({"CPU": 4.0, "GPU": 1.0}), Scale(address="auto"), told)
+        assert placement.options == DeviceOptions("cuda", 4, compile=True, offload=True, vae_tiling=True)
+
+    def test_a_worker_for_each_node_without_gpus(self) -> None:
+        placement = place(cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), DeviceOptions())
+        assert (placement.workers, placement.options.threads, placement.options.device) == (2, 4, "cpu")
+
+    @pytest.mark.parametrize(("gpus", "workers"), [(None, 3), (0.5, 6), (2.0, 1)])
+    def test_as_many_as_the_gpus_hold(self, gpus: float | None, workers: int) -> None:
+        nodes = cluster({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 1.0})
+        placement = place(nodes, Scale(address="auto", gpus=gpus), DeviceOptions())
+        assert (placement.workers, placement.each["num_gpus"]) == (workers, gpus or 1)
+        assert placement.options.device == "cuda"
+
+    def test_an_equal_share_of_the_gpus(self) -> None:
+        placement = place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cuda"))
+        assert (placement.each["num_gpus"], placement.options.device) == (0.5, "cuda")
+        assert place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cpu")).each["num_gpus"] == 0
+        apart = cluster({"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0})
+        for nodes in (apart, cluster({"CPU": 16.0, "GPU": 2.0})):  # a GPU for two of three, as no share is split
+            assert place(nodes, Scale(workers=3), DeviceOptions("cuda")).each["num_gpus"] == 0.5
+        assert place(apart, Scale(workers=1), DeviceOptions("cuda")).each["num_gpus"] == 1
+
+    @pytest.mark.parametrize(
+        ("scale", "said"),
+        [
+            (Scale(workers=2, address="auto", gpus=1), "holds 0 workers with 1 GPU each, 2 are asked for"),
+            (Scale(workers=9, address="auto"), "holds 8 workers with 1 CPU each, 9 are asked for"),
+            (Scale(address="auto", resources={"tpu": 4}), "holds 0 workers with 4 tpu each, 1 are asked for"),
+        ],
+    )
+    def test_more_than_there_is(self, scale: Scale, said: str) -> None:
+        with pytest.raises(MosaicFusionError, match=said):
+            place(cluster({"CPU": 8.0}), scale, DeviceOptions())
+
+    def test_no_node(self) -> None:
+        with pytest.raises(MosaicFusionError, match="no node with a CPU"):
+            place(cluster(), Scale(address="auto"), DeviceOptions())
+
+
+class TestScale:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({}, "give a number of workers, or the address"),
+            ({"workers": 0}, "workers=0 must be at least 1"),
+            ({"workers": 1, "gpus": 1.5}, "gpus=1.5 of a worker must be a whole number, or a fraction below 1"),
+            ({"workers": 1, "gpus": float("nan")}, "gpus=nan"),
+            ({"workers": 1, "resources": {"tpu": -1}}, "tpu=-1 of a worker"),
+        ],
+    )
+    def test_refused(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(MosaicFusionError, match=said):
+            Scale(**options)
+
+
+class TestCommand:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--ray-address", "ray://"], "is no address of a Ray cluster; give ray://head:10001"),
+            (["--ray-address", "http://localhost:8265"], "is no address of a Ray cluster"),
+            (["--ray-address", "localhost"], "is no address of a Ray cluster"),
+            (["--ray-address", "localhost:99999"], "is no address of a Ray cluster"),
+            (["--ray-address", "[::1"], "is no address of a Ray cluster"),
+            (["--ray-address", "x" * 300 + ":6379"], "nothing answers at"),
+            (["--num-gpus-per-worker", "1"], "need --workers or --ray-address"),
+            (["--workers", "2", "--resources", "tpu"], "is not JSON of names and amounts"),
+            (["--workers", "2", "--resources", '{"tpu": "1"}'], "is not JSON of names and amounts"),
+        ],
+    )
+    def test_refused(self, tmp_path: Path, arguments: list[str], said: str) -> None:
+        result = call(tmp_path, *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("form", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
+    def test_nothing_answers(self, tmp_path: Path, form: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = form.format(server.getsockname()[1])
+        result = call(tmp_path, "--ray-address", address)
+        assert result.exit_code == 2
+        assert f"nothing answers at {address} ([Errno 111] Connection refused)" in result.stderr
+        assert not (tmp_path / "run").exists()
+
+    def test_something_else_answers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mosaicfusion.generation.ray.cluster._CONNECT_S", 0.5)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            result = call(tmp_path, "--ray-address", address)
+        assert (result.exit_code, f"what answers at {address} is not Ray" in result.stderr) == (2, True)
+
+    def test_a_server_of_its_protocol_is_let_through(self) -> None:
+        server = grpc.server(ThreadPoolExecutor(1))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        for form in ("ray://127.0.0.1:{}", "127.0.0.1:{}"):
+            check_address(form.format(port))
+        server.stop(0)
+
+    def test_without_ray(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ray", None)
+        result = call(tmp_path, "--workers", "2")
+        assert (result.exit_code, 'pip install "mosaicfusion[scale]"' in result.stderr) == (2, True)
+
+
+def test_the_programs_own_cluster_is_used_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = SimpleNamespace(is_initialized=lambda: True)  # has no init and no shutdown
+    monkeypatch.setitem(sys.modules, "ray", own)
+    with connected(Scale(workers=2)) as ray:
+        assert ray is own
+
+
+def call(folder: Path, *arguments: str) -> Result:
+    command = ["generate", "-c", "banana,teapot", "-n", "1", "--out", str(folder / "run"), *arguments]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": "120"})
+    assert "Traceback" not in result.output
+    return result

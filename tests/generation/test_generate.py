@@ -1,0 +1,347 @@
+"""Runs from start to end on the bundled model with tiny settings: repeat, extend, interrupt, resume."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mosaicfusion.diffusion.sampler as denoise
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mosaicfusion.categories import Selection
+from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.build_dataset import Summary
+from mosaicfusion.generation.generate import generate
+from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.masks import rle
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import CanvasRecord
+
+NAMES = ["banana", "teapot"]
+
+
+def tiny_config(**overrides: Any) -> RunConfig:
+    """1x2 canvases of 64 x 128 px in two steps, two canvases a part."""
+    return make_config(
+        "mini",
+        {
+            "layout": {"grids": ("1x2",), "region_hw_px": (64, 64), "overlap_xy_px": (16, 16), "group_size": 2},
+            "sampling": {"steps": 2},
+            "masks": {"min_area": 0, "max_area": 1},
+            **overrides,
+        },
+    )
+
+
+def draw(out: Path, canvases_per_category: int = 3, config: RunConfig | None = None, **options: Any) -> Summary:
+    options = {"policy": "not_exhaustive", "batch_size": 2, **options}
+    categories = options.pop("categories", NAMES)
+    return generate(
+        categories, out=out, canvases_per_category=canvases_per_category, config=config or tiny_config(), **options
+    )
+
+
+def content(run: Path) -> dict[str, bytes]:
+    """Every file that is the same for the same data."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.suffix != ".html"]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+
+
+def times(run: Path, pattern: str) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in run.rglob(pattern)}
+
+
+def records(run: Path) -> list[CanvasRecord]:
+    return list(RunFolder.open(run).records())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six canvases in three parts, drawn in one go."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    draw(run)
+    return run
+
+
+class TestFolder:
+    def test_what_it_holds(self, undisturbed: Path) -> None:
+        assert sorted(path.relative_to(undisturbed).as_posix() for path in undisturbed.rglob("*.*")) == [
+            *(f"images/000/{index:012d}.jpg" for index in range(6)),
+            "lvis.json",
+            *(f"parts/part-{start:08d}.jsonl" for start in (0, 2, 4)),
+            "report.html",
+            "run.json",
+            "run.lock",
+        ]
+
+    def test_images_and_masks_fit(self, undisturbed: Path) -> None:
+        for record in records(undisturbed):
+            assert record.file_name is not None
+            with Image.open(undisturbed / record.file_name) as image:
+                assert image.size == (128, 64)
+            for region in record.regions:
+                if not region.kept:
+                    continue
+                mask = rle.decode(region.segmentation or {})
+                left, top, width, height = region.region_xywh
+                inside = mask[top : top + height, left : left + width]
+                assert inside.sum() == mask.sum() == region.area > 0
+
+    def test_lvis_json_agrees_with_the_parts(self, undisturbed: Path) -> None:
+        data = json.loads((undisturbed / "lvis.json").read_text())
+        kept = [region for record in records(undisturbed) for region in record.regions if region.kept]
+        assert len(data["annotations"]) == len(kept) > 0
+        assert {category["name"] for category in data["categories"]} == set(NAMES)
+
+    def test_every_canvas_shows_its_lead(self, undisturbed: Path) -> None:
+        for record in records(undisturbed):
+            assert NAMES[record.index % 2] in [region.category for region in record.regions]
+
+    def test_run_json_makes_the_run_again(self, undisturbed: Path, tmp_path: Path) -> None:
+        from mosaicfusion.generation.presets import load_config
+
+        draw(tmp_path / "again", config=load_config(undisturbed / "run.json"))
+        assert content(tmp_path / "again") == content(undisturbed)
+
+    def test_summary(self, undisturbed: Path) -> None:
+        summary = draw(undisturbed)
+        assert (summary.canvases, summary.regions) == (6, 12)
+        assert summary.kept_regions + sum(summary.rejections.values()) == 12
+        assert sum(asked for asked, _ in summary.per_category.values()) == 12
+        assert summary.instances == summary.kept_regions
+
+
+class TestSameData:
+    def test_another_seed_is_other_data(self, undisturbed: Path, tmp_path: Path) -> None:
+        draw(tmp_path / "run", 1, tiny_config(seed=1))
+        assert records(tmp_path / "run")[0].noise_seed != records(undisturbed)[0].noise_seed
+
+    def test_batch_size_changes_only_rounding(self, undisturbed: Path, tmp_path: Path) -> None:
+        draw(tmp_path / "run", batch_size=1)
+        for one, two in zip(records(tmp_path / "run"), records(undisturbed), strict=True):
+            assert (one.index, one.hw_px, one.noise_seed, one.file_name) == (
+                two.index,
+                two.hw_px,
+                two.noise_seed,
+                two.file_name,
+            )
+            for a, b in zip(one.regions, two.regions, strict=True):
+                assert (a.category, a.prompt, a.region_xywh, a.reason) == (
+                    b.category,
+                    b.prompt,
+                    b.region_xywh,
+                    b.reason,
+                )
+                if a.kept:
+                    assert iou(a.segmentation, b.segmentation) >= 0.95
+
+    def test_finished_run_is_not_drawn_again(self, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(denoise, "draw_canvases", None)
+        before = content(undisturbed)
+        draw(undisturbed)
+        assert content(undisturbed) == before
+
+
+class TestExtend:
+    def test_draws_only_what_is_new(self, undisturbed: Path, tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        draw(run, 1)
+        old = times(run, "*.jpg") | times(run, "part-*")
+        draw(run, 3)
+        assert {name: time for name, time in (times(run, "*.jpg") | times(run, "part-*")).items() if name in old} == old
+        assert content(run) == content(undisturbed)
+
+    def test_within_a_group(self, tmp_path: Path) -> None:
+        draw(tmp_path / "run", 1, categories=["banana"])
+        first = records(tmp_path / "run")
+        draw(tmp_path / "run", 3, categories=["banana"])
+        assert sorted(times(tmp_path / "run", "part-*")) == [f"part-{start:08d}.jsonl" for start in (0, 1, 2)]
+        assert records(tmp_path / "run")[:1] == first
+        draw(tmp_path / "whole", 3, categories=["banana"])
+        for one, two in zip(records(tmp_path / "run"), records(tmp_path / "whole"), strict=True):
+            assert [(r.category, r.prompt, r.region_xywh) for r in one.regions] == [
+                (r.category, r.prompt, r.region_xywh) for r in two.regions
+            ]
+
+    def test_fewer_or_other_is_refused_and_changes_nothing(self, undisturbed: Path) -> None:
+        before = content(undisturbed)
+        for said, options in {
+            "can grow but not shrink to 2": {"canvases_per_category": 2},
+            "config.seed: 0 -> 1": {"config": tiny_config(seed=1)},
+            "config.sampling.steps: 2 -> 3": {"config": tiny_config(sampling={"steps": 3})},
+            "categories.main": {"categories": ["banana"]},
+        }.items():
+            with pytest.raises(MosaicFusionError, match=said):
+                draw(undisturbed, **options)
+        assert content(undisturbed) == before
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("start", [0, 2, 4])
+    def test_a_lost_part_is_drawn_again_alone(self, undisturbed: Path, tmp_path: Path, start: int) -> None:
+        run = tmp_path / "run"
+        draw(run)
+        lost = f"part-{start:08d}.jsonl"
+        (run / "parts" / lost).unlink()
+        others = times(run, "part-*")
+        draw(run)
+        assert {name: time for name, time in times(run, "part-*").items() if name != lost} == others
+        assert content(run) == content(undisturbed)
+
+    @pytest.mark.parametrize("writes", [1, 3, 6, 9, 10, 11])
+    def test_full_disk(self, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+        """Whichever write fails, the run stops in words, leaves no half file, and goes on when there is room."""
+        run = tmp_path / "run"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full_after(writes))
+            with pytest.raises(MosaicFusionError, match="No space left on device") as caught:
+                draw(run)
+        assert "of 6 canvases are missing; run the same command again to go on" in str(caught.value)
+        assert not list(run.rglob("*.tmp"))
+        draw(run)
+        assert content(run) == content(undisturbed)
+
+    @pytest.mark.parametrize("moment", [0.0, 2.5, 5.0])
+    def test_ctrl_c(self, undisturbed: Path, tmp_path: Path, moment: float) -> None:
+        def interrupt(done: float, _: int) -> None:
+            if done >= moment:
+                raise KeyboardInterrupt
+
+        run = tmp_path / "run"
+        with pytest.raises(KeyboardInterrupt):
+            draw(run, on_progress=interrupt)
+        assert not list(run.rglob("*.tmp"))
+        whole = content(undisturbed)
+        assert all(data == whole[name] for name, data in content(run).items())
+        draw(run)
+        assert content(run) == whole
+
+    def test_progress_counts_what_was_there(self, undisturbed: Path, tmp_path: Path) -> None:
+        seen: list[float] = []
+        draw(tmp_path / "run", 1)
+        draw(tmp_path / "run", 3, on_progress=lambda done, total: seen.append(done / total))
+        assert seen == sorted(seen)
+        assert (seen[0], seen[-1]) == (pytest.approx(2 / 6), 1)
+
+    def test_failure_beside_the_sampler_is_not_lost(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("mosaicfusion.generation.recording.extract_mask", fail)
+        with pytest.raises(ZeroDivisionError):
+            draw(tmp_path / "run")
+
+
+class TestNotFinite:
+    def test_nan_latents_reject_that_canvas_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        decode, calls = StableDiffusion.decode, []
+
+        def decode_second_as_nan(self: StableDiffusion, latents: torch.Tensor) -> Any:
+            calls.append(latents)
+            return decode(self, latents * np.nan if len(calls) == 2 else latents)
+
+        monkeypatch.setattr(StableDiffusion, "decode", decode_second_as_nan)
+        summary = draw(tmp_path / "run", 2)
+        assert [record.file_name is None for record in records(tmp_path / "run")] == [False, True, False, False]
+        assert [region.reason for region in records(tmp_path / "run")[1].regions] == ["nan_latents"] * 2
+        assert summary.rejections["nan_latents"] == 2
+        data = json.loads((tmp_path / "run" / "lvis.json").read_text())
+        assert 2 not in [image["id"] for image in data["images"]]
+
+    def test_nothing_but_nan_is_still_a_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        predict = StableDiffusion.predict
+        monkeypatch.setattr(StableDiffusion, "predict", lambda self, *args: predict(self, *args) * np.nan)
+        summary = draw(tmp_path / "run", 1)
+        assert summary.rejections == {"nan_latents": 4}
+        assert (tmp_path / "run" / "report.html").exists()
+        assert not list((tmp_path / "run").rglob("*.jpg"))
+
+
+class TestRefused:
+    """Nothing is left behind, not even the folder."""
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"categories": []}, "the list of categories holds no category"),
+            ({"categories": "banana"}, "categories is the text 'banana'; give a list"),
+            ({"categories": ["banana", "banana"]}, "holds the name 'banana' 2 times"),
+            ({"categories": ["flying carpet"]}, "does not know 'flying carpet'"),
+            ({"canvases_per_category": 0}, "must be at least 1"),
+            ({"batch_size": 0}, "batch_size=0 must be at least 1"),
+            ({"threads": -1}, "threads=-1 must be at least 1"),
+            ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
+            ({"device": "banana"}, "device 'banana' cannot be used"),
+            ({"config": tiny_config(layout={"region_hw_px": (60, 64)})}, "must be multiples of 8"),
+            ({"config": tiny_config(layout={"region_hw_px": (32, 32), "overlap_xy_px": (0, 0)})}, "the model needs 64"),
+            ({"config": tiny_config(sampling={"scheduler": "magic"})}, "scheduler 'magic'"),
+            ({"config": tiny_config(prompt={"template": "a {name} " + "very " * 60})}, "text encoder takes 32"),
+            ({"config": tiny_config(model="no/such/folder")}, "say what|no model folder"),
+        ],
+    )
+    def test_in_words(self, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(MosaicFusionError, match=said):
+            draw(tmp_path / "run", **options)
+        assert not (tmp_path / "run").exists()
+
+    def test_no_attention_to_read(self, tmp_path: Path) -> None:
+        with pytest.raises(MosaicFusionError, match=r"no cross-attention at attention\.strides_px"):
+            draw(tmp_path / "run", config=tiny_config(attention={"strides_px": (999,)}))
+        assert not (tmp_path / "run").exists()
+
+    def test_too_little_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def exhaust(*_: Any, **__: Any) -> None:
+            raise torch.OutOfMemoryError
+
+        monkeypatch.setattr(denoise, "draw_canvases", exhaust)
+        with pytest.raises(
+            MosaicFusionError, match="3 batches in a row could not be drawn: the device has too little memory"
+        ):
+            draw(tmp_path / "run")
+
+    def test_folder_of_someone_else(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.tex").write_text("precious")
+        with pytest.raises(MosaicFusionError, match="holds files but no run"):
+            draw(tmp_path)
+        assert content(tmp_path) == {"thesis.tex": b"precious"}
+
+
+def test_main_and_partners(tmp_path: Path) -> None:
+    known = vocabulary_for("mini", ["banana", "teapot", "kite"])
+    selection = Selection(known.select(["kite"]), known.select(["banana", "teapot"]))
+    draw(tmp_path / "run", 4, categories=selection)
+    for record in records(tmp_path / "run"):
+        lead, partner = sorted((region.category for region in record.regions), key="kite".__ne__)
+        assert lead == "kite"
+        assert partner in ("banana", "teapot")
+    data = json.loads((tmp_path / "run" / "lvis.json").read_text())
+    assert {category["name"] for category in data["categories"]} == {"banana", "teapot", "kite"}
+
+
+def iou(one: dict[str, Any] | None, two: dict[str, Any] | None) -> float:
+    a, b = rle.decode(one or {}), rle.decode(two or {})
+    return float((a & b).sum() / (a | b).sum())
+
+
+def full_after(writes: int) -> Callable[[int], None]:
+    """An ``os.fsync`` on a disk that is full after so many files."""
+    fsync, count = os.fsync, 0
+
+    def sync(descriptor: int) -> None:
+        nonlocal count
+        count += 1
+        if count > 2 * writes:  # a file and its folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    return sync

@@ -1,0 +1,307 @@
+"""Categories from names, text files and LVIS or COCO json; what is refused, and with which words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mosaicfusion.categories import (
+    Category,
+    Selection,
+    Vocabulary,
+    check_name,
+    from_json_file,
+    from_names,
+    qualifier,
+    read_lines,
+    readable_name,
+    split_names,
+)
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.selection import vocabulary_for
+
+LVIS_RECORD = {
+    "id": 160,
+    "name": "bow_(weapon)",
+    "synonyms": ["bow_(weapon)", "longbow"],
+    "def": "a weapon for shooting arrows",
+    "synset": "bow.n.04",
+    "frequency": "r",
+    "image_count": 10,
+    "instance_count": 17,
+}
+
+
+def write_json(folder: Path, data: Any) -> Path:
+    path = folder / "vocabulary.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(MosaicFusionError) as caught:
+        from_json_file(path)
+    return str(caught.value)
+
+
+class TestReadableNames:
+    @pytest.mark.parametrize(
+        ("name", "readable", "explained"),
+        [
+            ("banana", "banana", ""),
+            ("hot-air_balloon", "hot-air balloon", ""),
+            ("date_(fruit)", "date", "fruit"),
+            ("bow_(decorative_ribbons)", "bow", "decorative ribbons"),
+            ("monitor_(computer_equipment) computer_monitor", "monitor", "computer equipment"),
+            ("(odd)", "(odd)", "odd"),
+        ],
+    )
+    def test_lvis_spellings(self, name: str, readable: str, explained: str) -> None:
+        assert readable_name(name) == readable
+        assert qualifier(name) == explained
+
+    def test_definition_comes_before_the_qualifier(self) -> None:
+        assert Category(1, "date_(fruit)", definition="sweet fruit of a palm").explanation == "sweet fruit of a palm"
+        assert Category(1, "date_(fruit)").explanation == "fruit"
+
+    def test_prompt_name_replaces_the_spelling(self) -> None:
+        assert Category(1, "car_(automobile)", prompt_name="red car").readable == "red car"
+
+
+class TestFromJson:
+    def test_lvis_fields(self, tmp_path: Path) -> None:
+        (category,) = from_json_file(write_json(tmp_path, {"images": [], "categories": [LVIS_RECORD]}))
+        assert category == Category(
+            id=160,
+            name="bow_(weapon)",
+            synonyms=("bow_(weapon)", "longbow"),
+            definition="a weapon for shooting arrows",
+            frequency="r",
+            synset="bow.n.04",
+        )
+        assert Category.from_json(json.loads(json.dumps(category.to_json()))) == category
+
+    def test_coco_has_fewer_fields_and_others(self, tmp_path: Path) -> None:
+        data = {
+            "info": {},
+            "categories": [{"id": 90, "name": "hair drier", "supercategory": "indoor", "color": [1, 2]}],
+        }
+        assert list(from_json_file(write_json(tmp_path, data))) == [Category(90, "hair drier")]
+
+    @pytest.mark.parametrize("start", ["", "\ufeff", "\n  "])
+    def test_plain_list_and_what_may_stand_before_it(self, tmp_path: Path, start: str) -> None:
+        path = write_json(tmp_path, start + json.dumps([{"id": 2, "name": "kite"}]))
+        assert [category.name for category in from_json_file(path)] == ["kite"]
+
+    def test_names_of_any_script_and_ids_of_any_size(self, tmp_path: Path) -> None:
+        records = [{"id": 2**62, "name": "théière"}, {"id": 0, "name": "風呂敷"}]
+        assert [(c.id, c.name) for c in from_json_file(write_json(tmp_path, records))] == [
+            (2**62, "théière"),
+            (0, "風呂敷"),
+        ]
+
+    @pytest.mark.parametrize("cut", [1, 30, 80, -1])
+    def test_cut_off_file(self, tmp_path: Path, cut: int) -> None:
+        path = write_json(tmp_path, json.dumps({"categories": [LVIS_RECORD], "images": [{"id": 1}]})[:cut])
+        assert "was it cut off?" in refusal(path)
+
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            ("", "was it cut off?"),
+            ("names: banana", "not whole JSON"),
+            ('{"categories": [{"id": 1, "name": "\\ud83c"}', "was it cut off?"),
+            ({"images": []}, "no list of 'categories'"),
+            ({"categories": []}, "no list of 'categories'"),
+            ({"categories": {"1": "banana"}}, "no list of 'categories'"),
+            (["banana", "teapot"], 'category "banana" lacks an integer id or a name'),
+            ([{"id": 1}], "lacks an integer id or a name"),
+            ([{"id": "1", "name": "kite"}], "lacks an integer id"),
+            ([{"id": True, "name": "kite"}], "lacks an integer id"),
+            ([{"id": 1, "name": "kite"}, {"id": 1, "name": "drum"}], "holds the id '1' 2 times"),
+            ([{"id": 1, "name": "kite"}, {"id": 2, "name": "Kite"}], "holds the name 'kite' 2 times"),
+            ([{"id": 1, "name": "kite", "frequency": "often"}], "frequency 'often'; r, c or f expected"),
+            ([{"id": 1, "name": "kite", "synonyms": "dragon"}], "synonyms 'dragon'; a list expected"),
+            ([{"id": 1, "name": "kite", "prompt_name": 7}], "prompt_name 7; a text expected"),
+            ([{"id": 1, "name": "kite", "prompt_name": "\n"}], "must be printable"),
+        ],
+    )
+    def test_refused_with_a_reason(self, tmp_path: Path, data: Any, said: str) -> None:
+        assert said in refusal(write_json(tmp_path, data))
+
+    def test_missing_file_folder_and_bytes(self, tmp_path: Path) -> None:
+        assert "No such file" in refusal(tmp_path / "none.json")
+        assert "directory" in refusal(tmp_path)
+        (tmp_path / "latin.json").write_bytes(b'{"categories": [{"id": 1, "name": "caf\xe9"}]}')
+        assert "invalid bytes in UTF8" in refusal(tmp_path / "latin.json")
+
+
+class TestLookUp:
+    vocabulary = Vocabulary(
+        [
+            Category(1, "bow_(weapon)", ("bow_(weapon)", "longbow"), "it shoots arrows", "r"),
+            Category(2, "bow_(decorative_ribbons)", frequency="c"),
+            Category(3, "teapot", ("teapot", "tea_kettle"), frequency="f"),
+            Category(4, "teacup", frequency="r"),
+            Category(5, "paper_cup", frequency="c"),
+        ],
+        "the list",
+    )
+
+    @pytest.mark.parametrize("name", ["teapot", "Teapot", " teapot ", "tea_kettle", "tea kettle"])
+    def test_by_name_spoken_name_or_synonym(self, name: str) -> None:
+        assert self.vocabulary.find(name).id == 3
+
+    def test_ambiguous_name_lists_the_choices(self) -> None:
+        with pytest.raises(
+            MosaicFusionError, match=r"'bow' may mean any of: bow_\(weapon\), bow_\(decorative_ribbons\)"
+        ):
+            self.vocabulary.find("bow")
+        assert self.vocabulary.find("bow_(weapon)").id == 1
+
+    @pytest.mark.parametrize(("name", "near"), [("teapott", "teapot"), ("cup", "paper cup"), ("long_bow", "bow")])
+    def test_unknown_name_gets_the_nearest(self, name: str, near: str) -> None:
+        with pytest.raises(MosaicFusionError, match=f"the list does not know {name!r}; nearest: .*{near}"):
+            self.vocabulary.find(name)
+
+    def test_hopeless_name_gets_no_hint(self) -> None:
+        with pytest.raises(MosaicFusionError) as caught:
+            self.vocabulary.find("x" * 10_000)
+        assert "nearest" not in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+    def test_search_reads_names_synonyms_and_definitions(self) -> None:
+        assert [c.id for c in self.vocabulary.search("TEA")] == [3, 4]
+        assert [c.id for c in self.vocabulary.search("arrows")] == [1]
+        assert self.vocabulary.search("gnu") == []
+
+    def test_frequency_filter(self) -> None:
+        assert [c.id for c in self.vocabulary.with_frequency(["r"])] == [1, 4]
+        assert [c.id for c in self.vocabulary.with_frequency(["f", "c"])] == [2, 3, 5]
+        for letters in (["x"], [""], []):
+            with pytest.raises(MosaicFusionError, match="is not among r, c, f"):
+                self.vocabulary.with_frequency(letters)
+        with pytest.raises(MosaicFusionError, match="no category of the list of categories has frequency r"):
+            from_names(["kite"]).with_frequency(["r"])
+
+
+class TestNames:
+    def test_numbered_from_one(self) -> None:
+        assert [(c.id, c.name) for c in from_names(["kite", " drum "])] == [(1, "kite"), (2, "drum")]
+
+    @pytest.mark.parametrize(
+        "name", ["AC/DC", "../../etc/passwd", "x'; --", '"q"', "<script>alert(1)</script>", "7-up"]
+    )
+    def test_hostile_but_printable_names_pass_unchanged(self, name: str) -> None:
+        assert check_name(name) == name
+
+    @pytest.mark.parametrize(
+        "name", ["", "  ", "...", "..", "/", "___", "a\nb", "a\x00b", "\x1b[31mred", "a\u202eb", "🍌", "()"]
+    )
+    def test_names_that_cannot_be_drawn_or_shown(self, name: str) -> None:
+        with pytest.raises(MosaicFusionError, match="must be printable and hold at least one letter or digit"):
+            check_name(name)
+
+    def test_long_names(self) -> None:
+        with pytest.raises(MosaicFusionError, match=r"has 10000 characters; at most 100") as caught:
+            from_names(["x" * 10_000])
+        assert len(str(caught.value)) < 200
+
+    def test_what_is_no_text_is_named(self) -> None:
+        with pytest.raises(MosaicFusionError, match=r"category names are text, as in \['teapot', 'kite'\]; got 7"):
+            from_names(["kite", 7])  # type: ignore[list-item]
+
+    @pytest.mark.parametrize("names", [["kite", "kite"], ["kite", "Kite "], ["tea_pot", "tea pot"]])
+    def test_duplicates(self, names: list[str]) -> None:
+        with pytest.raises(MosaicFusionError, match=r"the list of categories holds the name '.*' 2 times"):
+            from_names(names)
+
+    @settings(deadline=None)
+    @given(st.text(max_size=120))
+    def test_any_text_passes_or_is_refused_in_words(self, text: str) -> None:
+        try:
+            name = check_name(text)
+        except MosaicFusionError as error:
+            assert str(error).isprintable()
+        else:
+            assert name.isprintable()
+            assert readable_name(name)
+
+
+class TestSplitNames:
+    def test_commas(self) -> None:
+        assert split_names(" kite, hot-air_balloon ,,drum") == ["kite", "hot-air_balloon", "drum"]
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+    def test_text_file_with_comments(self, tmp_path: Path, encoding: str) -> None:
+        path = tmp_path / "names.txt"
+        path.write_text("théière\n# a comment\n\n  hot-air_balloon\r\nkite, blue\n", encoding=encoding)
+        assert split_names(str(path)) == ["théière", "hot-air_balloon", "kite, blue"]
+
+    @pytest.mark.parametrize("text", ["", " , ,", "\n"])
+    def test_empty(self, text: str) -> None:
+        with pytest.raises(MosaicFusionError, match="the list of categories is empty"):
+            split_names(text)
+
+    def test_files_that_cannot_be_read(self, tmp_path: Path) -> None:
+        with pytest.raises(MosaicFusionError, match=r"there is no file .*none\.txt"):
+            split_names(str(tmp_path / "none.txt"))
+        (tmp_path / "empty.txt").write_text("# nothing\n")
+        with pytest.raises(MosaicFusionError, match="is empty"):
+            split_names(str(tmp_path / "empty.txt"))
+        (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00k")
+        with pytest.raises(MosaicFusionError, match="cannot read"):
+            read_lines(tmp_path / "binary.txt")
+
+    def test_long_list_is_not_taken_for_a_path(self) -> None:
+        assert split_names("kite" * 3000 + ".txt,drum")[1] == "drum"
+
+
+class TestClosedModel:
+    """The bundled model knows its categories and says so."""
+
+    def test_all_it_knows(self) -> None:
+        assert len(vocabulary_for("mini")) >= 150  # enough for a long tail
+
+    def test_names_keep_the_ids_of_lvis(self) -> None:
+        assert [(c.id, c.name) for c in vocabulary_for("mini", ["car", "drum"])] == [
+            (207, "car_(automobile)"),
+            (vocabulary_for("mini").find("drum").id, "drum_(musical_instrument)"),
+        ]
+
+    def test_unknown_name(self) -> None:
+        with pytest.raises(MosaicFusionError, match=r"the model 'mini' does not know 'bananna'; nearest: banana"):
+            vocabulary_for("mini", ["bananna"])
+
+    def test_two_words_for_one_category(self) -> None:
+        with pytest.raises(MosaicFusionError, match="the list of categories holds the name 'airplane' 2 times"):
+            vocabulary_for("mini", ["airplane", "aeroplane"])
+
+    def test_file_keeps_its_ids_and_is_spoken_in_the_models_words(self, tmp_path: Path) -> None:
+        path = write_json(tmp_path, [{"id": 7, "name": "aeroplane"}, {"id": 9, "name": "orange_(fruit)"}])
+        assert [(c.id, c.name, c.readable) for c in vocabulary_for("mini", file=path)] == [
+            (7, "aeroplane", "airplane"),
+            (9, "orange_(fruit)", "orange"),
+        ]
+
+    def test_another_sense_of_a_known_word_is_unknown(self, tmp_path: Path) -> None:
+        path = write_json(tmp_path, [{"id": 1, "name": "crab_(food)"}])
+        with pytest.raises(MosaicFusionError, match=r"does not know 'crab_\(food\)'"):
+            vocabulary_for("mini", file=path)
+
+    def test_open_model_takes_any_name_but_must_be_told(self) -> None:
+        assert [c.name for c in vocabulary_for("owner/name", ["gnu"])] == ["gnu"]
+        with pytest.raises(MosaicFusionError, match="say what, with --categories or --vocabulary"):
+            vocabulary_for("owner/name")
+
+
+def test_selection_of_two_numberings_is_refused() -> None:
+    with pytest.raises(MosaicFusionError, match="holds the id '1' 2 times"):
+        Selection(from_names(["kite"]), from_names(["drum"]))
+    both = from_names(["kite", "drum"])
+    assert Selection(both.select(["drum"]), both).union == [both[1], both[0]]
