@@ -24,12 +24,12 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import (
     ABLATIONS,
     BASELINE,
-    DRAWN_LONGER,
     LONGER,
     OPEN_VOCABULARY,
     PAIRS,
-    PLUS_DRAWN,
+    PLUS_SYNTHETIC,
     RECIPES,
+    SYNTHETIC_LONGER,
     make_plan,
 )
 from mosaicfusion.experiment.result import RESULT, Result, read_result
@@ -216,14 +216,14 @@ def _comparison(rows: Sequence[Row]) -> str:
 
 
 def _ablations(rows: Sequence[Row]) -> str:
-    longer = [variant.name for variant in (LONGER, DRAWN_LONGER)]  # in the comparison
+    longer = [variant.name for variant in (LONGER, SYNTHETIC_LONGER)]  # in the comparison
     of_detector = [row for row in rows if row.detector == "mask_rcnn" and row.variant not in longer]
-    usual = next((row.metrics["mask"] for row in of_detector if row.variant == PLUS_DRAWN.name), {})
+    usual = next((row.metrics["mask"] for row in of_detector if row.variant == PLUS_SYNTHETIC.name), {})
     lines = [
         [
             *_cells(row)[1:],
             *(
-                "" if row.variant == PLUS_DRAWN.name else _gain(usual.get(name), row.metrics["mask"][name])
+                "" if row.variant == PLUS_SYNTHETIC.name else _gain(usual.get(name), row.metrics["mask"][name])
                 for name in ("AP", "AP_r")
             ),
         ]
@@ -237,7 +237,7 @@ def _ablations(rows: Sequence[Row]) -> str:
 def _training_sets(results: Sequence[Result]) -> str:
     """One line for each training set; those of one variant and detector are the same for all seeds."""
     held = {(result.variant, result.detector == "fvlm"): result for result in results}
-    order = [variant.name for variant in (BASELINE, PLUS_DRAWN, *ABLATIONS)]
+    order = [variant.name for variant in (BASELINE, PLUS_SYNTHETIC, *ABLATIONS)]
     keys = sorted(held, key=lambda key: (key[1], order.index(key[0]) if key[0] in order else len(order)))
     columns = ("real_images", "real_instances", "real_r", "drawn_images", "drawn_instances", "drawn_r")
     lines = [

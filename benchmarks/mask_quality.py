@@ -74,7 +74,7 @@ def read_attention(
     with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
         for step, timestep in enumerate(scheduler.timesteps):
             recorder.start_step(step, len(scheduler.timesteps))
-            recorder.aim(0, tuple(latents.shape[2:]), subject, slice(None))
+            recorder.set_target(0, tuple(latents.shape[2:]), subject, slice(None))
             noisy = scheduler.add_noise(latents, noise, timestep[None])
             backend.predict(noisy, timestep, conditioning, REGION_HW)
     return recorder.half_sums[0][8].numpy(), recorder.sums[0][8].numpy()
@@ -86,7 +86,7 @@ def collect(work: Path, count: int) -> list[Instance]:
     known, template = vocabulary_for("mini"), make_config("mini").prompt.template
     entries = load_vocabulary()
     pictures = load_pictures(work, entries)
-    shown = [k for k, entry in enumerate(entries) if entry.prompt_name in {category.readable for category in known}]
+    shown = [k for k, entry in enumerate(entries) if entry.prompt_name in {category.display_name for category in known}]
     rng = np.random.default_rng([990002])
     annotator, instances = GrabCut(), []
     for start in range(0, count, BATCH):

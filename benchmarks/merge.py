@@ -31,10 +31,10 @@ CANVASES = 1000
 
 
 def make_categories() -> list[dict]:
-    letters = [letter for letter, count in FREQUENCIES.items() for _ in range(count)]
+    frequencies = [letter for letter, count in FREQUENCIES.items() for _ in range(count)]
     return [
         {"id": i, "name": f"thing_{i}", "synonyms": [f"thing_{i}", f"object_{i}"], "synset": f"thing_{i}.n.01",
-         "def": "a thing of this kind, as the dictionary has it", "frequency": letters[i - 1],
+         "def": "a thing of this kind, as the dictionary has it", "frequency": frequencies[i - 1],
          "image_count": 0, "instance_count": 0}
         for i in range(1, CATEGORIES + 1)
     ]  # fmt: skip

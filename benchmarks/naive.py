@@ -27,7 +27,7 @@ from benchmarks.mini_model.common import write_results
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.family import Backend
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases, make_prompts
+from mosaicfusion.diffusion.sampler import make_prompts, sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.layouts.geometry import region_weight
@@ -143,7 +143,7 @@ def draw_ours(backend: Backend, specs: list[CanvasSpec], config: RunConfig) -> l
             extract_mask(drawn.sums[k], drawn.image[region.slices], config.masks).mask
             for k, region in enumerate(drawn.spec.canvas.regions)
         ]
-        for drawn in draw_canvases(backend, specs, config)
+        for drawn in sample_canvases(backend, specs, config)
         if drawn.image is not None
     ]
 

@@ -107,13 +107,13 @@ def plan_all(path: Path) -> None:
 
 def resume(path: Path) -> None:
     """What a restarted run does before it draws: here, nothing is missing."""
-    from mosaicfusion.generation.engine import missing_work
+    from mosaicfusion.generation.engine import missing_batches
     from mosaicfusion.run.claims import Claims
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(path)
     with Claims(path) as claims:
-        work = missing_work(run, claims, PART)
+        work = missing_batches(run, claims, PART)
         assert work.done == work.total == run.total
         assert not list(work)
 
@@ -138,7 +138,6 @@ def nothing(path: Path) -> None:
     """The imports of the other stages."""
     import mosaicfusion.generation.build_dataset
     import mosaicfusion.generation.engine
-
     import mosaicfusion.run.status  # noqa: F401
 
 

@@ -24,7 +24,7 @@ from benchmarks.mini_model.common import parser, write_results
 from benchmarks.naive import Masks, agreement
 from mosaicfusion.diffusion.family import Backend
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks.extract import extract_mask
@@ -103,7 +103,7 @@ def draw(pipeline: str, setting: Setting) -> tuple[dict[str, float], list[np.nda
     drawn = [
         canvas
         for start in range(0, len(specs), setting.batch)
-        for canvas in draw_canvases(backend, specs[start : start + setting.batch], config)
+        for canvas in sample_canvases(backend, specs[start : start + setting.batch], config)
     ]
     seconds, memory = (cpu_seconds() - begun) / len(specs), peak_mib() - before
     figures = {

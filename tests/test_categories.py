@@ -15,11 +15,11 @@ from mosaicfusion.categories import (
     Selection,
     Vocabulary,
     check_name,
+    display_name,
     from_json_file,
     from_names,
     qualifier,
     read_lines,
-    readable_name,
     split_names,
 )
 from mosaicfusion.errors import MosaicFusionError
@@ -62,15 +62,18 @@ class TestReadableNames:
         ],
     )
     def test_lvis_spellings(self, name: str, readable: str, explained: str) -> None:
-        assert readable_name(name) == readable
+        assert display_name(name) == readable
         assert qualifier(name) == explained
 
     def test_definition_comes_before_the_qualifier(self) -> None:
-        assert Category(1, "date_(fruit)", definition="sweet fruit of a palm").explanation == "sweet fruit of a palm"
-        assert Category(1, "date_(fruit)").explanation == "fruit"
+        assert (
+            Category(1, "date_(fruit)", definition="sweet fruit of a palm").definition_or_qualifier
+            == "sweet fruit of a palm"
+        )
+        assert Category(1, "date_(fruit)").definition_or_qualifier == "fruit"
 
     def test_prompt_name_replaces_the_spelling(self) -> None:
-        assert Category(1, "car_(automobile)", prompt_name="red car").readable == "red car"
+        assert Category(1, "car_(automobile)", prompt_name="red car").display_name == "red car"
 
 
 class TestFromJson:
@@ -183,9 +186,9 @@ class TestLookUp:
     def test_frequency_filter(self) -> None:
         assert [c.id for c in self.vocabulary.with_frequency(["r"])] == [1, 4]
         assert [c.id for c in self.vocabulary.with_frequency(["f", "c"])] == [2, 3, 5]
-        for letters in (["x"], [""], []):
+        for frequencies in (["x"], [""], []):
             with pytest.raises(MosaicFusionError, match="is not among r, c, f"):
-                self.vocabulary.with_frequency(letters)
+                self.vocabulary.with_frequency(frequencies)
         with pytest.raises(MosaicFusionError, match="no category of the list of categories has frequency r"):
             from_names(["kite"]).with_frequency(["r"])
 
@@ -230,7 +233,7 @@ class TestNames:
             assert str(error).isprintable()
         else:
             assert name.isprintable()
-            assert readable_name(name)
+            assert display_name(name)
 
 
 class TestSplitNames:
@@ -284,7 +287,7 @@ class TestClosedModel:
 
     def test_file_keeps_its_ids_and_is_spoken_in_the_models_words(self, tmp_path: Path) -> None:
         path = write_json(tmp_path, [{"id": 7, "name": "aeroplane"}, {"id": 9, "name": "orange_(fruit)"}])
-        assert [(c.id, c.name, c.readable) for c in vocabulary_for("mini", file=path)] == [
+        assert [(c.id, c.name, c.display_name) for c in vocabulary_for("mini", file=path)] == [
             (7, "aeroplane", "airplane"),
             (9, "orange_(fruit)", "orange"),
         ]

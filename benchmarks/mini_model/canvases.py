@@ -14,13 +14,13 @@ from PIL import Image
 
 from benchmarks.mini_model.common import parser
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
-from mosaicfusion.report.drawing import draw_instances, resize
+from mosaicfusion.report.drawing import render_instances, resize
 from mosaicfusion.report.sheet import instances
 
 ACROSS, SCALE = 4, 1.5
@@ -38,9 +38,9 @@ def main() -> None:
     plan = Plan(config, categories, categories, backend.latent_factor)
     pairs = []
     for start in range(0, given.count, 4):
-        for drawn in draw_canvases(backend, [plan.spec(i) for i in range(start, start + 4)], config):
+        for drawn in sample_canvases(backend, [plan.spec(i) for i in range(start, start + 4)], config):
             assert drawn.image is not None
-            masked = draw_instances(drawn.image, instances(extract_record(drawn, config)), SCALE)
+            masked = render_instances(drawn.image, instances(extract_record(drawn, config)), SCALE)
             pairs.append(np.concatenate([resize(drawn.image, masked.shape[:2]), masked]))
     rows = [np.concatenate(pairs[start : start + ACROSS], axis=1) for start in range(0, len(pairs), ACROSS)]
     given.out.parent.mkdir(parents=True, exist_ok=True)

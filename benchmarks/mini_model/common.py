@@ -17,7 +17,7 @@ from miniature.compose import Composition, compose
 from miniature.pictures import load_pictures
 from miniature.vocabulary import load_vocabulary
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.models.hub import find_model
@@ -74,7 +74,7 @@ def draw_regions(
     total = len(names) * seeds
     for start in range(0, total, 8):
         specs = [plan.spec(index) for index in range(start, min(start + 8, total))]
-        for drawn in draw_canvases(backend, specs, config):
+        for drawn in sample_canvases(backend, specs, config):
             name = names[drawn.spec.index % len(names)]
             image = drawn.image if drawn.image is not None else np.zeros((128, 128, 3), np.uint8)
             yield DrawnRegion(numbers[name], image, drawn.sums[0])

@@ -74,7 +74,7 @@ def attention_maps(backend: Backend, scene: Composition, name: str) -> Maps:
         for step, t in enumerate(TIMESTEPS):
             for recorder in recorders.values():
                 recorder.start_step(step, len(TIMESTEPS))
-                recorder.aim(0, (16, 16), subject, slice(None))
+                recorder.set_target(0, (16, 16), subject, slice(None))
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(t))
             noisy = alphas[t].sqrt() * latents + (1 - alphas[t]).sqrt() * noise
             backend.predict(noisy, torch.tensor(t), text, (128, 128))

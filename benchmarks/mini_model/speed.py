@@ -17,7 +17,7 @@ import torch
 from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import parser, write_results
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.generation.selection import vocabulary_for
@@ -39,7 +39,7 @@ def measure(pipeline: str, grid: str, batch: int, turns: int) -> tuple[float, fl
     seconds = []
     for _ in range(turns + 1):
         begun = time.perf_counter()
-        for drawn in draw_canvases(backend, specs, config):
+        for drawn in sample_canvases(backend, specs, config):
             extract_record(drawn, config)
         seconds.append(time.perf_counter() - begun)
     return min(seconds[1:]), peak_mib(), before

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from miniature.scenes.drawings import STYLES, UNFIT
-from miniature.scenes.scene import MOST_HIDDEN
+from miniature.scenes.scene import MAX_HIDDEN
 from miniature.scenes.tail import RARE_STYLES
 
 Data = dict[str, Any]
@@ -29,13 +29,13 @@ choice drawn from one seed. Scenes hold up to eight categories, five on average:
 {table}
 
 - **Frequency** is LVIS' rule on the training images: up to 10 rare, up to 100 common, more frequent. Which category is which
-  was drawn by lot, so the letters are not LVIS' own; ids, names and synsets are, definitions are ours.
+  was drawn by lot, so the frequencies are not LVIS' own; ids, names and synsets are, definitions are ours.
 - **Rare categories show few looks in training** ({rare_styles} styles at most, by lot) and all of them in validation, where
   every category is in equally many images ({val_least} to {val_most} instances each) and its styles take turns.
 - **Masks** are the visible pixels: those an object covers by half or more, without what is in front of it. At most
   {most_hidden:.0%} of an object is hidden. They are the renderer's own, not drawn after the fact.
 - **Scenes are known in full**: `neg_category_ids` lists every category that an image does not show, so LVIS-style evaluation
-  counts every false find; `not_exhaustive_category_ids` is empty. Frequency letters of `val.json` are the training set's,
+  counts every false find; `not_exhaustive_category_ids` is empty. Frequency frequencies of `val.json` are the training set's,
   `image_count` and `instance_count` its own.
 - Each annotation also has its `style` and the share of the object that is `hidden` behind others or beyond the frame.
 - Objects are mirrored, turned, sheared, scaled ({side}), recoloured, relit;
@@ -119,7 +119,7 @@ def card(train: Data, val: Data) -> str:
         rare_styles=RARE_STYLES,
         val_least=min(counts),
         val_most=max(counts),
-        most_hidden=MOST_HIDDEN,
+        most_hidden=MAX_HIDDEN,
         side=f"nine masks in ten have {np.quantile(area, 0.05):.0f} to {np.quantile(area, 0.95):.0f} pixels",
         unfit="\n".join(unfit),
     )

@@ -72,8 +72,8 @@ class Split:
             )
         return name
 
-    def to_json(self, letters: dict[int, Frequency] | None = None) -> dict[str, Any]:
-        """``letters`` by category id: those of the training set, for the others; without them LVIS' rule gives them."""
+    def to_json(self, frequencies: dict[int, Frequency] | None = None) -> dict[str, Any]:
+        """``frequencies`` by category id: those of the training set, for the others; without them LVIS' rule gives them."""
         instances = Counter(annotation["category_id"] for annotation in self.annotations)
         pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in self.annotations}
         records = [entry.record for entry in self.entries]
@@ -84,7 +84,7 @@ class Split:
                 synonyms=tuple(record["synonyms"]),
                 definition=record["def"],
                 synset=record["synset"],
-                frequency=letters[record["id"]] if letters else None,
+                frequency=frequencies[record["id"]] if frequencies else None,
             )
             for record in records
         ]

@@ -14,8 +14,8 @@ from miniature.scenes.tail import Card
 OBJECT_SIDE_PX = (36, 150)
 ROTATION_DEG = 16.0
 HUE_RAD = 0.16
-MOST_HIDDEN = 0.6  # of an object's pixels, by others and by the frame
-LEAST_VISIBLE_PX = 90
+MAX_HIDDEN = 0.6  # of an object's pixels, by others and by the frame
+MIN_VISIBLE_PX = 90
 TRIES = 60
 
 
@@ -110,7 +110,7 @@ def place(rng: np.random.Generator, drawing: np.ndarray, card: Card, before: lis
         objects = [*before, placed]
         whole = np.array([np.count_nonzero(each.solid) for each in objects])
         visible = visible_px(objects)
-        if (visible >= LEAST_VISIBLE_PX).all() and (visible >= (1 - MOST_HIDDEN) * whole).all():
+        if (visible >= MIN_VISIBLE_PX).all() and (visible >= (1 - MAX_HIDDEN) * whole).all():
             return placed
     return None
 

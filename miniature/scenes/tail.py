@@ -22,13 +22,13 @@ class Card:
     style: str
 
 
-def letters(rng: np.random.Generator, shares: dict[str, int]) -> list[str]:
+def frequencies(rng: np.random.Generator, shares: dict[str, int]) -> list[str]:
     """A letter for each category, by lot."""
     return rng.permutation([letter for letter, share in shares.items() for _ in range(share)]).tolist()
 
 
 def image_count(rng: np.random.Generator, letter: str) -> int:
-    """Training images of a category by LVIS' letters: r 1-10, c 11-100 (most near 11), f from 101 on."""
+    """Training images of a category by LVIS' frequencies: r 1-10, c 11-100 (most near 11), f from 101 on."""
     if letter == "r":
         return int(rng.integers(1, 11))
     if letter == "c":
@@ -55,7 +55,7 @@ def deal(rng: np.random.Generator, counts: list[int]) -> list[list[int]]:
 
 def train_scenes(rng: np.random.Generator, styles: list[list[str]], shares: dict[str, int]) -> list[list[Card]]:
     """styles: what each category can be drawn in. Rare categories show two of them at most."""
-    drawn = letters(rng, shares)
+    drawn = frequencies(rng, shares)
     scenes = deal(rng, [image_count(rng, letter) for letter in drawn])
     looks = [
         rng.permutation(known).tolist()[: RARE_STYLES if letter == "r" else None]

@@ -24,7 +24,7 @@ MAX_NAME_LENGTH = 100
 class Category:
     """One category with the fields of LVIS.
 
-    ``name`` keeps its LVIS spelling (``bow_(weapon)``); :attr:`readable` is what a prompt says. ``frequency`` counts training
+    ``name`` keeps its LVIS spelling (``bow_(weapon)``); :attr:`display_name` is what a prompt says. ``frequency`` counts training
     images in LVIS: r(are) 1-10, c(ommon) 11-100, f(requent) more.
     """
 
@@ -37,12 +37,12 @@ class Category:
     prompt_name: str | None = None
 
     @property
-    def readable(self) -> str:
+    def display_name(self) -> str:
         """The name as a prompt says it: ``bow_(weapon)`` -> ``bow``, ``hot-air_balloon`` -> ``hot-air balloon``."""
-        return self.prompt_name or readable_name(self.name)
+        return self.prompt_name or display_name(self.name)
 
     @property
-    def explanation(self) -> str:
+    def definition_or_qualifier(self) -> str:
         """The definition, or else the qualifier of an LVIS name: ``date_(fruit)`` -> ``fruit``."""
         return self.definition or qualifier(self.name)
 
@@ -56,7 +56,7 @@ class Category:
         return cls(**{**values, "synonyms": tuple(values["synonyms"])})
 
 
-def readable_name(name: str) -> str:
+def display_name(name: str) -> str:
     """Drop a qualifier in parentheses and what follows it, and put spaces for underscores."""
     head = re.split(r"_?\(", name, maxsplit=1)[0]
     return " ".join((head or name).replace("_", " ").split())
@@ -82,7 +82,7 @@ class Vocabulary(Sequence[Category]):
                 f"{source} holds no category; name at least one, as in --categories 'banana, teapot'"
             )
         for field, counts in (
-            ("name", Counter(spelled(category.name) for category in self.categories)),
+            ("name", Counter(normalize_name(category.name) for category in self.categories)),
             ("id", Counter(str(category.id) for category in self.categories)),
         ):
             value, count = counts.most_common(1)[0]
@@ -103,17 +103,17 @@ class Vocabulary(Sequence[Category]):
         """Look-up tables, tried in this order: LVIS name, spoken name, synonym."""
         tables: tuple[dict[str, list[Category]], ...] = ({}, {}, {})
         for category in self.categories:
-            tables[0].setdefault(spelled(category.name), []).append(category)
-            for spoken in {spelled(category.readable), spelled(readable_name(category.name))}:
+            tables[0].setdefault(normalize_name(category.name), []).append(category)
+            for spoken in {normalize_name(category.display_name), normalize_name(display_name(category.name))}:
                 tables[1].setdefault(spoken, []).append(category)
-            for synonym in {spelled(readable_name(synonym)) for synonym in category.synonyms}:
+            for synonym in {normalize_name(display_name(synonym)) for synonym in category.synonyms}:
                 tables[2].setdefault(synonym, []).append(category)
         return tables
 
     def find(self, name: str) -> Category:
         """The category called ``name``; an unknown or ambiguous name raises :class:`MosaicFusionError` with choices."""
         for table in self._spellings:
-            found = table.get(spelled(name), [])
+            found = table.get(normalize_name(name), [])
             if len(found) > 1:
                 choices = ", ".join(category.name for category in found)
                 raise MosaicFusionError(f"{name!r} may mean any of: {choices}; use one of these names")
@@ -124,28 +124,28 @@ class Vocabulary(Sequence[Category]):
         raise MosaicFusionError(f"{self.source} does not know {name[:MAX_NAME_LENGTH]!r}{hint}")
 
     def nearest(self, name: str, count: int = 5) -> list[str]:
-        """Names spelled most like ``name``, best first; a shared word counts as near."""
-        key = spelled(name)
+        """Names normalize_name most like ``name``, best first; a shared word counts as near."""
+        key = normalize_name(name)
         words = set(key.split())
         spoken: dict[str, Category] = {}
         for table in reversed(self._spellings):
             spoken.update({spelling: found[0] for spelling, found in table.items()})
         sharing = [spelling for spelling in spoken if words & set(spelling.split())]
         close = difflib.get_close_matches(key, spoken, n=3 * count, cutoff=0.6)
-        return list(dict.fromkeys(spoken[spelling].readable for spelling in [*sharing, *close]))[:count]
+        return list(dict.fromkeys(spoken[spelling].display_name for spelling in [*sharing, *close]))[:count]
 
     def search(self, text: str) -> list[Category]:
         """Categories whose name, synonyms or definition contain ``text``, ignoring case."""
-        key = spelled(text)
-        return [c for c in self if any(key in spelled(part) for part in (c.name, *c.synonyms, c.definition))]
+        key = normalize_name(text)
+        return [c for c in self if any(key in normalize_name(part) for part in (c.name, *c.synonyms, c.definition))]
 
     def select(self, names: Iterable[str]) -> Vocabulary:
         """The categories called by these names, in their order."""
         return Vocabulary((self.find(name) for name in names), self.source)
 
-    def with_frequency(self, letters: Iterable[str]) -> Vocabulary:
-        """The categories whose frequency is one of the letters r, c, f."""
-        wanted = set(letters)
+    def with_frequency(self, frequencies: Iterable[str]) -> Vocabulary:
+        """The categories whose frequency is one of the frequencies r, c, f."""
+        wanted = set(frequencies)
         if not wanted or wanted - set(FREQUENCIES):
             raise MosaicFusionError(
                 f"frequency {','.join(sorted(wanted))!r} is not among r, c, f; as in --frequency r,c"
@@ -190,7 +190,7 @@ def check_name(name: str) -> str:
     name = name.strip()
     if len(name) > MAX_NAME_LENGTH:
         raise MosaicFusionError(f"category name {name[:40]!r}... has {len(name)} characters; at most {MAX_NAME_LENGTH}")
-    if not name.isprintable() or not re.search(r"[^\W_]", readable_name(name)):
+    if not name.isprintable() or not re.search(r"[^\W_]", display_name(name)):
         raise MosaicFusionError(f"category name {name!r} must be printable and hold at least one letter or digit")
     return name
 
@@ -268,6 +268,6 @@ def _parse_category(record: Any, path: Path) -> Category:
     )
 
 
-def spelled(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name without regard to case, underscores and repeated spaces."""
     return " ".join(name.casefold().replace("_", " ").split())

@@ -40,7 +40,9 @@ class PromptConfig(Settings):
         if fields.count("name") != 1:
             raise ValueError(f"template {template!r} must hold {{name}} exactly once")
         if re.search(r"\w\{name\}|\{name\}\w", template):
-            raise ValueError(f"{{name}} must stand alone in {template!r}: letters beside it would change its tokens")
+            raise ValueError(
+                f"{{name}} must stand alone in {template!r}: frequencies beside it would change its tokens"
+            )
         if re.sub(r"\[[^\[\]]*\]", "", template).count("[") or "{name}" in "".join(re.findall(r"\[.*?\]", template)):
             raise ValueError(f"template {template!r}: close every [optional part] and keep {{name}} outside of them")
         return template

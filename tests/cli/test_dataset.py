@@ -62,8 +62,8 @@ class TestMerge:
         ("arguments", "said"),
         [
             (["--copy-images", "--link-images"], "give --copy-images or --link-images, not both"),
-            (["--match", "bow"], "--match 'bow' is not DRAWN=REAL"),
-            (["--match", "=kite"], "is not DRAWN=REAL"),
+            (["--match", "bow"], "--match 'bow' is not SYNTHETIC=REAL"),
+            (["--match", "=kite"], "is not SYNTHETIC=REAL"),
             (["--match", "kite=gnu"], "no category is called 'gnu'"),
             (["--policy", "not_exhaustive"], "'bow=bow_(weapon)' or --match 'bow=bow_(decorative_ribbons)'"),
             (["no_such_run"], "cannot read no_such_run"),

@@ -111,7 +111,7 @@ class TestGenerate:
         def interrupt(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("mosaicfusion.generation.engine.draw_missing", interrupt)
+        monkeypatch.setattr("mosaicfusion.generation.engine.generate_batches", interrupt)
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
         assert "run the same command again to go on" in result.stderr

@@ -27,7 +27,7 @@ def kept(category: Category, mask: np.ndarray[Any, Any] = BLOCK) -> RegionRecord
     return RegionRecord(
         category_id=category.id,
         category=category.name,
-        prompt=f"a {category.readable}",
+        prompt=f"a {category.display_name}",
         region_xywh=(0, 0, 8, 8),
         score=0.25,
         area=rle.area(mask),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.reader import open_data_set
+from mosaicfusion.dataset.reader import open_dataset
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
@@ -32,7 +32,7 @@ def edit(coco: Any, kind: str, index: int, **changes: Any) -> None:
 
 
 def test_totals(made: Any) -> None:
-    dataset = open_data_set(made.source, **made.arguments)
+    dataset = open_dataset(made.source, **made.arguments)
     assert dataset.images == len(made.masks)
     assert dataset.instances == sum(len(masks) for masks in made.masks.values())
     counts = {category["id"]: category["instance_count"] for category in dataset.categories}
@@ -44,7 +44,7 @@ def test_totals(made: Any) -> None:
 
 def test_policies(run: Any) -> None:
     for policy, ids in (("drop", [1, 3]), ("not_exhaustive", [1, 2, 3])):
-        dataset = open_data_set(run.source, policy=policy)  # type: ignore[arg-type]
+        dataset = open_dataset(run.source, policy=policy)  # type: ignore[arg-type]
         samples = list(dataset)
         assert [sample.image["id"] for sample in samples] == ids
         numbers = [annotation["id"] for sample in samples for annotation in sample.annotations]
@@ -61,7 +61,7 @@ def test_the_thresholds_of_the_run_hold(run: Any) -> None:
     ]
     folder.write_part(records)  # in the place of the only one
     folder.remember_output(folder.output_with(min_quality=0.5))
-    assert [sample.image["id"] for sample in open_data_set(run.source)] == [1]
+    assert [sample.image["id"] for sample in open_dataset(run.source)] == [1]
 
 
 def test_missing_images_are_named_and_counted(run: Any, make_run: Any, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_missing_images_are_named_and_counted(run: Any, make_run: Any, tmp_path:
     for file in (many / "images/000").iterdir():
         file.unlink()
     with pytest.raises(MosaicFusionError, match=r"9 of 9 images are not in .* and 4 more; nothing was written"):
-        open_data_set(many)
+        open_dataset(many)
 
 
 def test_lvis_names_its_images_by_url(coco: Any, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_lvis_names_its_images_by_url(coco: Any, tmp_path: Path) -> None:
         name = image.pop("file_name")
         image["coco_url"] = f"http://images.cocodataset.org/{name}"
     coco.source.write_text(json.dumps(data))
-    assert [sample.file.name for sample in open_data_set(coco.source, tmp_path / "photos")] == [
+    assert [sample.file.name for sample in open_dataset(coco.source, tmp_path / "photos")] == [
         "same.jpg",
         "same.jpg",
         "empty.v2.jpg",
@@ -159,6 +159,6 @@ def test_arguments_that_do_not_fit(run: Any, coco: Any, tmp_path: Path) -> None:
     refused(coco, "give the folder of the images of .*set.json with --images", images=None)
     refused(coco, "with --images; .*nowhere is none", images=tmp_path / "nowhere")
     with pytest.raises(MosaicFusionError, match="holds no run"):
-        open_data_set(tmp_path)
+        open_dataset(tmp_path)
     with pytest.raises(MosaicFusionError, match="cannot read"):
-        open_data_set(tmp_path / "none.json", tmp_path)
+        open_dataset(tmp_path / "none.json", tmp_path)

@@ -47,7 +47,7 @@ def test_recording_changes_nothing_and_leaves_nothing(tiny_backend: Backend) -> 
     processors = dict(tiny_backend.unet.attn_processors)
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2, 4)), 2) as recorder:
         recorder.start_step(0, 1)
-        recorder.aim(0, (12, 20), subject_row(5), slice(1, None))
+        recorder.set_target(0, (12, 20), subject_row(5), slice(1, None))
         torch.testing.assert_close(call_unet(tiny_backend), before)
     assert tiny_backend.unet.attn_processors == processors
     torch.testing.assert_close(call_unet(tiny_backend), before)
@@ -68,7 +68,7 @@ def test_only_the_conditional_half_is_read(tiny_backend: Backend) -> None:
     for conditional in (slice(0, 1), slice(1, None)):
         with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,)), 2) as recorder:
             recorder.start_step(0, 1)
-            recorder.aim(7, (12, 20), subject_row(3), conditional)
+            recorder.set_target(7, (12, 20), subject_row(3), conditional)
             call_unet(tiny_backend)
         assert set(recorder.sums) == {7} and set(recorder.sums[7]) == {2}
         assert recorder.sums[7][2].shape == (1, 12, 20)
@@ -82,7 +82,7 @@ def test_sums_over_all_tokens_count_the_layers(tiny_backend: Backend) -> None:
         tiny_backend.unet, AttentionConfig(strides_px=(2, 4), blocks=("down", "up", "mid")), 2
     ) as recorder:
         recorder.start_step(0, 1)
-        recorder.aim(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
+        recorder.set_target(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
         call_unet(tiny_backend)
     # 1/2: one layer down, two up; 1/4: one down, two up and the middle.
     torch.testing.assert_close(recorder.sums[0][2] * TOKENS, torch.full((1, 12, 20), 3.0))
@@ -93,12 +93,12 @@ def test_steps_and_blocks_outside_of_the_settings_are_not_read(tiny_backend: Bac
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), steps=(0.5, 1.0)), 2) as recorder:
         for step in range(4):
             recorder.start_step(step, 4)
-            recorder.aim(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
+            recorder.set_target(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
             call_unet(tiny_backend)
     torch.testing.assert_close(recorder.sums[0][2] * TOKENS, torch.full((1, 12, 20), 6.0))  # 2 of 4 steps, 3 layers
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), blocks=("up",)), 2) as recorder:
         recorder.start_step(0, 1)
-        recorder.aim(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
+        recorder.set_target(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
         call_unet(tiny_backend)
     torch.testing.assert_close(recorder.sums[0][2] * TOKENS, torch.full((1, 12, 20), 2.0))
 
@@ -111,7 +111,7 @@ def test_half_sums_are_those_of_half_of_the_steps(
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), steps=steps), 2) as recorder:
         for step in range(4):
             recorder.start_step(step, 4)
-            recorder.aim(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
+            recorder.set_target(0, (12, 20), subject_row(*range(TOKENS)), slice(0, 1))
             call_unet(tiny_backend)
     torch.testing.assert_close(recorder.half_sums[0][2] * TOKENS, torch.full((1, 12, 20), 3.0 * listened))  # 3 layers
     torch.testing.assert_close(recorder.sums[0][2], 2 * recorder.half_sums[0][2])
@@ -122,7 +122,7 @@ def test_one_step_has_no_half(tiny_backend: Backend, read: tuple[float, float], 
     with AttentionRecorder(tiny_backend.unet, AttentionConfig(strides_px=(2,), steps=read), 2) as recorder:
         for step in range(total):
             recorder.start_step(step, total)
-            recorder.aim(0, (12, 20), subject_row(5), slice(0, 1))
+            recorder.set_target(0, (12, 20), subject_row(5), slice(0, 1))
             call_unet(tiny_backend)
     assert recorder.sums and not recorder.half_sums
 
@@ -132,7 +132,7 @@ def test_blocks_where_both_attentions_read_the_text() -> None:
     backend = load_backend(find_model("mini"), "cpu", "float32")
     with AttentionRecorder(backend.unet, AttentionConfig(strides_px=(8,)), 8) as recorder:
         recorder.start_step(0, 1)
-        recorder.aim(0, (8, 12), subject_row(*range(TOKENS)), slice(0, 1))
+        recorder.set_target(0, (8, 12), subject_row(*range(TOKENS)), slice(0, 1))
         call_unet(backend, hw=(8, 12))
     torch.testing.assert_close(recorder.sums[0][8] * TOKENS, torch.full((1, 8, 12), 6.0))  # (1 down + 2 up) x 2
 

@@ -10,7 +10,7 @@ from tiny_canvases import CATEGORIES, tiny_config
 
 from mosaicfusion.diffusion.family import Backend
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import draw_canvases
+from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.mosaic.plan import Plan
@@ -55,9 +55,9 @@ def test_the_same_canvases_from_one_graph_for_all_regions(
         config = tiny_config(grid, guidance=guidance)
         plan = Plan(config, CATEGORIES, CATEGORIES, compiled.latent_factor)
         specs = [plan.spec(0)] * count
-        expected = draw_canvases(tiny_backend, specs, config)[-1]
+        expected = sample_canvases(tiny_backend, specs, config)[-1]
         with torch._dynamo.config.patch(error_on_recompile=True):
-            drawn = draw_canvases(compiled, specs, config)[-1]
+            drawn = sample_canvases(compiled, specs, config)[-1]
         assert drawn.image is not None and expected.image is not None
         assert np.abs(drawn.image.astype(int) - expected.image.astype(int)).max() <= 1
         for maps, others in zip(drawn.sums, expected.sums, strict=True):

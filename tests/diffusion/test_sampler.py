@@ -13,7 +13,7 @@ from mosaicfusion.config import RunConfig, parse_config
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import Backend
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import check_attention, denoise, draw_canvases, make_prompts
+from mosaicfusion.diffusion.sampler import check_attention, denoise, make_prompts, sample_canvases
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
@@ -78,9 +78,9 @@ def test_a_batch_of_two_equals_two_of_one(tiny_backend: Backend) -> None:
     config = tiny_config("2x2", scheduler="euler-a")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
     specs = [plan.spec(0), plan.spec(1)]
-    together = draw_canvases(tiny_backend, specs, config)
+    together = sample_canvases(tiny_backend, specs, config)
     for spec, drawn in zip(specs, together, strict=True):
-        alone = draw_canvases(tiny_backend, [spec], config)[0]
+        alone = sample_canvases(tiny_backend, [spec], config)[0]
         assert drawn.image is not None and alone.image is not None
         assert np.abs(drawn.image.astype(int) - alone.image.astype(int)).max() <= 2
         for maps, maps_alone in zip(drawn.sums, alone.sums, strict=True):
@@ -93,12 +93,14 @@ def test_regions_see_their_own_prompts(tiny_backend: Backend) -> None:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
     spec = plan.spec(0)
-    first, second = draw_canvases(tiny_backend, [spec], config)[0].prompts
-    assert first.text.endswith(spec.categories[0].readable) and second.text.endswith(spec.categories[1].readable)
+    first, second = sample_canvases(tiny_backend, [spec], config)[0].prompts
+    assert first.text.endswith(spec.categories[0].display_name) and second.text.endswith(
+        spec.categories[1].display_name
+    )
     changed = replace(spec, categories=(spec.categories[0], CATEGORIES.find("teapot")))
     if changed == spec:
         changed = replace(spec, categories=(spec.categories[0], CATEGORIES.find("banana")))
-    before, after = (draw_canvases(tiny_backend, [s], config)[0] for s in (spec, changed))
+    before, after = (sample_canvases(tiny_backend, [s], config)[0] for s in (spec, changed))
     right = spec.canvas.regions[1]
     assert not np.array_equal(before.sums[1][2], after.sums[1][2])
     assert before.image is not None and after.image is not None
@@ -110,7 +112,7 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_backend: Ba
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
     config.layout.check(tiny_backend.latent_factor)
-    drawn = draw_canvases(tiny_backend, [plan.spec(0)], config)[0]
+    drawn = sample_canvases(tiny_backend, [plan.spec(0)], config)[0]
     assert drawn.image is not None and drawn.image.shape == (32, 96, 3) and drawn.image.dtype == np.uint8
     for region, maps in zip(drawn.spec.canvas.regions, drawn.sums, strict=True):
         height, width = region.hw
@@ -121,7 +123,7 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_backend: Ba
 def test_steps_of_the_grid_add_up_to_the_sums(tiny_backend: Backend) -> None:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    drawn = draw_canvases(tiny_backend, [plan.spec(0)], config, keep_steps=True)[0]
+    drawn = sample_canvases(tiny_backend, [plan.spec(0)], config, keep_steps=True)[0]
     assert set(drawn.grid[0]) == {0, 1, 2}
     for k, sums in enumerate(drawn.sums):
         for stride, total in sums.items():
@@ -171,7 +173,7 @@ def test_steps_between_two_of_the_sampler_are_an_error(tiny_backend: Backend) ->
 def test_progress_counts_every_step(tiny_backend: Backend) -> None:
     seen: list[tuple[int, int]] = []
     plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    draw_canvases(tiny_backend, [plan.spec(0)], tiny_config(), on_step=lambda done, total: seen.append((done, total)))
+    sample_canvases(tiny_backend, [plan.spec(0)], tiny_config(), on_step=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -182,7 +184,7 @@ def test_bfloat16_draws_nearly_the_same(family: str, request: pytest.FixtureRequ
     for dtype in ("float32", "bfloat16"):
         backend = load_backend(folder, "cpu", dtype)
         plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
-        drawn = draw_canvases(backend, [plan.spec(0)], config)[0]
+        drawn = sample_canvases(backend, [plan.spec(0)], config)[0]
         assert drawn.image is not None
         images.append(drawn.image.astype(int))
         maps.append(drawn.sums[0][4])

@@ -8,7 +8,7 @@ import pytest
 
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import ABLATIONS, DRAWN, FULL, QUICK, RECIPES, DrawnSet, make_plan
+from mosaicfusion.experiment.plan import ABLATIONS, FULL, QUICK, RECIPES, SYNTHETIC, SyntheticSet, make_plan
 
 
 def test_every_detector_is_compared_by_three_seeds() -> None:
@@ -28,7 +28,7 @@ def test_ablations_come_seed_by_seed_after_the_comparison() -> None:
 
 def test_only_the_drawn_data_differs_between_the_two() -> None:
     baseline, drawn = make_plan(["fvlm"], seeds=1)
-    assert (baseline.variant.drawn, drawn.variant.drawn) == (None, DRAWN)
+    assert (baseline.variant.drawn, drawn.variant.drawn) == (None, SYNTHETIC)
     assert baseline.variant.real
     assert drawn.variant.real
     assert baseline.open_vocabulary
@@ -39,7 +39,7 @@ def test_only_the_drawn_data_differs_between_the_two() -> None:
 def test_as_many_instances_of_the_same_categories_with_fewer_regions(name: str) -> None:
     drawn = next(variant.drawn for variant in ABLATIONS if variant.name == name)
     assert drawn is not None
-    assert drawn.like is DRAWN
+    assert drawn.like is SYNTHETIC
     assert sum(part.share for part in drawn.parts) == 1
     # A rare category leads one region of a 2 x 2 canvas; all other regions show any.
     led_by_rare = sum(part.share / part.drawing.regions for part in drawn.parts if part.drawing.lead == "r")
@@ -80,5 +80,5 @@ def test_repeat_factors_begin_where_lvis_does() -> None:
         assert load_recipe(name).data.repeat_threshold * 1371 == pytest.approx(100, abs=10)
 
 
-def _drawn_sets() -> list[DrawnSet]:
+def _drawn_sets() -> list[SyntheticSet]:
     return [run.variant.drawn for run in make_plan() if run.variant.drawn is not None]

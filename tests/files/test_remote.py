@@ -7,13 +7,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import mosaicfusion.diffusion.sampler as denoise
 import pytest
 from click.testing import Result
 from fsspec.implementations.memory import MemoryFileSystem
 from small_runs import content, draw, small_config
 from typer.testing import CliRunner
 
+import mosaicfusion.diffusion.sampler as denoise
 from mosaicfusion.cli import app
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder
@@ -66,7 +66,7 @@ def test_commands(tiny_sd: Path, url: str) -> None:
 def test_finished_run_is_not_drawn_again(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(url, tiny_sd)
     before = stored(url)
-    monkeypatch.setattr(denoise, "draw_canvases", None)
+    monkeypatch.setattr(denoise, "sample_canvases", None)
     draw(url, tiny_sd)
     assert stored(url) == before
 
@@ -135,7 +135,7 @@ def test_another_run_is_refused(tiny_sd: Path, url: str) -> None:
 def test_failures_are_kept_and_retried(
     tiny_sd: Path, local: dict[str, bytes], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = denoise.draw_canvases
+    sample = denoise.sample_canvases
 
     def exhaust(backend: Any, specs: Any, *arguments: Any, **options: Any) -> Any:
         if any(spec.index == 3 for spec in specs):
@@ -143,7 +143,7 @@ def test_failures_are_kept_and_retried(
         return sample(backend, specs, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(denoise, "draw_canvases", exhaust)
+        patch.setattr(denoise, "sample_canvases", exhaust)
         with pytest.raises(MosaicFusionError, match="1 canvases could not be drawn"):
             draw(url, tiny_sd)
     assert "out_of_memory 1" in call("status", url).stdout

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import mosaicfusion.diffusion.sampler as denoise
-import mosaicfusion.generation.engine as drawing
 import numpy as np
 import pytest
 import torch
 from small_runs import CANVASES, content, draw, small_config
 
+import mosaicfusion.diffusion.sampler as denoise
+import mosaicfusion.generation.engine as drawing
 from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -207,7 +207,7 @@ def test_the_sampler_waits_for_the_masks(tiny_sd: Path, tmp_path: Path, monkeypa
     watch_batches(monkeypatch, count)
     monkeypatch.setattr(drawing, "record_canvas", slow)
     monkeypatch.setattr(drawing.os, "cpu_count", lambda: 2)  # one thread for the masks
-    monkeypatch.setattr(drawing, "_MOST_PENDING", 1)
+    monkeypatch.setattr(drawing, "_MAX_PENDING", 1)
     draw(tmp_path, tiny_sd, batch_size=1)
     assert (sampled, made) == (CANVASES, CANVASES)
     assert most == 1
@@ -218,7 +218,7 @@ def test_retry_with_nothing_failed_draws_nothing(
 ) -> None:
     draw(tmp_path, tiny_sd, shard="1/2")
     before = content(tmp_path)
-    monkeypatch.setattr(denoise, "draw_canvases", None)
+    monkeypatch.setattr(denoise, "sample_canvases", None)
     assert retry(tmp_path).missing == 4
     assert content(tmp_path) == before
 
@@ -245,10 +245,10 @@ def fail_on(indices: list[int], index: int) -> None:
 
 def watch_batches(monkeypatch: pytest.MonkeyPatch, watch: Callable[[list[int]], object]) -> None:
     """Call ``watch`` with the indices of every batch that is about to be sampled; what it raises is raised there."""
-    sample = denoise.draw_canvases
+    sample = denoise.sample_canvases
 
     def watched(backend: Any, specs: Any, config: Any, **options: Any) -> Any:
         watch([spec.index for spec in specs])
         return sample(backend, specs, config, **options)
 
-    monkeypatch.setattr(denoise, "draw_canvases", watched)
+    monkeypatch.setattr(denoise, "sample_canvases", watched)

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mosaicfusion.diffusion.sampler as denoise
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import mosaicfusion.diffusion.sampler as denoise
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
@@ -146,7 +146,7 @@ class TestSameData:
                     assert iou(a.segmentation, b.segmentation) >= 0.95
 
     def test_finished_run_is_not_drawn_again(self, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(denoise, "draw_canvases", None)
+        monkeypatch.setattr(denoise, "sample_canvases", None)
         before = content(undisturbed)
         draw(undisturbed)
         assert content(undisturbed) == before
@@ -303,7 +303,7 @@ class TestRefused:
         def exhaust(*_: Any, **__: Any) -> None:
             raise torch.OutOfMemoryError
 
-        monkeypatch.setattr(denoise, "draw_canvases", exhaust)
+        monkeypatch.setattr(denoise, "sample_canvases", exhaust)
         with pytest.raises(
             MosaicFusionError, match="3 batches in a row could not be drawn: the device has too little memory"
         ):

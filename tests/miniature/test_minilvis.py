@@ -37,7 +37,7 @@ def test_it_is_small_and_complete(splits: dict[str, dict[str, Any]]) -> None:
 
 
 def test_letters_are_those_of_the_training_images(splits: dict[str, dict[str, Any]]) -> None:
-    letters = Counter()
+    frequencies = Counter()
     trained = {category["id"]: category for category in splits["train"]["categories"]}
     for data in splits.values():
         pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in data["annotations"]}
@@ -50,9 +50,9 @@ def test_letters_are_those_of_the_training_images(splits: dict[str, dict[str, An
                 instances[category["id"]],
             )
             assert category["synset"] and category["synonyms"] and category["def"]
-            letters[category["frequency"]] += 1
+            frequencies[category["frequency"]] += 1
     assert sorted(trained) == sorted(entry.record["id"] for entry in load_vocabulary())
-    assert min(letters.values()) > 0.28 * letters.total()  # about a third each
+    assert min(frequencies.values()) > 0.28 * frequencies.total()  # about a third each
     assert min(category["instance_count"] for category in splits["val"]["categories"]) >= 5
 
 

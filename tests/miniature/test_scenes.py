@@ -1,4 +1,4 @@
-"""Scenes are pure functions of their seed; masks are what is visible; the tail is what the letters say."""
+"""Scenes are pure functions of their seed; masks are what is visible; the tail is what the frequencies say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from miniature.scenes import __main__ as scenes_main
 from miniature.scenes.card import card
 from miniature.scenes.drawings import UNFIT, icon_name, svg_document
 from miniature.scenes.records import Split, letters_of
-from miniature.scenes.scene import LEAST_VISIBLE_PX, MOST_HIDDEN, Placed, draw_scene, owners, visible_px, windows
+from miniature.scenes.scene import MAX_HIDDEN, MIN_VISIBLE_PX, Placed, draw_scene, owners, visible_px, windows
 from miniature.scenes.sheet import drawing_sheet, overlay
 from miniature.scenes.surroundings import KINDS, SIDE_PX
 from miniature.scenes.tail import RARE_STYLES, Card, deal, train_scenes, val_scenes
@@ -45,9 +45,9 @@ def test_masks_are_disjoint_and_large_enough() -> None:
         scene = draw_scene(np.random.default_rng(seed), cards, DRAWINGS)
         assert scene.image.shape == (SIDE_PX, SIDE_PX, 3) and scene.image.dtype == np.uint8
         assert np.sum([instance.mask for instance in scene.instances], axis=0).max() == 1
-        assert min(instance.mask.sum() for instance in scene.instances) >= LEAST_VISIBLE_PX
+        assert min(instance.mask.sum() for instance in scene.instances) >= MIN_VISIBLE_PX
         hidden += [instance.hidden for instance in scene.instances]
-    assert 0 <= min(hidden) < 0.01 and 0.2 < max(hidden) <= MOST_HIDDEN
+    assert 0 <= min(hidden) < 0.01 and 0.2 < max(hidden) <= MAX_HIDDEN
 
 
 def test_a_mask_is_where_the_object_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

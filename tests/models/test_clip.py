@@ -126,7 +126,7 @@ def test_the_bundled_model_names_pictures() -> None:
     folder = Path(__file__).parents[2] / "datasets" / "minilvis"
     data = json.loads((folder / "val.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in data["images"]}
-    names = {category.id: category.readable for category in vocabulary_for("mini")}
+    names = {category.id: category.display_name for category in vocabulary_for("mini")}
     clear = [a for a in data["annotations"] if a["style"] == "fluent-3d" and a["hidden"] < 0.05 and a["area"] > 4000]
     crops, ids = [], list(names)
     for annotation in clear:

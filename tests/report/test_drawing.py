@@ -4,11 +4,11 @@ import pytest
 from mosaicfusion.report.drawing import (
     Instance,
     colour_map,
-    draw_instances,
     instance_colour,
     instance_layer,
     mask_on_crop,
     readable_scale,
+    render_instances,
 )
 from mosaicfusion.report.labels import drawable, fit_text, font
 
@@ -22,14 +22,14 @@ def instance(k: int = 0, label: str = "teapot 0.50") -> Instance:
 
 
 def test_a_mask_tints_its_inside_and_draws_its_edge_in_its_colour() -> None:
-    picture = draw_instances(BLACK, [instance()])
+    picture = render_instances(BLACK, [instance()])
     np.testing.assert_allclose(picture[120, 80], 0.25 * np.array(instance_colour(0)), atol=1)
     np.testing.assert_allclose(picture[120, 40], instance_colour(0), atol=1)
     assert (picture[120, 140] == 0).all()
 
 
 def test_regions_have_different_colours_that_do_not_depend_on_the_others() -> None:
-    picture = draw_instances(BLACK, [instance(0), instance(1)])
+    picture = render_instances(BLACK, [instance(0), instance(1)])
     np.testing.assert_allclose(picture[120, 190], instance_colour(1), atol=1)
     assert len({instance_colour(k) for k in range(9)}) == 9
 
@@ -47,7 +47,7 @@ def test_the_layer_over_the_image_is_the_picture() -> None:
     layer = instance_layer((200, 300), [instance()]).astype(float)
     alpha = layer[..., 3:] / 255
     expected = image * (1 - alpha) + layer[..., :3] * alpha
-    np.testing.assert_allclose(draw_instances(image, [instance()]), expected, atol=1)
+    np.testing.assert_allclose(render_instances(image, [instance()]), expected, atol=1)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_small_canvases_are_enlarged(hw: tuple[int, int], scale: float) -> None:
 
 def test_large_canvases_are_reduced_on_demand() -> None:
     assert readable_scale((640, 1280), 640) == 0.5
-    picture = draw_instances(np.zeros((640, 1280, 3), np.uint8), [], 0.5)
+    picture = render_instances(np.zeros((640, 1280, 3), np.uint8), [], 0.5)
     assert picture.shape == (320, 640, 3)
 
 

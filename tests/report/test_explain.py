@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mosaicfusion.categories import Category
-from mosaicfusion.diffusion.sampler import DrawnCanvas
+from mosaicfusion.diffusion.sampler import SampledCanvas
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.layouts.geometry import Canvas, Region
@@ -21,7 +21,7 @@ MakeRecord = Callable[..., CanvasRecord]
 CONFIG = make_config()
 
 
-def drawn_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> DrawnCanvas:
+def drawn_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> SampledCanvas:
     """Two regions of 64 x 56 pixels with random attention, as in conftest."""
     rng = np.random.default_rng(0)
     grid = tuple(
@@ -31,7 +31,7 @@ def drawn_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> DrawnCa
     canvas = Canvas((64, 96), (Region(0, 0, 64, 56), Region(0, 40, 64, 96)))
     spec = CanvasSpec(0, canvas, (Category(1, "teapot"), Category(2, "umbrella")), ("", ""), 7)
     image = rng.integers(0, 255, (64, 96, 3), np.uint8)
-    return DrawnCanvas(spec, (Prompt("a teapot", (2,)), Prompt("an umbrella", (2,))), image, sums, grid)
+    return SampledCanvas(spec, (Prompt("a teapot", (2,)), Prompt("an umbrella", (2,))), image, sums, grid)
 
 
 def test_the_framed_cell_is_the_heat_map_of_the_product(record: MakeRecord) -> None:

@@ -24,7 +24,7 @@ def page(run: RunFolder) -> str:
 
 
 def result(**changes: Any) -> Diversity:
-    gap = CategoryGap(instances=6, vendi_drawn=2.5, vendi_real=4.5, distance_real=0.4, kid=0.0125)
+    gap = CategoryGap(instances=6, vendi_synthetic=2.5, vendi_real=4.5, distance_real=0.4, kid=0.0125)
     categories = (
         CategoryDiversity(category=HOSTILE, instances=8, vendi=3.25, distance=0.3, against=gap),
         CategoryDiversity(category="teapot", instances=3, vendi=None, distance=None),

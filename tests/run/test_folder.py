@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
-from mosaicfusion.run.folder import RunFolder, check_writable
+from mosaicfusion.run.folder import RunFolder, check_run_folder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
@@ -141,7 +141,7 @@ class TestCreate:
 
     def test_a_path_that_cannot_be(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="File name too long; give another --out"):
-            check_writable(tmp_path / ("x" * 300))
+            check_run_folder(tmp_path / ("x" * 300))
 
     def test_another_run_is_refused_with_what_differs(self, tmp_path: Path) -> None:
         RunFolder.create(tmp_path, header())

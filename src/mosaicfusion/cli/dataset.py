@@ -45,7 +45,7 @@ def merge(
     link_images: Annotated[bool, typer.Option("--link-images", help="Link drawn images beside the json.")] = False,
     match: Annotated[
         list[str] | None,
-        typer.Option(help="DRAWN=REAL name of a category; DRAWN= adds it as new. May be repeated."),
+        typer.Option(help="SYNTHETIC=REAL name of a category; SYNTHETIC= adds it as new. May be repeated."),
     ] = None,
     policy: PolicyOption = None,
     masks: MasksOption = None,
@@ -64,7 +64,7 @@ def merge(
             out,
             open_vocabulary=open_vocabulary,
             max_per_category=max_per_category,
-            transfer="copy" if copy_images else "link" if link_images else None,
+            image_mode="copy" if copy_images else "link" if link_images else None,
             policy=policy,
             masks=masks,
             choices=choices,
@@ -76,7 +76,7 @@ def merge(
 def _choice(text: str) -> tuple[str, str]:
     name, equals, other = text.partition("=")
     if not (equals and name.strip()):
-        raise MosaicFusionError(f"--match {text!r} is not DRAWN=REAL; as in --match 'bow=bow_(weapon)'")
+        raise MosaicFusionError(f"--match {text!r} is not SYNTHETIC=REAL; as in --match 'bow=bow_(weapon)'")
     return name, other.strip()
 
 
@@ -130,7 +130,7 @@ def validate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File that --fix writes.", show_default="the same file")
     ] = None,
-    max_per_kind: Annotated[int, typer.Option(min=1, help="Findings of one kind that are printed.")] = 5,
+    max_per_kind: Annotated[int, typer.Option(min=1, help="Issues of one kind that are printed.")] = 5,
 ) -> None:
     """Check format, references, file names, areas and boxes, and the rules of loaders."""
     from mosaicfusion.cli.console import Progress
@@ -147,9 +147,9 @@ def validate(
         path = target
     with Progress("checking", "rows", before=f"reading {path.name}") as progress:
         report = check(path, images, max_per_kind, progress.show)
-    for line in report.findings.lines():
+    for line in report.issues.lines():
         typer.echo(line)
-    errors, warnings = report.findings.number("error"), report.findings.number("warning")
+    errors, warnings = report.issues.number("error"), report.issues.number("warning")
     typer.echo(
         f"{errors} errors and {warnings} warnings in {report.images} images, {report.annotations} annotations, "
         f"{report.categories} categories of {path}"
@@ -199,13 +199,13 @@ def _print_stats(stats: DatasetStats) -> None:
     table.add_row("large, above 96 x 96 px", *(str(part.large) for part in parts))
     console.print(table)
     if stats.frequencies:
-        letters = make_table(
+        frequencies = make_table(
             "frequency", "categories", "by images here", "without image", "masks", "masks per category"
         )
         for letter, of in stats.frequencies.items():
             counts = map(str, (of.categories, of.counted, of.without_image, of.instances))
-            letters.add_row(letter, *counts, _spread(of.instances_per_category))
-        console.print(letters)
+            frequencies.add_row(letter, *counts, _spread(of.instances_per_category))
+        console.print(frequencies)
     if stats.without_image:
         names = ", ".join(stats.without_image[:10])
         more = f" and {len(stats.without_image) - 10} more" if len(stats.without_image) > 10 else ""

@@ -172,8 +172,8 @@ def predict(
     from rich.text import Text
 
     from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.evaluation.predict import draw_found
     from mosaicfusion.detectors.evaluation.predict import predict as find
+    from mosaicfusion.detectors.evaluation.predict import render_detections
     from mosaicfusion.files.atomic import write_atomic
     from mosaicfusion.files.images import read_rgb
 
@@ -185,7 +185,7 @@ def predict(
     picture = read_rgb(image, upright=True)
     found = find(load_detector(folder, device), picture, min_score)
     buffer = io.BytesIO()
-    Image.fromarray(draw_found(picture, found)).save(buffer, formats[out.suffix.lower()])
+    Image.fromarray(render_detections(picture, found)).save(buffer, formats[out.suffix.lower()])
     write_atomic(out, buffer.getvalue())
     table = Table(
         "category", "score", "box (x, y, x, y)", title=f"objects with a score of at least {min_score:g}: {len(found)}"

@@ -72,7 +72,7 @@ def generate(
     ] = None,
     frequency: Annotated[str | None, typer.Option(help="Lead with these LVIS frequencies: r, c, f, or r,c.")] = None,
     partners: Annotated[
-        str, typer.Option(help="Categories of the other regions: all, main, letters as r,c, names or a .txt file.")
+        str, typer.Option(help="Categories of the other regions: all, main, frequencies as r,c, names or a .txt file.")
     ] = "all",
     canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
     model: Annotated[
@@ -208,7 +208,7 @@ def categories(
         raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
     table = Table("name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {len(vocabulary)} categories")
     for category in found:
-        cells = (category.readable, category.name, category.frequency or "-", category.definition)
+        cells = (category.display_name, category.name, category.frequency or "-", category.definition)
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
 

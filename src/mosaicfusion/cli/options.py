@@ -179,11 +179,11 @@ def make_selection(
         main = known.select(split_names(main_names))
     elif frequency is not None:
         main = known.with_frequency(letter.strip() for letter in frequency.split(","))
-    letters = [part.strip() for part in partners.split(",")]
+    frequencies = [part.strip() for part in partners.split(",")]
     if partners in ("all", "main"):
         others = known if partners == "all" else main
-    elif set(letters) <= set(FREQUENCIES):
-        others = known.with_frequency(letters)
+    elif set(frequencies) <= set(FREQUENCIES):
+        others = known.with_frequency(frequencies)
     else:
         others = known.select(split_names(partners))
     return Selection(main, others)

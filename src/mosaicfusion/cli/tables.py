@@ -32,7 +32,7 @@ def print_diversity(result: Diversity) -> None:
     for category in enough[:_SHOWN]:
         cells = [str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}"]
         if (gap := category.against) is not None:
-            cells += [str(gap.instances), f"{gap.vendi_drawn:.2f}", f"{gap.vendi_real:.2f}"]
+            cells += [str(gap.instances), f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}"]
             cells += [f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}"]
         table.add_row(Text(category.category), *cells)
     _add_rest(table, len(enough))

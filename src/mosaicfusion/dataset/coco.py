@@ -19,7 +19,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 LISTS = ("images", "annotations", "categories")
-DRAWN = "mosaicfusion://"  # how the coco_url of an image begins that was drawn and not photographed
+SYNTHETIC = "mosaicfusion://"  # how the coco_url of an image begins that was drawn and not photographed
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class ImageRef(msgspec.Struct):
     @property
     def drawn(self) -> bool:
         """Whether mosaicfusion drew it."""
-        return (self.coco_url or "").startswith(DRAWN)
+        return (self.coco_url or "").startswith(SYNTHETIC)
 
 
 class AnnotationRef(msgspec.Struct, gc=False):

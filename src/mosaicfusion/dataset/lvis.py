@@ -161,5 +161,5 @@ def category_records(
 
 
 def frequency_of(image_count: int) -> Frequency:
-    """LVIS' rule for sets that come with no letters: up to 10 images rare, up to 100 common."""
+    """LVIS' rule for sets that come with no frequencies: up to 10 images rare, up to 100 common."""
     return "r" if image_count <= 10 else "c" if image_count <= 100 else "f"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
-from mosaicfusion.categories import qualifier, readable_name, spelled
+from mosaicfusion.categories import display_name, normalize_name, qualifier
 from mosaicfusion.dataset.coco import CategoryRef
 from mosaicfusion.errors import MosaicFusionError
 
@@ -22,7 +22,7 @@ class Matcher:
     """
 
     def __init__(self, known: Iterable[CategoryRef], choices: Mapping[str, str] | None = None) -> None:
-        self.choices = {spelled(name): other for name, other in (choices or {}).items()}
+        self.choices = {normalize_name(name): other for name, other in (choices or {}).items()}
         self._tables: list[dict[str, list[CategoryRef]]] = [{}, {}, {}, {}]
         self._used: set[str] = set()
         self._next_id = 1
@@ -37,7 +37,7 @@ class Matcher:
 
     def find(self, category: CategoryRef) -> list[CategoryRef]:
         """The known categories that ``category`` may be: none (it is new), one, or several that cannot be told apart."""
-        key = spelled(category.name)
+        key = normalize_name(category.name)
         if key in self.choices:
             self._used.add(key)
             return self._chosen(category.name, self.choices[key])
@@ -50,7 +50,7 @@ class Matcher:
         return []
 
     def _chosen(self, name: str, other: str) -> list[CategoryRef]:
-        found = self._tables[1].get(spelled(other), []) if other else []
+        found = self._tables[1].get(normalize_name(other), []) if other else []
         if other and not found:
             raise MosaicFusionError(f"--match {name}={other}: no category is called {other!r}; give its full name")
         return found
@@ -89,13 +89,13 @@ class Matcher:
 
 def _told_apart(one: CategoryRef, other: CategoryRef) -> bool:
     """Whether two categories of like names say that they mean different things."""
-    meanings = ((spelled(c.synset or ""), spelled(qualifier(c.name))) for c in (one, other))
+    meanings = ((normalize_name(c.synset or ""), normalize_name(qualifier(c.name))) for c in (one, other))
     return any(a and b and a != b for a, b in zip(*meanings, strict=True))
 
 
 def _keys(category: CategoryRef) -> tuple[set[str], ...]:
     """What a category goes by in each of the tables."""
-    name, spoken = spelled(category.name), spelled(readable_name(category.name))
-    synonyms = {spelled(readable_name(synonym)) for synonym in category.synonyms or []}
-    synset = {spelled(category.synset)} if category.synset else set()
+    name, spoken = normalize_name(category.name), normalize_name(display_name(category.name))
+    synonyms = {normalize_name(display_name(synonym)) for synonym in category.synonyms or []}
+    synset = {normalize_name(category.synset)} if category.synset else set()
     return synset, {name}, {spoken}, {name, spoken, *synonyms}

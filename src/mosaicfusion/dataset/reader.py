@@ -54,7 +54,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """A data set that can be read again and again, image by image, and what it holds in all.
 
     ``folder``: where the names of the images begin. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id,
@@ -84,7 +84,7 @@ class DataSet:
         return {category["id"]: index for index, category in enumerate(self.categories)}
 
 
-def open_data_set(source: Path, images: Path | None = None, policy: Policy | None = None) -> DataSet:
+def open_dataset(source: Path, images: Path | None = None, policy: Policy | None = None) -> Dataset:
     """A run folder (``policy``: as in :func:`mosaicfusion.dataset.lvis.compile_lvis`), or a json with the folder of its images.
 
     A run is read part by part, however long it is. Raises :class:`MosaicFusionError` for a damaged source, and for images
@@ -102,7 +102,7 @@ def open_data_set(source: Path, images: Path | None = None, policy: Policy | Non
     return _read_json(source, images)
 
 
-def _read_run(run: RunFolder, policy: Policy | None) -> DataSet:
+def _read_run(run: RunFolder, policy: Policy | None) -> Dataset:
     policy = policy or run.header["output"]["policy"]
 
     def records() -> Iterator[tuple[Record, list[Record]]]:
@@ -112,7 +112,7 @@ def _read_run(run: RunFolder, policy: Policy | None) -> DataSet:
     if not totals.images:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
         raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} lets in{hint}")
-    return DataSet(
+    return Dataset(
         name=run.path.resolve().name,
         folder=run.path,
         head=lvis_head(),
@@ -124,7 +124,7 @@ def _read_run(run: RunFolder, policy: Policy | None) -> DataSet:
     )
 
 
-def _read_json(path: Path, images: Path) -> DataSet:
+def _read_json(path: Path, images: Path) -> Dataset:
     head, categories, records = read_json(path)
     totals = _survey(images, records)
     if not totals.images:
@@ -133,7 +133,7 @@ def _read_json(path: Path, images: Path) -> DataSet:
         {**c, "image_count": totals.by_image[c["id"]], "instance_count": totals.by_instance[c["id"]]}
         for c in categories
     ]
-    return DataSet(path.stem, images, head, counted, records, totals.images, totals.by_instance.total())
+    return Dataset(path.stem, images, head, counted, records, totals.images, totals.by_instance.total())
 
 
 @dataclass

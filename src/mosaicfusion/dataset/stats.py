@@ -65,7 +65,7 @@ class FrequencyStats:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """``parts``: ``all``, and ``real`` and ``drawn`` where the set has both; ``frequencies`` is empty without letters."""
+    """``parts``: ``all``, and ``real`` and ``drawn`` where the set has both; ``frequencies`` is empty without frequencies."""
 
     path: str
     categories: int

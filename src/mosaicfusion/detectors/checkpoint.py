@@ -29,7 +29,7 @@ from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic
-from mosaicfusion.files.locations import check_place
+from mosaicfusion.files.writable import check_writable
 from mosaicfusion.identity import differences
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def begun(folder: Path, recipe: Recipe, classes: ClassList) -> Iterator[None]:
     Until the end of the block no other training takes the folder. One that came to no checkpoint holds nothing to lose:
     another may take its place.
     """
-    check_place(folder)
+    check_writable(folder)
     held = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
     if held - {LOCK} and not held & {RECIPE, STATE, WEIGHTS}:
         raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")

@@ -13,7 +13,7 @@ from mosaicfusion.profiling import stage
 
 
 @dataclass(frozen=True)
-class _Aim:
+class _Target:
     region: int
     latent_hw: tuple[int, int]
     subject: torch.Tensor  # (B, tokens) float32, each row sums to 1
@@ -40,7 +40,7 @@ class AttentionRecorder:
         self.sums: dict[int, dict[int, torch.Tensor]] = {}
         self.half_sums: dict[int, dict[int, torch.Tensor]] = {}
         self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
-        self._aim: _Aim | None = None
+        self._target: _Target | None = None
         self._step = 0
         self.listening = True
 
@@ -59,7 +59,7 @@ class AttentionRecorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.unet.set_attn_processor(self._originals)
-        self._aim = None
+        self._target = None
 
     def start_step(self, step: int, total: int) -> None:
         """Say which of ``total`` steps the next U-Net calls belong to."""
@@ -71,17 +71,17 @@ class AttentionRecorder:
                 region: dict(maps) for region, maps in self.sums.items()
             }  # sums are never changed in place
 
-    def aim(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
+    def set_target(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
         """Say what the next U-Net call shows.
 
         ``subject``: float32 (B, tokens), zero but for the subject's tokens, rows summing to 1; ``conditional``: where the
         B samples with prompts stand in the U-Net's batch.
         """
-        self._aim = _Aim(region, latent_hw, subject, conditional) if self.listening else None
+        self._target = _Target(region, latent_hw, subject, conditional) if self.listening else None
 
     def record(self, attn: Any, query: torch.Tensor, key: torch.Tensor) -> None:
         """Add one layer's map: ``query`` (batch, h*w, channels) and ``key`` (batch, tokens, channels) of all heads."""
-        aim = self._aim
+        aim = self._target
         if aim is None:
             return
         level, map_hw = _map_size(aim.latent_hw, query.shape[1])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
 
 _LAYERS = (ResnetBlock2D, FeedForward)
-_MOST_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8
+_MAX_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8
 
 # Sizes that are equal while a graph is made are taken for one size, and those of 1 for constants. These stay above 1 and apart
 # from each other and from the usual numbers of channels in a U-Net that halves three times: the graph is good for all regions.
@@ -30,7 +30,7 @@ def compile_parts(backend: StableDiffusion) -> None:
     :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises :class:`MosaicFusionError` where nothing can be compiled.
     """
     factor = backend.latent_factor
-    torch._dynamo.config.recompile_limit = _MOST_KINDS
+    torch._dynamo.config.recompile_limit = _MAX_KINDS
     try:
         for layer in (*backend.unet.modules(), backend.vae.decoder):
             if isinstance(layer, _LAYERS) or layer is backend.vae.decoder:

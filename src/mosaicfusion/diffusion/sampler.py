@@ -24,7 +24,7 @@ StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w
 
 
 @dataclass(frozen=True)
-class DrawnCanvas:
+class SampledCanvas:
     """What the sampler hands on: plain arrays, nothing of the model.
 
     ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
@@ -41,14 +41,14 @@ class DrawnCanvas:
 
 
 @torch.inference_mode()
-def draw_canvases(
+def sample_canvases(
     backend: Backend,
     specs: Sequence[CanvasSpec],
     config: RunConfig,
     *,
     keep_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
-) -> list[DrawnCanvas]:
+) -> list[SampledCanvas]:
     """Draw canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
 
     ``on_step(done, total)`` is called after every sampling step. What the settings ask of the model is expected to hold, see
@@ -65,7 +65,7 @@ def draw_canvases(
     half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
     grids = [{step: _to_numpy(maps) for step, maps in recorder.grid.get(k, {}).items()} for k in regions]
     return [
-        DrawnCanvas(
+        SampledCanvas(
             spec=spec,
             prompts=tuple(prompts[b]),
             image=_decode(backend, latents[b : b + 1]),
@@ -100,7 +100,7 @@ def check_attention(backend: Backend, config: RunConfig) -> None:
     with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
         for step in range(len(timesteps)):
             recorder.start_step(step, len(timesteps))
-            recorder.aim(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
+            recorder.set_target(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
             if recorder.listening:
                 region_hw_px = latent_hw[0] * backend.latent_factor, latent_hw[1] * backend.latent_factor
                 backend.predict(tile, timesteps[step], text, region_hw_px)
@@ -153,7 +153,7 @@ def denoise(
         for k, region in enumerate(regions):
             rows, columns = region.slices
             tile = scaled[:, :, rows, columns]
-            recorder.aim(k, region.hw, subjects[k], conditional)
+            recorder.set_target(k, region.hw, subjects[k], conditional)
             guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
             prediction[:, :, rows, columns] += guided * weights[k]
         with stage("scheduler"):

@@ -25,7 +25,7 @@ from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import Drawing, DrawnSet, Part, Run
+from mosaicfusion.experiment.plan import Generation, Part, Run, SyntheticSet
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
@@ -93,29 +93,33 @@ class TrainingData:
             self._link_images()
             real = self.real / "train.json" if run.variant.real else self._without_rows()
             with bar("merging", "images") as show:
-                merge(real, sources, path, open_vocabulary=run.open_vocabulary, transfer="link", on_image=show)
+                merge(real, sources, path, open_vocabulary=run.open_vocabulary, image_mode="link", on_image=show)
         return path
 
-    def _sources(self, drawn: DrawnSet, bar: Bar) -> list[Path]:
+    def _sources(self, drawn: SyntheticSet, bar: Bar) -> list[Path]:
         """Jsons in the drawings' run folders that hold the chosen canvases."""
         chosen = self._choose(drawn, bar)
         return [self._write_choice(run, records, drawn) for run, records in chosen]
 
-    def _choose(self, drawn: DrawnSet, bar: Bar) -> list[tuple[RunFolder, list[CanvasRecord]]]:
+    def _choose(self, drawn: SyntheticSet, bar: Bar) -> list[tuple[RunFolder, list[CanvasRecord]]]:
         """The canvases of each part that are in the set."""
         if drawn.like is None:
             return [self._first_canvases(part.drawing, drawn, bar) for part in drawn.parts]
         instances = sum(_instances(records) for _, records in self._choose(drawn.like, bar))
         return [self._as_many(part, drawn, instances, bar) for part in drawn.parts]
 
-    def _first_canvases(self, drawing: Drawing, drawn: DrawnSet, bar: Bar) -> tuple[RunFolder, list[CanvasRecord]]:
+    def _first_canvases(
+        self, drawing: Generation, drawn: SyntheticSet, bar: Bar
+    ) -> tuple[RunFolder, list[CanvasRecord]]:
         assert drawn.canvases_per_category is not None
         each = max(1, round(drawn.canvases_per_category * self.canvases))
         run = self.draw(drawing, each, bar)
         end = each * len(run.header["categories"]["main"])  # a larger set may have been drawn before
         return run, [record for record in accepted(run) if record.index < end and is_used(record, drawn.policy)]
 
-    def _as_many(self, part: Part, drawn: DrawnSet, instances: int, bar: Bar) -> tuple[RunFolder, list[CanvasRecord]]:
+    def _as_many(
+        self, part: Part, drawn: SyntheticSet, instances: int, bar: Bar
+    ) -> tuple[RunFolder, list[CanvasRecord]]:
         """The first canvases that hold the part's share of the instances; more are drawn until there are enough."""
         wanted = round(part.share * instances)
         each = max(1, math.ceil(wanted / part.drawing.regions / len(self._selection(part.drawing).main)))
@@ -126,7 +130,7 @@ class TrainingData:
                 return run, chosen
             each += 1
 
-    def draw(self, drawing: Drawing, canvases_per_category: int, bar: Bar) -> RunFolder:
+    def draw(self, drawing: Generation, canvases_per_category: int, bar: Bar) -> RunFolder:
         """A run folder with at least so many canvases of each leading category; what is there is not drawn again."""
         path = self.out / "drawn" / drawing.name
         overrides = {"layout": {"grids": drawing.grids}, "masks": {"refine": drawing.refine}}
@@ -144,11 +148,11 @@ class TrainingData:
                 )
         return RunFolder.open(path)
 
-    def _selection(self, drawing: Drawing) -> Selection:
+    def _selection(self, drawing: Generation) -> Selection:
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")
         return Selection(known.with_frequency(drawing.lead), known)
 
-    def _write_choice(self, run: RunFolder, records: Sequence[CanvasRecord], drawn: DrawnSet) -> Path:
+    def _write_choice(self, run: RunFolder, records: Sequence[CanvasRecord], drawn: SyntheticSet) -> Path:
         """The chosen canvases as a json beside their images."""
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")
         data = to_bytes(compile_lvis(records, list(known), drawn.policy))

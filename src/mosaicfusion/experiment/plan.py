@@ -17,7 +17,7 @@ OPEN_VOCABULARY = ("fvlm",)
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Generation:
     """Canvases of one kind, in one run folder. ``lead``: frequencies of the categories that take turns in leading a canvas.
 
     Any category fills the other regions, as in the paper, where that beats rare ones alone (15.2 against 14.2 AP_r).
@@ -39,40 +39,40 @@ class Drawing:
 class Part:
     """``share`` of a drawn set's instances come from this drawing."""
 
-    drawing: Drawing
+    drawing: Generation
     share: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
-class DrawnSet:
+class SyntheticSet:
     """Canvases of some drawings, from the first on: ``canvases_per_category`` of each leading category, or, if None, as many
     as it takes to hold the same number of instances as the set ``like``.
     """
 
     parts: tuple[Part, ...]
     canvases_per_category: int | None = None
-    like: DrawnSet | None = None
+    like: SyntheticSet | None = None
     policy: Policy = "drop"
 
 
-FOUR = Drawing("four")
-DRAWN = DrawnSet((Part(FOUR),), canvases_per_category=10)
+FOUR = Generation("four")
+SYNTHETIC = SyntheticSet((Part(FOUR),), canvases_per_category=10)
 # One region in four of a 2 x 2 canvas is the leading category's. With fewer regions a canvas, part of the canvases is led by any
 # category, so that the instances stay as many and of the same categories.
 _TWO_GRIDS = ("1x2", "2x1")
-TWO_REGIONS = DrawnSet(
+TWO_REGIONS = SyntheticSet(
     (
-        Part(Drawing("two-rare", _TWO_GRIDS), Fraction(1, 2)),
-        Part(Drawing("two-any", _TWO_GRIDS, "rcf"), Fraction(1, 2)),
+        Part(Generation("two-rare", _TWO_GRIDS), Fraction(1, 2)),
+        Part(Generation("two-any", _TWO_GRIDS, "rcf"), Fraction(1, 2)),
     ),
-    like=DRAWN,
+    like=SYNTHETIC,
 )
-ONE_REGION = DrawnSet(
+ONE_REGION = SyntheticSet(
     (
-        Part(Drawing("one-rare", ("1x1",)), Fraction(1, 4)),
-        Part(Drawing("one-any", ("1x1",), "rcf"), Fraction(3, 4)),
+        Part(Generation("one-rare", ("1x1",)), Fraction(1, 4)),
+        Part(Generation("one-any", ("1x1",), "rcf"), Fraction(3, 4)),
     ),
-    like=DRAWN,
+    like=SYNTHETIC,
 )
 
 
@@ -82,33 +82,33 @@ class Variant:
 
     name: str
     title: str
-    drawn: DrawnSet | None = None
+    drawn: SyntheticSet | None = None
     real: bool = True
     copy_paste: bool = False
     steps: float = 1.0
 
 
 BASELINE = Variant("baseline", "real alone")
-PLUS_DRAWN = Variant("drawn", "real + drawn", DRAWN)
+PLUS_SYNTHETIC = Variant("drawn", "real + drawn", SYNTHETIC)
 # A third of the looks go to drawn images: half as many steps again show each real one as often as without them.
 LONGER = Variant("longer", "real alone, 1.5 times the steps", steps=1.5)
-DRAWN_LONGER = Variant("drawn-longer", "real + drawn, 1.5 times the steps", DRAWN, steps=1.5)
-PAIRS = ((BASELINE, PLUS_DRAWN), (LONGER, DRAWN_LONGER))
+SYNTHETIC_LONGER = Variant("drawn-longer", "real + drawn, 1.5 times the steps", SYNTHETIC, steps=1.5)
+PAIRS = ((BASELINE, PLUS_SYNTHETIC), (LONGER, SYNTHETIC_LONGER))
 """Without and with drawn data, all else equal."""
 ABLATIONS = (
-    Variant("drawn-alone", "drawn alone", DRAWN, real=False),
+    Variant("drawn-alone", "drawn alone", SYNTHETIC, real=False),
     Variant("copy-paste", "real, Copy-Paste", copy_paste=True),
-    Variant("copy-paste-drawn", "real + drawn, Copy-Paste", DRAWN, copy_paste=True),
-    Variant("canvases-2", "2 canvases a category", DrawnSet((Part(FOUR),), 2)),
-    Variant("canvases-5", "5 canvases a category", DrawnSet((Part(FOUR),), 5)),
+    Variant("copy-paste-drawn", "real + drawn, Copy-Paste", SYNTHETIC, copy_paste=True),
+    Variant("canvases-2", "2 canvases a category", SyntheticSet((Part(FOUR),), 2)),
+    Variant("canvases-5", "5 canvases a category", SyntheticSet((Part(FOUR),), 5)),
     Variant("one-region", "N = 1 region a canvas", ONE_REGION),
     # Four times as many images for as many instances: a look at each real image takes 1.8 times the steps.
     Variant("one-region-longer", "N = 1 region a canvas, 1.8 times the steps", ONE_REGION, steps=1.8),
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
-    Variant("not-exhaustive", "rejected regions marked, none dropped", DrawnSet((Part(FOUR),), 10, policy="not_exhaustive")),
-    Variant("unrefined", "masks not refined", DrawnSet((Part(Drawing("four-unrefined", refine=False)),), 10)),
+    Variant("not-exhaustive", "rejected regions marked, none dropped", SyntheticSet((Part(FOUR),), 10, policy="not_exhaustive")),
+    Variant("unrefined", "masks not refined", SyntheticSet((Part(Generation("four-unrefined", refine=False)),), 10)),
     LONGER,
-    DRAWN_LONGER,
+    SYNTHETIC_LONGER,
 )  # fmt: skip
 """Of Mask R-CNN, compared with ``drawn``: 10 canvases a category, N = 4, canvases with a rejected region dropped, refined."""
 
@@ -169,7 +169,7 @@ def make_plan(
     runs = [
         Run(detector, variant, seed)
         for seed in range(seeds)
-        for variant in (BASELINE, PLUS_DRAWN)
+        for variant in (BASELINE, PLUS_SYNTHETIC)
         for detector in dict.fromkeys(detectors)
     ]
     if "mask_rcnn" in detectors and not quick:

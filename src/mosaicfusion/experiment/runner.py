@@ -34,7 +34,7 @@ from mosaicfusion.experiment.data import Bar, TrainingData
 from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
 from mosaicfusion.experiment.result import RESULT, Result, read_result, write_result
 from mosaicfusion.experiment.styles import score_styles
-from mosaicfusion.files.locations import check_place
+from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.models.clip import find_clip
@@ -103,7 +103,7 @@ def run_all(
 
     Gives the runs that another process is at work on. Raises :class:`MosaicFusionError`; what was done by then stays.
     """
-    check_place(experiment.out)
+    check_writable(experiment.out)
     data = experiment.training_data
     found = [experiment.finished(run, data) for run in runs]  # all are looked at before hours are spent
     for result in found:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_DRAWN, RECIPES, Variant
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_SYNTHETIC, RECIPES, Variant
 from mosaicfusion.experiment.result import Metrics, Result
 
 COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
@@ -59,7 +59,7 @@ def make_rows(results: Iterable[Result]) -> list[Row]:
     return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_place)]
 
 
-def pair_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_DRAWN)) -> list[Row]:
+def pair_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_SYNTHETIC)) -> list[Row]:
     """The detector on these variants, which are without and with drawn data, as far as they were run."""
     names = [variant.name for variant in variants]
     return [row for row in rows if row.detector == detector and row.variant in names]
@@ -99,7 +99,7 @@ def _estimates(seeds: Sequence[int], of_runs: Sequence[Metrics]) -> dict[str, Es
 
 def _place(key: tuple[str, str]) -> tuple[int, int, str]:
     detectors = list(RECIPES)
-    variants = [variant.name for variant in (BASELINE, PLUS_DRAWN, *ABLATIONS)]
+    variants = [variant.name for variant in (BASELINE, PLUS_SYNTHETIC, *ABLATIONS)]
     detector, variant = key
     places = ([*names, name].index(name) for names, name in ((detectors, detector), (variants, variant)))
     return (*places, variant)  # type: ignore[return-value]

@@ -15,19 +15,19 @@ from mosaicfusion.profiling import stage
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.family import Backend
-    from mosaicfusion.diffusion.sampler import DrawnCanvas
+    from mosaicfusion.diffusion.sampler import SampledCanvas
     from mosaicfusion.models.device import DeviceOptions
 
 
 @dataclass(frozen=True)
-class Painter:
+class CanvasSampler:
     """Draws canvases by number. Make one with :meth:`load`."""
 
     backend: Backend
     plan: Plan
 
     @classmethod
-    def load(cls, header: dict[str, Any], options: DeviceOptions) -> Painter:
+    def load(cls, header: dict[str, Any], options: DeviceOptions) -> CanvasSampler:
         """What ``run.json`` describes; whatever would fail while drawing is tried first.
 
         Raises :class:`MosaicFusionError`, also when the model here is another than that of the run.
@@ -57,18 +57,18 @@ class Painter:
 
     def draw(
         self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None, at_most: int | None = None
-    ) -> tuple[list[DrawnCanvas], list[int]]:
+    ) -> tuple[list[SampledCanvas], list[int]]:
         """Draw canvases of one layout group together; where the memory does not suffice, or above ``at_most``, in halves.
 
         Returns those that were drawn, in order, and the indices of those for which it does not suffice even alone.
         ``on_step`` is called with (steps done, steps in all) as long as all are together.
         """
-        from mosaicfusion.diffusion.sampler import draw_canvases
+        from mosaicfusion.diffusion.sampler import sample_canvases
 
         if at_most is None or len(indices) <= at_most:
             try:
                 specs = [self.plan.spec(index) for index in indices]
-                return draw_canvases(self.backend, specs, self.plan.config, on_step=on_step), []
+                return sample_canvases(self.backend, specs, self.plan.config, on_step=on_step), []
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

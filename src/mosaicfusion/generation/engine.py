@@ -1,4 +1,4 @@
-"""Drawing what a run folder lacks: batches are claimed, drawn, kept; what cannot be drawn is noted, and the rest goes on."""
+"""Generation what a run folder lacks: batches are claimed, drawn, kept; what cannot be drawn is noted, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import is_remote
 from mosaicfusion.generation.batches import WHOLE, Shard, missing_parts
-from mosaicfusion.generation.canvas_sampler import Painter
+from mosaicfusion.generation.canvas_sampler import CanvasSampler
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
 from mosaicfusion.profiling import stage
@@ -27,11 +27,11 @@ MESSAGES: dict[Reason, str] = {
     "worker_lost": "its worker died each time",
     "nan": "latents or pixels became NaN or infinite",
 }
-_MOST_PENDING = 4  # batches whose masks are being made; then the sampler waits, for each holds its images and attention
-_MOST_FAILED = 3  # batches in a row, before the run stops: nothing would be drawn
+_MAX_PENDING = 4  # batches whose masks are being made; then the sampler waits, for each holds its images and attention
+_MAX_FAILED = 3  # batches in a row, before the run stops: nothing would be drawn
 
 
-class Work:
+class BatchQueue:
     """The batches that a process is to draw, each claimed until it is finished.
 
     ``batches``: lists of rising indices. ``total``: canvases of the share, ``done`` of them are there. ``missing``: what of a
@@ -71,11 +71,11 @@ class Work:
         self._claims.give_back(batch)
         self.done += len(batch)
         self._failed_in_a_row = self._failed_in_a_row + 1 if len(failed) == len(batch) else 0
-        if self._failed_in_a_row == _MOST_FAILED:
-            raise MosaicFusionError(f"{_MOST_FAILED} batches in a row could not be drawn: {MESSAGES[reason]}")
+        if self._failed_in_a_row == _MAX_FAILED:
+            raise MosaicFusionError(f"{_MAX_FAILED} batches in a row could not be drawn: {MESSAGES[reason]}")
 
 
-def missing_work(run: RunFolder, claims: Claims, batch_size: int, shard: Shard = WHOLE) -> Work:
+def missing_batches(run: RunFolder, claims: Claims, batch_size: int, shard: Shard = WHOLE) -> BatchQueue:
     """What a run, or a shard of it, lacks."""
     group_size, there = run.header["config"]["layout"]["group_size"], run.done()
 
@@ -90,17 +90,17 @@ def missing_work(run: RunFolder, claims: Claims, batch_size: int, shard: Shard =
     for group in shard.groups(run.total, group_size):
         total += len(group)
         done += sum(index in there for index in group)
-    return Work(run, claims, missing_parts(there, run.total, group_size, batch_size, shard), total, done, missing)
+    return BatchQueue(run, claims, missing_parts(there, run.total, group_size, batch_size, shard), total, done, missing)
 
 
-def failed_work(run: RunFolder, claims: Claims) -> Work:
+def failed_batches(run: RunFolder, claims: Claims) -> BatchQueue:
     """What failed, each canvas in the company of its batch: so it comes out as if it had not failed."""
     batches = sorted({failure.batch for failure in read_failures(run)})
-    return Work(run, claims, map(list, batches), sum(map(len, batches)))
+    return BatchQueue(run, claims, map(list, batches), sum(map(len, batches)))
 
 
 class Engine(Protocol):
-    """What draws batches: :class:`Here`, or the workers of :mod:`mosaicfusion.generation.ray`."""
+    """What draws batches: :class:`LocalEngine`, or the workers of :mod:`mosaicfusion.generation.ray`."""
 
     def dtype(self, wanted: str) -> str:
         """``float32`` or ``float16`` for ``auto``, by the device."""
@@ -110,12 +110,12 @@ class Engine(Protocol):
         """Load the model of a run and try what would fail later; raises :class:`MosaicFusionError`."""
         ...
 
-    def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
+    def draw(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
         """Draw all batches and write their parts."""
         ...
 
 
-class Here:
+class LocalEngine:
     """This process, on one device."""
 
     def __init__(self, options: DeviceOptions) -> None:
@@ -127,14 +127,14 @@ class Here:
 
     def load(self, header: dict[str, Any], out: Path) -> None:
         """As :class:`Engine`."""
-        self._painter = Painter.load(header, self._options)
+        self._sampler = CanvasSampler.load(header, self._options)
 
-    def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
+    def draw(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
         """As :class:`Engine`."""
-        draw_missing(self._painter, work, on_progress)
+        generate_batches(self._sampler, work, on_progress)
 
 
-def draw_missing(painter: Painter, work: Work, on_progress: OnProgress | None = None) -> None:
+def generate_batches(sampler: CanvasSampler, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
     """Draw the batches of a share; images and masks are made, and parts written, beside the sampler."""
     batch: list[int] = []
     pending: deque[tuple[list[int], list[int], list[Future[CanvasRecord]]]] = deque()  # batch, failed, records
@@ -156,11 +156,11 @@ def draw_missing(painter: Painter, work: Work, on_progress: OnProgress | None = 
         try:
             for batch in work:
                 on_step(0, 1)
-                drawn, failed = painter.draw(batch, on_step)
-                records = [pool.submit(record_canvas, canvas, painter.plan.config, work.run) for canvas in drawn]
+                drawn, failed = sampler.draw(batch, on_step)
+                records = [pool.submit(record_canvas, canvas, sampler.plan.config, work.run) for canvas in drawn]
                 pending.append((batch, failed, records))
                 batch = []  # counts as pending now
-                while len(pending) > _MOST_PENDING:
+                while len(pending) > _MAX_PENDING:
                     write_first()
         finally:  # after Ctrl-C too: what was sampled is kept
             while pending:

@@ -12,14 +12,14 @@ from mosaicfusion.categories import Vocabulary
 from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
-from mosaicfusion.files.locations import check_place
+from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.canvas_sampler import check_plan
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.sampler import DrawnCanvas
+    from mosaicfusion.diffusion.sampler import SampledCanvas
     from mosaicfusion.models.device import DeviceOptions
 
 MAX_OBJECTS = 9
@@ -33,21 +33,21 @@ def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: 
     from mosaicfusion.report.explain import explain_figure
 
     out = Path(out)
-    check_place(out)  # before a model is loaded
-    drawn = draw_one(categories, config, device)
+    check_writable(out)  # before a model is loaded
+    drawn = sample_one(categories, config, device)
     figure = explain_figure(drawn, extract_record(drawn, config), config)
     buffer = io.BytesIO()
     figure.save(buffer, "PNG")
-    names = re.sub(r"[^a-z0-9]+", "-", " ".join(category.readable for category in categories).casefold()).strip("-")
+    names = re.sub(r"[^a-z0-9]+", "-", " ".join(category.display_name for category in categories).casefold()).strip("-")
     path = out / f"{names[:60] or 'canvas'}-seed{config.seed}.png"
     write_atomic(path, buffer.getvalue())
     return path
 
 
-def draw_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> DrawnCanvas:
+def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> SampledCanvas:
     """A canvas with every category, and the attention of every step."""
     from mosaicfusion.diffusion.registry import load_backend
-    from mosaicfusion.diffusion.sampler import draw_canvases
+    from mosaicfusion.diffusion.sampler import sample_canvases
 
     if len(categories) > MAX_OBJECTS:
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
@@ -58,4 +58,4 @@ def draw_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | 
     config.layout.check(backend.latent_factor)
     plan = Plan(config, categories[:1], categories, backend.latent_factor)
     check_plan(backend, plan)
-    return draw_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]
+    return sample_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]

@@ -18,7 +18,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.generation.batches import WHOLE, Shard
 from mosaicfusion.generation.build_dataset import Summary, compile_run, summarize
-from mosaicfusion.generation.engine import Engine, Here, OnProgress, failed_work, missing_work
+from mosaicfusion.generation.engine import Engine, LocalEngine, OnProgress, failed_batches, missing_batches
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import select
 from mosaicfusion.models.device import DeviceOptions
@@ -27,7 +27,7 @@ from mosaicfusion.profiling import stage
 from mosaicfusion.quality.semantics import check_choices, is_judged, judge_pictures
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
-from mosaicfusion.run.folder import RunFolder, check_writable
+from mosaicfusion.run.folder import RunFolder, check_run_folder
 
 if TYPE_CHECKING:
     from mosaicfusion.generation.ray import Scale
@@ -104,7 +104,7 @@ def generate(
     share = Shard.parse(shard) if isinstance(shard, str) else shard or WHOLE
     selection = select(categories, config.model)
     out = as_folder(out)
-    check_writable(out)  # before a model is loaded
+    check_run_folder(out)  # before a model is loaded
     folder = find_model(config.model, config.revision)
     output = {
         "policy": policy,
@@ -128,7 +128,7 @@ def generate(
             "output": output,
             "versions": {name: version(name) for name in _VERSIONS},
         }
-        check_writable(out, header)
+        check_run_folder(out, header)
         if RunFolder.output_at(out, output)["min_semantics"] > 0:
             check_local(out, "--min-semantics")
         check_semantics(RunFolder.output_at(out, output), selection)
@@ -136,7 +136,7 @@ def generate(
         run = RunFolder.create(out, header)
         try:
             with Claims(run.path) as claims:
-                engine.draw(missing_work(run, claims, batch_size, share), on_progress)
+                engine.draw(missing_batches(run, claims, batch_size, share), on_progress)
             summary = finish_run(run, "auto" if scale else device)
         except MosaicFusionError as error:
             raise MosaicFusionError(
@@ -163,7 +163,7 @@ def retry(
     """
     run = RunFolder.open(as_folder(path))
     with Claims(run.path) as claims:
-        work = failed_work(run, claims)
+        work = failed_batches(run, claims)
         if work.total:
             with _engine(scale, DeviceOptions(device, threads, compile, offload, vae_tiling)) as engine:
                 engine.load(run.header, run.path)
@@ -173,7 +173,7 @@ def retry(
 
 def _engine(scale: Scale | None, options: DeviceOptions) -> AbstractContextManager[Engine]:
     if scale is None:
-        return nullcontext(Here(options))
+        return nullcontext(LocalEngine(options))
     from mosaicfusion.generation.ray import on_ray
 
     return on_ray(scale, options)

@@ -18,12 +18,12 @@ from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.sampler import DrawnCanvas
+    from mosaicfusion.diffusion.sampler import SampledCanvas
 
 _JPEG_QUALITY = 95
 
 
-def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
+def record_canvas(drawn: SampledCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
     """Masks of one canvas; its image is written to the folder."""
     file_name = None
     if drawn.image is not None:
@@ -32,7 +32,7 @@ def record_canvas(drawn: DrawnCanvas, config: RunConfig, run: RunFolder) -> Canv
     return extract_record(drawn, config, file_name)
 
 
-def extract_record(drawn: DrawnCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
+def extract_record(drawn: SampledCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
     """The record of one canvas: each region kept with a mask, or rejected with a reason."""
     spec = drawn.spec
     return CanvasRecord(
@@ -44,7 +44,7 @@ def extract_record(drawn: DrawnCanvas, config: RunConfig, file_name: str | None 
     )
 
 
-def _extract_region(drawn: DrawnCanvas, k: int, config: RunConfig) -> RegionRecord:
+def _extract_region(drawn: SampledCanvas, k: int, config: RunConfig) -> RegionRecord:
     region, category = drawn.spec.canvas.regions[k], drawn.spec.categories[k]
     asked: dict[str, Any] = {
         "category_id": category.id,

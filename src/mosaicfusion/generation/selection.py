@@ -28,7 +28,7 @@ def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | 
     if names is not None:
         return Vocabulary((closed.find(category.name) for category in wanted), "the list of categories")
     # The file's ids and names, asked for in the words that the model was trained with.
-    known = {category.id: closed.find(category.prompt_name or category.name).readable for category in wanted}
+    known = {category.id: closed.find(category.prompt_name or category.name).display_name for category in wanted}
     return Vocabulary((replace(category, prompt_name=known[category.id]) for category in wanted), wanted.source)
 
 

@@ -44,10 +44,10 @@ def make_prompt(template: str, category: Category, background: str, tokenizer: A
     ``tokenizer``: a CLIP tokenizer with offsets. A definition too long for it loses its last words, the name never does;
     a prompt that is too long even without a definition raises :class:`MosaicFusionError`.
     """
-    words = category.explanation.split() if "{definition}" in template else []
+    words = category.definition_or_qualifier.split() if "{definition}" in template else []
     words = words[: tokenizer.model_max_length]  # each is a token at least
     while True:
-        text, (start, end) = render(template, category.readable, " ".join(words).rstrip(" ,;:."), background)
+        text, (start, end) = render(template, category.display_name, " ".join(words).rstrip(" ,;:."), background)
         encoded = tokenizer(text, return_offsets_mapping=True)
         if len(encoded["input_ids"]) <= tokenizer.model_max_length:
             break

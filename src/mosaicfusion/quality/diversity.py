@@ -53,7 +53,7 @@ class CategoryGap(_Result):
     """Vendi scores of equal numbers, ``instances``, of both sides; the other figures of all that were sampled."""
 
     instances: int
-    vendi_drawn: float
+    vendi_synthetic: float
     vendi_real: float
     distance_real: float
     kid: float

@@ -42,8 +42,8 @@ class Clip(Protocol):
 def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
     """The categories of a run, and those of ``others`` that are spoken of in other words; raises for fewer than two."""
     own = run.categories
-    spoken = {category.readable for category in own}
-    among = [*own, *(category for category in others if category.readable not in spoken)]
+    spoken = {category.display_name for category in own}
+    among = [*own, *(category for category in others if category.display_name not in spoken)]
     check_choices(among)
     return among
 
@@ -73,7 +73,7 @@ def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence
     check_templates(templates)
     sums = np.sum(
         [
-            clip.encode_texts([render(template, c.readable, c.explanation)[0] for c in vocabulary])
+            clip.encode_texts([render(template, c.display_name, c.definition_or_qualifier)[0] for c in vocabulary])
             for template in templates
         ],
         axis=0,

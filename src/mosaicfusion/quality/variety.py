@@ -26,7 +26,7 @@ from mosaicfusion.quality.diversity import (
 )
 from mosaicfusion.quality.domain_gap import classifier_accuracy, fid, kid, precision_recall
 
-_MOST_PAIRS = 5000  # distances between all pairs: 200 MB
+_MAX_PAIRS = 5000  # distances between all pairs: 200 MB
 
 Features = NDArray[np.float32]
 
@@ -136,7 +136,7 @@ def _category_gap(here: _Group, there: _Group) -> CategoryGap | None:
         return None
     return CategoryGap(
         instances=count,
-        vendi_drawn=vendi_score(here.features[:count]),
+        vendi_synthetic=vendi_score(here.features[:count]),
         vendi_real=vendi_score(there.features[:count]),
         distance_real=mean_cosine_distance(there.features),
         kid=kid(there.features, here.features),
@@ -151,7 +151,7 @@ def _gap(pairs: Sequence[tuple[_Group, _Group]]) -> Gap:
     drawn_images, real_images = (
         [image for pair, n in zip(pairs, counts, strict=True) for image in pair[side].images[:n]] for side in (0, 1)
     )
-    order = np.random.default_rng(0).permutation(len(drawn))[:_MOST_PAIRS]  # the same rows, so categories stay paired
+    order = np.random.default_rng(0).permutation(len(drawn))[:_MAX_PAIRS]  # the same rows, so categories stay paired
     drawn, real = drawn[order], real[order]
     half = len(order) // 2
     precision, recall = precision_recall(real, drawn)

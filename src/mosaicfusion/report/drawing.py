@@ -69,7 +69,7 @@ def resize(image: np.ndarray[Any, Any], hw: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
 
 
-def draw_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
+def render_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
     """Masks, outlines, labels and region borders on an image that is first resized by ``scale``."""
     layer = instance_layer(image.shape[:2], instances, scale).astype(np.float32)
     below = resize(image, _scaled(image.shape[:2], scale)).astype(np.float32)
@@ -78,7 +78,7 @@ def draw_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], s
 
 
 def instance_layer(hw: tuple[int, ...], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
-    """What :func:`draw_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), alpha straight."""
+    """What :func:`render_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), alpha straight."""
     layer = np.zeros((*_scaled(hw, scale), 4), np.float32)  # premultiplied
     for instance in instances:
         _paint_region(layer, instance, scale)

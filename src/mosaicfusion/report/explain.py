@@ -14,31 +14,31 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.threshold import binarize, otsu_threshold
-from mosaicfusion.report.drawing import colour_map, draw_instances, instance_colour, mask_on_crop, resize
+from mosaicfusion.report.drawing import colour_map, instance_colour, mask_on_crop, render_instances, resize
 from mosaicfusion.report.figure import INK, SOFT, Page
 from mosaicfusion.report.markup import spoken
 from mosaicfusion.report.sheet import instances, reason_name
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:  # it imports torch
-    from mosaicfusion.diffusion.sampler import DrawnCanvas
+    from mosaicfusion.diffusion.sampler import SampledCanvas
 
 StrideMaps = Mapping[int, np.ndarray]
 
 _MARGIN, _GAP, _BETWEEN = 40, 6, 26  # pixels: of the page, between cells, between the average and the masks
 _CELL_W, _LABEL_W = 118, 104
 _LARGEST_CELL_H = 236  # a region twice as high as wide
-_MOST_COLUMNS = 8
+_MAX_COLUMNS = 8
 _TEXT_PX = 16
 _LONGEST_TITLE = 80  # characters
-_WIDTH = 2 * _MARGIN + _LABEL_W + (_MOST_COLUMNS + 3) * _CELL_W + (_MOST_COLUMNS + 1) * _GAP + _BETWEEN * 3 // 2
+_WIDTH = 2 * _MARGIN + _LABEL_W + (_MAX_COLUMNS + 3) * _CELL_W + (_MAX_COLUMNS + 1) * _GAP + _BETWEEN * 3 // 2
 _OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _BETWEEN) // 2
 
 
-def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
+def explain_figure(drawn: SampledCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
     """Draw the figure, RGB on white, about 1500 pixels wide; its height grows with objects and resolutions.
 
-    ``drawn`` must come from ``draw_canvases(..., keep_steps=True)``, ``record`` from the same canvas. Every map is made
+    ``drawn`` must come from ``sample_canvases(..., keep_steps=True)``, ``record`` from the same canvas. Every map is made
     by :func:`mosaicfusion.masks.heatmap.heat_map`, as the masks are: the framed cell of an object is the very map that
     its mask was cut from. Raises :class:`MosaicFusionError` for a canvas with no image or without the maps of each step.
     """
@@ -68,7 +68,7 @@ def explain_figure(drawn: DrawnCanvas, record: CanvasRecord, config: RunConfig) 
     return page.image()
 
 
-def step_ranges(steps: Sequence[int], most: int = _MOST_COLUMNS) -> list[list[int]]:
+def step_ranges(steps: Sequence[int], most: int = _MAX_COLUMNS) -> list[list[int]]:
     """Cut the steps into at most ``most`` ranges of nearly equal length, in order."""
     return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(most, len(steps)))]
 
@@ -77,7 +77,7 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
     """The canvas, plain and with its masks, side by side."""
     height, width = record.hw_px
     scale = _OVERVIEW_W / max(width, height)
-    annotated = draw_instances(image, instances(record), scale)
+    annotated = render_instances(image, instances(record), scale)
     plain = resize(image, annotated.shape[:2])
     right = _MARGIN + annotated.shape[1] + _BETWEEN
     page.skip(14)
@@ -89,7 +89,7 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
     page.skip(annotated.shape[0])
 
 
-def _object(page: Page, drawn: DrawnCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
+def _object(page: Page, drawn: SampledCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
     """Heading, a row for each resolution, and one for the average of those the mask is made from; masks follow its map."""
     assert drawn.image is not None
     left, top, width, height = region.region_xywh

@@ -37,7 +37,7 @@ def fit_text(text: str, size: float, width_px: float) -> str:
 
 
 def drawable(text: str) -> str:
-    """The text on one line, with plain letters for those the font lacks, or else ``?``."""
+    """The text on one line, with plain frequencies for those the font lacks, or else ``?``."""
     return "".join(_drawable_character(character) for character in " ".join(text.split()))
 
 

@@ -200,7 +200,7 @@ def _diversity_row(category: CategoryDiversity, result: Diversity) -> list[str]:
     row = [escape(spoken(category.category)), f"{category.instances:,}"]
     row += [f"{category.distance:.3f}", f"{category.vendi:.2f}"]
     if result.against and (gap := category.against):
-        row += [f"{gap.distance_real:.3f}", f"{gap.instances:,}", f"{gap.vendi_drawn:.2f}", f"{gap.vendi_real:.2f}"]
+        row += [f"{gap.distance_real:.3f}", f"{gap.instances:,}", f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}"]
         row += [f"{1000 * gap.kid:.1f}"]
     elif result.against:
         row += ["–"] * 5

@@ -29,8 +29,8 @@ from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
 from mosaicfusion.files.images import read_rgb
-from mosaicfusion.files.locations import check_place
 from mosaicfusion.files.remote import ahead, is_remote
+from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.batches import Stretches
 from mosaicfusion.identity import differences
 from mosaicfusion.run.records import CanvasRecord
@@ -73,13 +73,13 @@ class RunFolder:
         ``versions``, and maybe ``output`` with some of ``policy``, ``masks``, ``min_quality``, ``min_semantics`` and
         ``clip``; without them they stay, or begin with the default.
         """
-        check_writable(path, header)
+        check_run_folder(path, header)
         output = cls.output_at(path, header.get("output", {}))
         run = cls(path, {"format": _FORMAT, **header, "output": output})
         run.tidy()
         # First of all: a folder without it is refused as foreign. Of several processes that begin the run, one writes it.
         if not write_new(path / "run.json", run._header_bytes()):
-            check_writable(path, header)
+            check_run_folder(path, header)
             run._write_header()
         return run
 
@@ -196,9 +196,9 @@ def _part_name(first: int) -> str:
     return f"part-{first:08d}.jsonl"
 
 
-def check_writable(path: Path, header: dict[str, Any] | None = None) -> None:
+def check_run_folder(path: Path, header: dict[str, Any] | None = None) -> None:
     """Refuse a folder that holds anything but the run of ``header``; without a header, only look for foreign files."""
-    check_place(path)
+    check_writable(path)
     try:
         if not path.is_dir() or set(path.iterdir()) <= set(_leftovers(path)):
             return

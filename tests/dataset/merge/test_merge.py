@@ -19,7 +19,7 @@ from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
-DRAWN = [category(1, "box kite"), category(2, "longbow"), category(3, "zebra", "zebra.n.01", ["zebra"])]
+SYNTHETIC = [category(1, "box kite"), category(2, "longbow"), category(3, "zebra", "zebra.n.01", ["zebra"])]
 BOXKITE, LONGBOW, ZEBRA = 1, 2, 3
 REAL = json.loads(REAL_LVIS)
 
@@ -32,7 +32,7 @@ def real(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     canvases = [[(BOXKITE, True), (LONGBOW, True)], [(ZEBRA, True), (LONGBOW, False)], [(ZEBRA, True), (ZEBRA, True)]]
-    return make_run(tmp_path / "runs" / "rare", DRAWN, canvases)
+    return make_run(tmp_path / "runs" / "rare", SYNTHETIC, canvases)
 
 
 class TestRealPart:
@@ -132,12 +132,12 @@ class TestDrawnPart:
             assert coco.annToMask(annotation).sum() == annotation["area"]
 
     def test_categories_nobody_drew_do_not_come_along(self, real: Path, tmp_path: Path) -> None:
-        run = make_run(tmp_path / "run", [*DRAWN, category(9, "bow")], [[(BOXKITE, True)]])  # bow is ambiguous
+        run = make_run(tmp_path / "run", [*SYNTHETIC, category(9, "bow")], [[(BOXKITE, True)]])  # bow is ambiguous
         merge(real, [run], tmp_path / "out.json")
         assert [c["id"] for c in read(tmp_path / "out.json")["categories"]] == [KITE, BOW, RIBBON]
 
     def test_several_runs_of_one_name(self, real: Path, tmp_path: Path) -> None:
-        runs = [make_run(tmp_path / where / "set", DRAWN, [[(ZEBRA, True)]]) for where in ("a", "b")]
+        runs = [make_run(tmp_path / where / "set", SYNTHETIC, [[(ZEBRA, True)]]) for where in ("a", "b")]
         merge(real, runs, tmp_path / "out.json")
         data = read(tmp_path / "out.json")
         names = ["drawn-set-000/000000000000.jpg", "drawn-set-2-000/000000000000.jpg"]
@@ -145,7 +145,7 @@ class TestDrawnPart:
         assert [a["category_id"] for a in data["annotations"][3:]] == [10, 10]
 
     def test_onto_a_merged_set(self, real: Path, tmp_path: Path) -> None:
-        runs = [make_run(tmp_path / where / "set", DRAWN, [[(ZEBRA, True)]]) for where in ("a", "b")]
+        runs = [make_run(tmp_path / where / "set", SYNTHETIC, [[(ZEBRA, True)]]) for where in ("a", "b")]
         merge(real, runs[:1], tmp_path / "one.json")
         merge(tmp_path / "one.json", runs[1:], tmp_path / "two.json")
         merge(real, runs, tmp_path / "both.json")
@@ -164,7 +164,7 @@ class TestDrawnPart:
         (tmp_path / "other" / "a" / "b").mkdir(parents=True)
         (tmp_path / "other" / "a" / "b" / "x.jpg").write_bytes(jpeg())
         source = write_json(tmp_path / "other" / "my set.json", other)
-        merge(real, [source], tmp_path / "out.json", transfer="copy")
+        merge(real, [source], tmp_path / "out.json", image_mode="copy")
         image = read(tmp_path / "out.json")["images"][2]
         assert image["file_name"] == "drawn-my_set-a-b/x.jpg"
         assert image["neg_category_ids"] == []
@@ -181,7 +181,7 @@ class TestDrawnPart:
 class TestCap:
     def test_images_are_taken_whole_in_order(self, real: Path, tmp_path: Path) -> None:
         both, zebra = [(BOXKITE, True), (ZEBRA, True)], [(ZEBRA, True)]
-        run = make_run(tmp_path / "run", DRAWN, [both, zebra, both, [*zebra, *zebra], zebra])
+        run = make_run(tmp_path / "run", SYNTHETIC, [both, zebra, both, [*zebra, *zebra], zebra])
         summary = merge(real, [run], tmp_path / "out.json", max_per_category=3)
         data = read(tmp_path / "out.json")
         assert [image["file_name"][-6:] for image in data["images"][2:]] == ["00.jpg", "01.jpg", "02.jpg"]
@@ -189,7 +189,7 @@ class TestCap:
         assert summary.added[0].over_cap == 2
 
     def test_it_holds_over_all_sources_and_not_for_the_real_set(self, real: Path, tmp_path: Path) -> None:
-        runs = [make_run(tmp_path / name, DRAWN, [[(BOXKITE, True)]] * 2) for name in ("a", "b")]
+        runs = [make_run(tmp_path / name, SYNTHETIC, [[(BOXKITE, True)]] * 2) for name in ("a", "b")]
         summary = merge(real, runs, tmp_path / "out.json", max_per_category=3)
         assert [added.annotations for added in summary.added] == [2, 1]
         assert len(read(tmp_path / "out.json")["annotations"]) == 3 + 3
@@ -200,30 +200,30 @@ class TestTransfer:
     def test_loaders_find_the_images(self, real: Path, run: Path, tmp_path: Path, how: Any) -> None:
         calls: list[tuple[int, int]] = []
         out = tmp_path / "data" / "out.json"
-        merge(real, [run], out, transfer=how, on_image=lambda *done: calls.append(done))
+        merge(real, [run], out, image_mode=how, on_image=lambda *done: calls.append(done))
         for number, image in zip((0, 2), read(out)["images"][2:], strict=True):
             folder, name = image["coco_url"].split("/")[-2:]  # detectron2
             assert f"{folder}/{name}" == image["file_name"]  # Detic
             assert (out.parent / image["file_name"]).read_bytes() == jpeg(number)
             assert (out.parent / image["file_name"]).is_symlink() == (how == "link")
         assert calls == [(1, 2), (2, 2)]
-        merge(real, [run], out, transfer=how)  # again
+        merge(real, [run], out, image_mode=how)  # again
 
     def test_another_image_there_is_not_overwritten(self, real: Path, run: Path, tmp_path: Path) -> None:
         (tmp_path / "drawn-rare-000").mkdir()
         there = tmp_path / "drawn-rare-000" / "000000000000.jpg"
         there.write_bytes(b"precious")
         with pytest.raises(MosaicFusionError, match="holds another image"):
-            merge(real, [run], tmp_path / "out.json", transfer="copy")
+            merge(real, [run], tmp_path / "out.json", image_mode="copy")
         assert there.read_bytes() == b"precious"
         assert not (tmp_path / "out.json").exists()
 
     def test_missing_image(self, real: Path, run: Path, tmp_path: Path) -> None:
         (run / "images" / "000" / "000000000002.jpg").unlink()
         with pytest.raises(MosaicFusionError, match=r"image 3 is not there: .*000000000002.jpg"):
-            merge(real, [run], tmp_path / "out" / "out.json", transfer="link")
+            merge(real, [run], tmp_path / "out" / "out.json", image_mode="link")
         assert not (tmp_path / "out").exists()
-        merge(real, [run], tmp_path / "out.json")  # without a transfer, images may be anywhere
+        merge(real, [run], tmp_path / "out.json")  # without a image_mode, images may be anywhere
 
 
 class TestRefused:
@@ -316,7 +316,7 @@ def test_merged_sets_are_sound(
 ) -> None:
     """Whatever is drawn: the real part stays, ids are unique and known, counts are right, no image lost a mask."""
     folder = tmp_path_factory.mktemp("merge")
-    paths = [make_run(folder / f"run{k}", DRAWN, canvases) for k, canvases in enumerate(runs)]
+    paths = [make_run(folder / f"run{k}", SYNTHETIC, canvases) for k, canvases in enumerate(runs)]
     out = folder / "out.json"
     merge(
         write_lvis(folder), paths, out, open_vocabulary=open_vocabulary, max_per_category=cap, policy="not_exhaustive"

@@ -30,7 +30,7 @@ for number, record in enumerate(SOUND["categories"], start=1):  # detectron2 wan
 
 
 def lines(folder: Path, data: Any, **options: Any) -> list[str]:
-    return validate(write_json(folder / "data.json", data), **options).findings.lines()
+    return validate(write_json(folder / "data.json", data), **options).issues.lines()
 
 
 def changed(place: str, **fields: Any) -> dict[str, Any]:
@@ -47,21 +47,21 @@ def test_sound_sets(tmp_path: Path) -> None:
     assert lines(tmp_path, REAL_COCO) == []  # none of LVIS' own fields is asked of it
     coco, real = (write_json(tmp_path / name, data) for name, data in (("coco.json", REAL_COCO), ("real.json", SOUND)))
     run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)]] * 2)
-    merge(real, [run], tmp_path / "out.json", masks="polygon", transfer="copy")
+    merge(real, [run], tmp_path / "out.json", masks="polygon", image_mode="copy")
     (tmp_path / "train2017").mkdir()
     for name in ("50", "51"):
         (tmp_path / f"train2017/0000000000{name}.jpg").write_bytes(jpeg())
     report = validate(tmp_path / "out.json", tmp_path)
-    assert report.findings.lines() == []
+    assert report.issues.lines() == []
     assert (report.images, report.annotations, report.categories) == (4, 7, 4)
     merge(coco, [run], tmp_path / "coco_plus.json")
-    assert validate(tmp_path / "coco_plus.json").findings.lines() == []  # still COCO
+    assert validate(tmp_path / "coco_plus.json").issues.lines() == []  # still COCO
 
 
 def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [category(7, "kite")], [[(7, True), (7, True)]])
     merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
-    assert validate(tmp_path / "out.json").findings.lines() == [
+    assert validate(tmp_path / "out.json").issues.lines() == [
         "warning [category-ids] categories: the ids of 3 categories are not 1 to 3; detectron2's LVIS loader takes id - 1 "
         "for the class",
         "warning [run-lengths] annotations: 2 masks are run lengths; detectron2's LVIS loader takes polygons: merge with "
@@ -162,7 +162,7 @@ def test_a_drawn_image_is_not_taken_for_one_of_cocos(tmp_path: Path) -> None:
     merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
     (tmp_path / "train2017").mkdir()
     (tmp_path / "train2017" / "000000000001.jpg").write_bytes(jpeg())
-    found = validate(tmp_path / "out.json", tmp_path / "train2017").findings.lines()
+    found = validate(tmp_path / "out.json", tmp_path / "train2017").issues.lines()
     assert [line.partition(" (")[0] for line in found] == [f"error [missing-file] images[{k}]" for k in (1, 2)]
 
 
@@ -192,7 +192,7 @@ class TestFix:
         path = write_json(tmp_path / "data.json", data)
         counted = fix(path, tmp_path / "fixed.json")
         assert dict(counted) == repairs
-        assert validate(tmp_path / "fixed.json").findings.lines() == []
+        assert validate(tmp_path / "fixed.json").issues.lines() == []
         assert read(path) == data  # -o leaves the input alone
 
     def test_annotations_of_unlisted_images_do_not_count(self, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ class TestFix:
         data = changed("annotations.0", image_id=999)
         path = write_json(tmp_path / "data.json", data)
         fix(path, path)
-        lines = validate(path).findings.lines()
+        lines = validate(path).issues.lines()
         assert lines and all("999" in line for line in lines), lines
         assert not fix(path, path)
 
@@ -276,5 +276,5 @@ def test_no_damage_makes_it_stumble(tmp_path_factory: pytest.TempPathFactory, da
     before = validate(path, folder)
     fix(path, folder / "fixed.json", folder)
     after = validate(folder / "fixed.json", folder)
-    assert after.findings.number("error") <= before.findings.number("error")
+    assert after.issues.number("error") <= before.issues.number("error")
     assert not fix(folder / "fixed.json", folder / "again.json", folder)

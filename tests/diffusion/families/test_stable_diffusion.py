@@ -12,16 +12,16 @@ from tiny_canvases import CATEGORIES, tiny_config
 
 from mosaicfusion.diffusion.family import Backend
 from mosaicfusion.diffusion.registry import load_backend
-from mosaicfusion.diffusion.sampler import DrawnCanvas, draw_canvases
+from mosaicfusion.diffusion.sampler import SampledCanvas, sample_canvases
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 
-def draw(backend: Backend) -> DrawnCanvas:
+def draw(backend: Backend) -> SampledCanvas:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
-    return draw_canvases(backend, [plan.spec(0), plan.spec(1)], config)[1]
+    return sample_canvases(backend, [plan.spec(0), plan.spec(1)], config)[1]
 
 
 class Moves:

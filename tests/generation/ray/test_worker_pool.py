@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.engine import Work
+from mosaicfusion.generation.engine import BatchQueue
 from mosaicfusion.generation.ray.cluster import Scale, connected
-from mosaicfusion.generation.ray.worker_pool import Dealer
+from mosaicfusion.generation.ray.worker_pool import WorkerPool
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
@@ -31,17 +31,17 @@ class Deal:
 
     def __init__(self, ray: Any, folder: Path, actor: type) -> None:
         self.run = RunFolder(folder, {"canvases_per_category": 80, "categories": {"main": [{}]}})
-        self._dealer = Dealer(ray, ray.remote(actor).options(num_cpus=0, max_concurrency=2).remote, 2)
+        self._pool = WorkerPool(ray, ray.remote(actor).options(num_cpus=0, max_concurrency=2).remote, 2)
         self.most_under_way = self.taken = 0
 
-    def draw(self) -> Work:
+    def draw(self) -> BatchQueue:
         with Claims(self.run.path) as claims:
-            work = Work(self.run, claims, self._batches(), 80)
+            work = BatchQueue(self.run, claims, self._batches(), 80)
             try:
-                self._dealer.begin()
-                self._dealer.deal(work, lambda done, _: self._look(done))
+                self._pool.begin()
+                self._pool.deal(work, lambda done, _: self._look(done))
             finally:
-                self._dealer.stop()
+                self._pool.stop()
         return work
 
     def _batches(self) -> Iterator[list[int]]:

@@ -14,7 +14,7 @@ from mosaicfusion.dataset.export.options import Format as Format
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import whole_or_absent
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
-from mosaicfusion.dataset.reader import DataSet, Sample, open_data_set
+from mosaicfusion.dataset.reader import Dataset, Sample, open_dataset
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -55,7 +55,7 @@ def export(
     options = Options(to, masks, val_fraction, shard_size)
     write = _writer(to)
     with whole_or_absent(str(out)) as folder:
-        dataset = open_data_set(Path(source), None if images is None else Path(images), policy)
+        dataset = open_dataset(Path(source), None if images is None else Path(images), policy)
         if options.masks is None and to not in ("yolo", "voc"):
             options = replace(options, masks=dataset.masks)
         notes = write(dataset, _counted(dataset, on_progress), folder, options)
@@ -65,7 +65,7 @@ def export(
     return Exported(str(out), dataset.images, dataset.instances, len(dataset.categories), size, tuple(notes))
 
 
-def _writer(to: Format) -> Callable[[DataSet, Iterator[Sample], Any, Options], list[str]]:
+def _writer(to: Format) -> Callable[[Dataset, Iterator[Sample], Any, Options], list[str]]:
     try:
         writer: Callable[..., list[str]] = import_module(f"{__name__}.{to}").write
     except ImportError as error:
@@ -73,7 +73,7 @@ def _writer(to: Format) -> Callable[[DataSet, Iterator[Sample], Any, Options], l
     return writer
 
 
-def _counted(dataset: DataSet, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
+def _counted(dataset: Dataset, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
     for done, sample in enumerate(dataset):
         if on_progress:
             on_progress(done, dataset.images)

@@ -15,10 +15,10 @@ from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     images, annotations = [], []
     for sample in samples:
@@ -48,7 +48,7 @@ def put_image(sample: Sample, out: OutFolder) -> Record:
 def put_json(
     out: OutFolder,
     name: str,
-    dataset: DataSet,
+    dataset: Dataset,
     images: list[Record],
     annotations: list[Record],
     categories: list[Record],

@@ -21,7 +21,7 @@ from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 
 ROW_GROUP = 100  # images; who reads one row reads its group
 
@@ -45,7 +45,7 @@ _OBJECTS = {
 _SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[["float64"]]]}
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     form = options.masks or "rle"
     schema = _schema(form, [category["name"] for category in dataset.categories])

@@ -14,10 +14,10 @@ from mosaicfusion.dataset.export.coco import put_image, put_json
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.lvis import frequency_of
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     images, annotations, crowds = [], [], 0
     for sample in samples:

@@ -43,7 +43,7 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
     """A folder written beside ``out`` under another name, and renamed when the block ends well; else removed.
 
     Nothing is made before the first file.
-    A process that is killed leaves ``.out.<letters>.partial``, which nothing reads. Object stores have no rename: there the
+    A process that is killed leaves ``.out.<frequencies>.partial``, which nothing reads. Object stores have no rename: there the
     store copies the files, which take their names one by one.
     Raises :class:`MosaicFusionError` when ``out`` is a file or holds files, and when it cannot be written.
     """

@@ -24,7 +24,7 @@ from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options, Split
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
@@ -33,7 +33,7 @@ MAX_VALUE = 254  # 255 is VOC's "void"
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # also the carriage return, which readers turn into a newline
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     names = {category["id"]: category["name"] for category in dataset.categories}
     for name in names.values():

@@ -16,10 +16,10 @@ import msgspec
 from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
         with (

@@ -23,11 +23,11 @@ from mosaicfusion.dataset import masks
 from mosaicfusion.dataset.annotated import Record
 from mosaicfusion.dataset.export.options import Options, Split
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import DataSet, Sample
+from mosaicfusion.dataset.reader import Dataset, Sample
 from mosaicfusion.masks import rle
 
 
-def write(dataset: DataSet, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
     """Write the set; returns what is lost, in words."""
     index_of = dataset.index_of
     lost: Counter[str] = Counter()

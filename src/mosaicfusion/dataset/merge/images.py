@@ -15,7 +15,7 @@ from mosaicfusion.dataset.coco import ImageRef, find_image, image_name, path_fau
 from mosaicfusion.dataset.merge.sources import Source
 from mosaicfusion.errors import MosaicFusionError
 
-Transfer = Literal["copy", "link"]
+ImageMode = Literal["copy", "link"]
 
 
 def new_names(source: Source, images: Iterable[dict[str, Any]], taken: set[str]) -> dict[int, str]:
@@ -60,8 +60,8 @@ def find_images(source: Source, names: Mapping[int, str]) -> dict[str, Path]:
     return found
 
 
-def transfer_images(
-    files: Mapping[str, Path], folder: Path, how: Transfer, on_image: Callable[[int, int], None] | None = None
+def place_images(
+    files: Mapping[str, Path], folder: Path, how: ImageMode, on_image: Callable[[int, int], None] | None = None
 ) -> None:
     """Copy or link files to their new names under ``folder``; what is there already must be the same image."""
     for done, (name, path) in enumerate(files.items(), start=1):
@@ -83,7 +83,7 @@ def _is_there(path: Path, target: Path) -> bool:
     return True
 
 
-def _put(path: Path, target: Path, how: Transfer) -> None:
+def _put(path: Path, target: Path, how: ImageMode) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)

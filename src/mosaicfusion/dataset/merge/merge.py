@@ -18,7 +18,7 @@ import msgspec
 from mosaicfusion.categories import check_name
 from mosaicfusion.dataset.coco import (
     CATEGORY_LISTS,
-    DRAWN,
+    SYNTHETIC,
     AnnotationRef,
     CategoryRef,
     DatasetFile,
@@ -29,7 +29,7 @@ from mosaicfusion.dataset.coco import (
 )
 from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.match import Matcher
-from mosaicfusion.dataset.merge.images import Transfer, find_images, new_names, transfer_images
+from mosaicfusion.dataset.merge.images import ImageMode, find_images, new_names, place_images
 from mosaicfusion.dataset.merge.sources import Source, read_source
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -67,7 +67,7 @@ def merge(
     *,
     open_vocabulary: bool = False,
     max_per_category: int | None = None,
-    transfer: Transfer | None = None,
+    image_mode: ImageMode | None = None,
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
     choices: Mapping[str, str] | None = None,
@@ -80,7 +80,7 @@ def merge(
         max_per_category: at most so many drawn instances of a category, over all sources. Images are taken whole, in order,
             as long as no category on them goes over it: without one of its masks, an object would count as background.
             So a category can end below the cap though more of it was drawn.
-        transfer: put the drawn images beside ``out``; if left out, they must be put under the images' root by hand.
+        image_mode: put the drawn images beside ``out``; if left out, they must be put under the images' root by hand.
         policy, masks: see :func:`mosaicfusion.dataset.merge.sources.read_source`.
         choices: which category of ``real`` a drawn one is, where that is in doubt; see :class:`Matcher`.
         on_image: called with (images transferred, images in all).
@@ -97,13 +97,13 @@ def merge(
         source = read_source(path, policy, masks)
         names, result = merger.add(source)
         added.append(result)
-        if transfer:
+        if image_mode:
             files |= find_images(source, names)
     if unused := merger.matcher.unused_choices():
         raise MosaicFusionError(f"--match names {', '.join(unused)}, which no source has; give a drawn category's name")
     data = merger.to_bytes()
-    if transfer:
-        transfer_images(files, out.parent, transfer, on_image)
+    if image_mode:
+        place_images(files, out.parent, image_mode, on_image)
     write_atomic(out, data)  # last of all: what it names is there
     return MergeSummary(out, merger.real_images, len(merger.rows), merger.removed, added)
 
@@ -188,7 +188,7 @@ class _Merger:
         negative, not_exhaustive = ({ids[id_] for id_ in image.get(key) or []} for key in CATEGORY_LISTS)
         negative -= {ids[annotation["category_id"]] for annotation in annotations}  # two categories may have become one
         lists = dict(zip(CATEGORY_LISTS, (sorted(negative), sorted(not_exhaustive)), strict=True))
-        new = {**image, **lists, "id": self.next_image_id, "file_name": name, "coco_url": f"{DRAWN}run/{name}"}
+        new = {**image, **lists, "id": self.next_image_id, "file_name": name, "coco_url": f"{SYNTHETIC}run/{name}"}
         new.pop("license", None)  # a number in the source's own list of licences
         self.images.append(new)
         for annotation in annotations:

@@ -25,15 +25,15 @@ from mosaicfusion.dataset.validate.checks import (
     check_loaders,
     is_lvis,
 )
-from mosaicfusion.dataset.validate.issues import Findings
+from mosaicfusion.dataset.validate.issues import Issues
 from mosaicfusion.errors import MosaicFusionError
 
 
 @dataclass(frozen=True)
 class Report:
-    """Findings, and how many rows were looked at."""
+    """Issues, and how many rows were looked at."""
 
-    findings: Findings
+    issues: Issues
     images: int
     annotations: int
     categories: int
@@ -54,24 +54,24 @@ def validate(
     file = DatasetFile.open(path)
     categories, images = (file.parse(key, list[Any]) for key in ("categories", "images"))
     rows = file.parse("annotations", list[msgspec.Raw])
-    findings = Findings(shown_per_kind)
+    issues = Issues(shown_per_kind)
     seen = Seen(is_lvis(categories, images))
     total = len(images) + len(rows)
 
     for k, category in enumerate(categories):
-        check_category(category, f"categories[{k}]", seen, findings)
+        check_category(category, f"categories[{k}]", seen, issues)
     for k, image in enumerate(images):
-        check_image(image, f"images[{k}]", seen, findings, images_root)
+        check_image(image, f"images[{k}]", seen, issues, images_root)
         if on_progress and k % 100 == 0:
             on_progress(k, total)
     for k, row in enumerate(rows):
-        check_annotation(msgspec.json.decode(row), f"annotations[{k}]", seen, findings)
+        check_annotation(msgspec.json.decode(row), f"annotations[{k}]", seen, issues)
         if on_progress and k % 1000 == 0:
             on_progress(len(images) + k, total)
-    check_loaders(seen, findings)
+    check_loaders(seen, issues)
     counts = seen.counts()
     for k, category in enumerate(categories):
-        check_counts(category, f"categories[{k}]", counts, seen, findings)
+        check_counts(category, f"categories[{k}]", counts, seen, issues)
     if on_progress:
         on_progress(total, total)
-    return Report(findings, len(images), len(rows), len(categories))
+    return Report(issues, len(images), len(rows), len(categories))

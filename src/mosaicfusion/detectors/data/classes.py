@@ -52,8 +52,8 @@ class ClassList:
     def of(cls, file: DatasetFile) -> ClassList:
         """The categories of an LVIS or COCO json."""
         refs = file.parse("categories", list[CategoryRef])
-        letters = [ref.frequency if ref.frequency in FREQUENCIES else None for ref in refs]
-        classes = (DetectorClass(ref.id, ref.name, letter) for ref, letter in zip(refs, letters, strict=True))
+        frequencies = [ref.frequency if ref.frequency in FREQUENCIES else None for ref in refs]
+        classes = (DetectorClass(ref.id, ref.name, letter) for ref, letter in zip(refs, frequencies, strict=True))
         return cls(tuple(classes), str(file.path))
 
     @classmethod
@@ -98,14 +98,16 @@ class ClassList:
         """The label of each category id, in 1..C."""
         return {one.id: label for label, one in enumerate(self.classes, start=1)}
 
-    def labels_of(self, letters: str) -> list[int]:
-        """Labels whose frequency is among ``letters``, as in ``"r"`` for the rare (or novel) ones."""
-        return [label for label, one in enumerate(self.classes, start=1) if one.frequency and one.frequency in letters]
+    def labels_of(self, frequencies: str) -> list[int]:
+        """Labels whose frequency is among ``frequencies``, as in ``"r"`` for the rare (or novel) ones."""
+        return [
+            label for label, one in enumerate(self.classes, start=1) if one.frequency and one.frequency in frequencies
+        ]
 
     def require_same(self, other: ClassList) -> None:
         """Raise :class:`MosaicFusionError` that names what differs, unless both have the same ids and names.
 
-        The letters may differ: they say how often a category was seen in training, and what is evaluated has its own.
+        The frequencies may differ: they say how often a category was seen in training, and what is evaluated has its own.
         """
         own, others = ({one.id: one.name for one in side.classes} for side in (self, other))
         differences = [

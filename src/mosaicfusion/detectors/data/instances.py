@@ -25,7 +25,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 OnProgress = Callable[[int, int], None]
 _Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
-_MOST_DRAWN_OUT = 100  # times as long as wide: the short side would come to less than a pixel
+_MAX_STRETCH = 100  # times as long as wide: the short side would come to less than a pixel
 
 
 class ImageRow(ImageRef, kw_only=True):
@@ -82,7 +82,7 @@ def read_images(file: DatasetFile) -> list[ImageRow]:
     images = file.parse("images", list[ImageRow])
     require_unique(file.path, "images", (image.id for image in images))
     for image in images:
-        if max(image.hw) > _MOST_DRAWN_OUT * min(image.hw):
+        if max(image.hw) > _MAX_STRETCH * min(image.hw):
             raise MosaicFusionError(
                 f"{file.path}: image {image.id} is {image.height} x {image.width} (height x width), too thin for a detector; "
                 "take it out"

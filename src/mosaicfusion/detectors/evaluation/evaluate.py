@@ -65,7 +65,7 @@ class GroundTruth:
 
     @classmethod
     def open(cls, path: Path) -> GroundTruth:
-        """Raises :class:`MosaicFusionError` for a set without LVIS' lists or letters, and for what cannot be evaluated."""
+        """Raises :class:`MosaicFusionError` for a set without LVIS' lists or frequencies, and for what cannot be evaluated."""
         file = DatasetFile.open(path)
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageFields])
@@ -197,11 +197,11 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
 
 def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: Kind, open_vocabulary: bool) -> Scores:
     precision = _precision(truth, counting, kind)
-    letters = {name: truth.classes.labels_of(of) for name, of in (("AP_r", "r"), ("AP_c", "c"), ("AP_f", "f"))}
+    frequencies = {name: truth.classes.labels_of(of) for name, of in (("AP_r", "r"), ("AP_c", "c"), ("AP_f", "f"))}
     if open_vocabulary:
-        letters |= {"AP_novel": truth.classes.labels_of("r"), "AP_base": truth.classes.labels_of("cf")}
+        frequencies |= {"AP_novel": truth.classes.labels_of("r"), "AP_base": truth.classes.labels_of("cf")}
     metrics = {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
-    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in letters.items()}
+    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in frequencies.items()}
     names = truth.classes.names
     return Scores(metrics, {name: _mean(precision[:, :, place]) for place, name in enumerate(names)})
 

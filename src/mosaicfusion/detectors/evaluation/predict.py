@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from mosaicfusion.detectors.checkpoint import Detector
-from mosaicfusion.report.drawing import Instance, draw_instances, readable_scale
+from mosaicfusion.report.drawing import Instance, readable_scale, render_instances
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def _at_least(score: float, heads: Any) -> Iterator[None]:
         heads.score_thresh = before
 
 
-def draw_found(picture: NDArray[np.uint8], found: Sequence[Found]) -> NDArray[np.uint8]:
+def render_detections(picture: NDArray[np.uint8], found: Sequence[Found]) -> NDArray[np.uint8]:
     """Masks, boxes and labels over the picture, enlarged to a size where labels can be read."""
     instances = [
         Instance(_inside(one.box_xyxy, picture.shape), f"{one.category} {one.score:.2f}", one.mask) for one in found
     ]
-    return draw_instances(picture, instances, readable_scale(picture.shape[:2]))
+    return render_instances(picture, instances, readable_scale(picture.shape[:2]))
 
 
 def _inside(box_xyxy: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:

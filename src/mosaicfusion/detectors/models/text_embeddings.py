@@ -93,7 +93,9 @@ def embed_text(
     identity = Identity(
         categories=tuple(category.name for category in vocabulary),
         templates=tuple(templates),
-        texts=fingerprint([[render(t, c.readable, c.explanation)[0] for c in vocabulary] for t in templates]),
+        texts=fingerprint(
+            [[render(t, c.display_name, c.definition_or_qualifier)[0] for c in vocabulary] for t in templates]
+        ),
         clip=clip,
         clip_digest=digest(find_clip(clip)),
     )

@@ -1,4 +1,4 @@
-"""Drawing on Ray: workers hold a model each and write their own parts, the driver deals batches and compiles."""
+"""Generation on Ray: workers hold a model each and write their own parts, the driver deals batches and compiles."""
 
 from mosaicfusion.generation.ray.cluster import Scale
 from mosaicfusion.generation.ray.engine import on_ray

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mosaicfusion.files.remote import is_remote
-from mosaicfusion.generation.engine import OnProgress, Work
+from mosaicfusion.generation.engine import BatchQueue, OnProgress
 from mosaicfusion.generation.ray.cluster import Placement, Scale, connected, place
 from mosaicfusion.generation.ray.worker import Worker
-from mosaicfusion.generation.ray.worker_pool import Dealer
+from mosaicfusion.generation.ray.worker_pool import WorkerPool
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
 
 
@@ -31,7 +31,7 @@ class RayEngine:
 
     def __init__(self, ray: Any, placement: Placement) -> None:
         self._ray, self._placement = ray, placement
-        self._dealer: Dealer | None = None
+        self._pool: WorkerPool | None = None
 
     def dtype(self, wanted: str) -> str:
         """As :func:`mosaicfusion.models.device.resolve_dtype` on a worker; this machine may lack its device."""
@@ -45,15 +45,15 @@ class RayEngine:
         placement = self._placement
         actor = self._ray.remote(Worker).options(max_concurrency=2, max_restarts=0, **placement.each)
         arguments = (header, out if is_remote(out) else out.absolute(), placement.options, Path.cwd())
-        self._dealer = Dealer(self._ray, lambda: actor.remote(*arguments), placement.workers)
-        self._dealer.begin()
+        self._pool = WorkerPool(self._ray, lambda: actor.remote(*arguments), placement.workers)
+        self._pool.begin()
 
-    def draw(self, work: Work, on_progress: OnProgress | None = None) -> None:
+    def draw(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
         """Have the batches drawn."""
-        assert self._dealer is not None
-        self._dealer.deal(work, on_progress)
+        assert self._pool is not None
+        self._pool.deal(work, on_progress)
 
     def stop(self) -> None:
         """End the workers."""
-        if self._dealer is not None:
-            self._dealer.stop()
+        if self._pool is not None:
+            self._pool.stop()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.generation.canvas_sampler import Painter
+from mosaicfusion.generation.canvas_sampler import CanvasSampler
 from mosaicfusion.generation.engine import keep
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions
@@ -27,18 +27,18 @@ class Worker:
         self._header, self._out, self._options, self._folder = header, out, options, folder
 
     def load(self) -> None:
-        """Load the model and try what would fail later; raises as :meth:`Painter.load`."""
+        """Load the model and try what would fail later; raises as :meth:`CanvasSampler.load`."""
         with suppress(OSError):  # another machine may lack it
             os.chdir(self._folder)
-        self._painter = Painter.load(self._header, self._options)
+        self._sampler = CanvasSampler.load(self._header, self._options)
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, (self._options.threads or 1) - 1), thread_name_prefix="masks")
 
     def draw(self, batch: list[int], at_most: int | None = None) -> list[int]:
         """Draw and keep a batch, ``at_most`` so many together; returns the indices of what did not fit in memory."""
         with self._turn:
-            drawn, failed = self._painter.draw(batch, at_most=at_most)
+            drawn, failed = self._sampler.draw(batch, at_most=at_most)
         run = RunFolder.open(self._out)
-        record = partial(record_canvas, config=self._painter.plan.config, run=run)
+        record = partial(record_canvas, config=self._sampler.plan.config, run=run)
         keep(run, batch, list(self._pool.map(record, drawn)))
         return failed

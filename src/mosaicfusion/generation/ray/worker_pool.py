@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.engine import OnProgress, Work
+from mosaicfusion.generation.engine import BatchQueue, OnProgress
 
 _IN_FLIGHT = 2  # batches of a worker: one is sampled while the masks of the other are made
-_MOST_DEATHS = 3  # of workers on one batch, or in a row while they load the model
+_MAX_DEATHS = 3  # of workers on one batch, or in a row while they load the model
 _WAIT_S = 600  # for a first worker, or for another after the last has died
 
 
@@ -41,7 +41,7 @@ class _Running:
         return self.ready and len(self.loads) < _IN_FLIGHT and not any(load.deaths for load in self.loads)
 
 
-class Dealer:
+class WorkerPool:
     """``count`` workers made by ``start``, each an actor with the methods of :class:`mosaicfusion.generation.ray.worker.Worker`.
 
     The number of batches under way is bounded by that of the workers, however long the run.
@@ -62,7 +62,7 @@ class Dealer:
         while not any(worker.ready for worker in self._running):
             self._wait(None)
 
-    def deal(self, work: Work, on_progress: OnProgress | None = None) -> None:
+    def deal(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
         """Have all batches drawn."""
         batches = map(_Load, work)
         while True:
@@ -104,7 +104,7 @@ class Dealer:
             return self._again.popleft()
         return next(batches, None) if worker.takes(_Load([])) else None
 
-    def _wait(self, work: Work | None) -> None:
+    def _wait(self, work: BatchQueue | None) -> None:
         ended, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=1)
         if any(worker.ready for worker in self._running):
             self._last_seen = time.monotonic()
@@ -114,7 +114,7 @@ class Dealer:
             if task in self._tasks:  # not that of a worker which died of another
                 self._end(task, work)
 
-    def _end(self, task: Any, work: Work | None) -> None:
+    def _end(self, task: Any, work: BatchQueue | None) -> None:
         exceptions = self._ray.exceptions
         worker, load = self._tasks.pop(task)
         try:
@@ -132,20 +132,20 @@ class Dealer:
             worker.loads.remove(load)
             work.finish(load.batch, failed)
 
-    def _bury(self, worker: _Running, load: _Load | None, out_of_memory: bool, work: Work | None) -> None:
+    def _bury(self, worker: _Running, load: _Load | None, out_of_memory: bool, work: BatchQueue | None) -> None:
         """Start another worker; deal again what this one had, in halves where Ray ended it for want of memory."""
         self._running.remove(worker)
         self._kill(worker)
         self._tasks = {task: pair for task, pair in self._tasks.items() if pair[0] is not worker}
         if load is None:
             self._deaths_while_loading += 1
-            if self._deaths_while_loading == _MOST_DEATHS:
-                raise MosaicFusionError(f"{_MOST_DEATHS} workers in a row died while they loaded the model")
+            if self._deaths_while_loading == _MAX_DEATHS:
+                raise MosaicFusionError(f"{_MAX_DEATHS} workers in a row died while they loaded the model")
         for lost in worker.loads:
             lost.deaths += 1
             if out_of_memory:
                 lost.at_most = max(1, (lost.at_most or len(lost.batch)) // 2)
-            if lost.deaths < _MOST_DEATHS:
+            if lost.deaths < _MAX_DEATHS:
                 self._again.append(lost)
             elif work is not None:
                 work.finish(lost.batch, lost.batch, "out_of_memory" if out_of_memory else "worker_lost")

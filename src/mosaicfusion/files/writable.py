@@ -9,7 +9,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import check_reachable, is_remote
 
 
-def check_place(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raise :class:`MosaicFusionError` unless a folder is there or could be made; nothing is made."""
     if is_remote(path):
         check_reachable(path)
