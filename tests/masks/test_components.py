@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mosaicfusion.masks.components import Kept, Rejection, keep_single_component
+from mosaicfusion.masks.components import Kept, keep_single_component
+from mosaicfusion.masks.rejection import Rejection
 
 
 def grid(*rows: str) -> np.ndarray:

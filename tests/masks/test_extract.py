@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mosaicfusion.config import MaskConfig
-from mosaicfusion.masks.components import Rejection
 from mosaicfusion.masks.extract import extract_mask
+from mosaicfusion.masks.rejection import Rejection
 
 HW = (96, 128)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hand_made import CANVAS_HW, disc, make_run, region
+from support.hand_made_runs import CANVAS_HW, disc, make_run, region
 
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.build_dataset import compile_run
+from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.models.segmenters import GrabCut
@@ -92,7 +93,7 @@ def test_component_rules_hold_again(run: RunFolder, tmp_path: Path) -> None:
     assert (first.reason, second.reason) == ("several_components", "empty_mask")
     assert (first.segmentation, first.box_xywh, first.area, first.quality) == (None, None, 0, None)
     assert first.replaced is not None and first.replaced["segmentation"]["size"] == list(CANVAS_HW)
-    assert compile_run(refined).instances == 0
+    assert build_dataset(refined).instances == 0
 
 
 def test_images_are_links_or_copies(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,15 +127,15 @@ def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
 
 def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
     """Compiled, judged, refined once more; thresholds of the first run do not reach over."""
-    compile_run(run, "not_exhaustive", "polygon", min_quality=0.8)
+    build_dataset(run, OutputSettings(policy="not_exhaustive", masks="polygon", min_quality=0.8))
     refined = refine_run(run, GrabCut(), tmp_path / "new")
-    summary = compile_run(refined)
-    assert refined.header["output"] == {**run.header["output"], "min_quality": 0}
+    summary = build_dataset(refined)
+    assert refined.manifest.output == run.manifest.output.model_copy(update={"min_quality": 0})
     assert summary.instances == 3
     data = json.loads((refined.path / "lvis.json").read_text())
     assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
-    assert judge_masks(refined, GrabCut())["mean_iou"] > judge_masks(run, GrabCut())["mean_iou"]
-    assert compile_run(refined, min_quality=0.999).rejections["low_quality"] > 0
+    assert judge_masks(refined, GrabCut()).mean_iou > judge_masks(run, GrabCut()).mean_iou
+    assert build_dataset(refined, OutputSettings(min_quality=0.999)).rejections["low_quality"] > 0
     again = next(iter(refine_run(refined, Fixed(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
     assert again.replaced is not None and again.replaced["replaced"]["quality"] == 0.7
 
@@ -163,7 +164,9 @@ class TestRefused:
         assert tree(tmp_path / "mine") == {"thesis.tex": b"precious"}
 
     def test_settings_that_do_not_hold(self, run: RunFolder, tmp_path: Path) -> None:
-        run.header["config"]["masks"]["min_area"] = "<b>"
+        manifest = json.loads((run.path / "run.json").read_text())
+        manifest["config"]["masks"]["min_area"] = "<b>"
+        (run.path / "run.json").write_text(json.dumps(manifest))
         with pytest.raises(MosaicFusionError, match=r"masks\.min_area"):
-            refine_run(run, GrabCut(), tmp_path / "new")
+            refine_run(RunFolder.open(run.path), GrabCut(), tmp_path / "new")
         assert not (tmp_path / "new").exists()

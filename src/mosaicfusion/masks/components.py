@@ -1,42 +1,25 @@
-"""Step 5 of the mask: component and area rules decide whether a region shows exactly one object."""
+"""Step 5 of the mask: component and area rules, by which a region must show exactly one object."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.masks._checks import require_mask
-
-Reason = Literal["empty_mask", "too_small", "too_large", "several_components"]
+from mosaicfusion.masks.rejection import Rejection, RejectionReason
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The one component that is left. ``area`` is its part of the region in [0, 1]; ``dropped`` counts the others."""
+    """The only component of an allowed size, bool (H, W), and its part of the region in [0, 1]; ``dropped`` counts the others."""
 
     mask: NDArray[np.bool_]
     area: float
     dropped: int
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why a region has no mask, with what was measured.
-
-    - ``empty_mask``: no pixel above the threshold. No values.
-    - ``too_small``: every component is below the smallest area allowed.
-    - ``too_large``: none is left, and the largest is above the largest area allowed.
-    - ``several_components``: more than one is of a proper size.
-
-    ``values``: ``components`` found in all, ``left`` of a proper size, ``largest_area`` as a part of the region.
-    """
-
-    reason: Reason
-    values: dict[str, float | int] = field(default_factory=dict)
 
 
 def keep_single_component(
@@ -44,7 +27,9 @@ def keep_single_component(
 ) -> Kept | Rejection:
     """Drop the 4-connected components outside [min_area, max_area]; exactly one must be left.
 
-    mask: bool (H, W). Areas are parts of the region in [0, 1]; both bounds are allowed sizes.
+    mask: bool (H, W). Areas are parts of the region in [0, 1]; both bounds are allowed sizes. The rejection is ``EMPTY_MASK``
+    for a mask without pixels, ``SEVERAL_COMPONENTS`` if more than one has an allowed size, and if none has, ``TOO_LARGE`` or
+    ``TOO_SMALL`` by the largest. Raises ValueError.
     """
     require_mask(mask)
     if not 0 <= min_area <= max_area <= 1:
@@ -52,7 +37,7 @@ def keep_single_component(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     areas = stats[1:count, cv2.CC_STAT_AREA] / mask.size  # label 0 is the background
     if areas.size == 0:
-        return Rejection("empty_mask")
+        return Rejection(RejectionReason.EMPTY_MASK)
     left = np.flatnonzero((areas >= min_area) & (areas <= max_area))
     if left.size == 1:
         index = int(left[0])
@@ -60,5 +45,5 @@ def keep_single_component(
     largest = float(areas.max())
     values = {"components": int(areas.size), "left": int(left.size), "largest_area": round(largest, 6)}
     if left.size > 1:
-        return Rejection("several_components", values)
-    return Rejection("too_large" if largest > max_area else "too_small", values)
+        return Rejection(RejectionReason.SEVERAL_COMPONENTS, values)
+    return Rejection(RejectionReason.TOO_LARGE if largest > max_area else RejectionReason.TOO_SMALL, values)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from mosaicfusion.config import MaskConfig
 from mosaicfusion.masks._checks import require_image
 from mosaicfusion.masks.bilateral import PAPER, refine_mask
-from mosaicfusion.masks.components import Rejection, keep_single_component
+from mosaicfusion.masks.components import keep_single_component
 from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.rejection import Rejection
 from mosaicfusion.masks.threshold import binarize
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
@@ -26,8 +27,8 @@ LOW_RANK = 5  # a picture whose category is not among CLIP's first five shows so
 MIN_REGIONS = 5  # of a category, for a flag
 FLAG_SHARE = 1 / 3  # of a category's regions: of five at least two
 
-_ENTANGLED_REASONS = ("too_large", "several_components")
-_SMALL_REASONS = ("too_small", "empty_mask")
+_ENTANGLED_REASONS = (RejectionReason.TOO_LARGE, RejectionReason.SEVERAL_COMPONENTS)
+_SMALL_REASONS = (RejectionReason.TOO_SMALL, RejectionReason.EMPTY_MASK)
 
 
 @dataclass(frozen=True)

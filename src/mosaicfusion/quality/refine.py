@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.config import MaskConfig, parse_config
+from mosaicfusion.config import MaskConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
-from mosaicfusion.masks.components import Rejection, keep_single_component
+from mosaicfusion.masks.components import keep_single_component
 from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.masks.rejection import Rejection
 from mosaicfusion.models.segmenters import Annotator
 from mosaicfusion.quality.agreement import annotate
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
@@ -43,10 +45,10 @@ def refine_run(
     report = on_progress or (lambda done, total: None)
     if out.exists() and out.samefile(run.path):
         raise MosaicFusionError(f"{out} is the run itself; give another folder with --out")
-    rules = parse_config(run.header["config"]).masks
-    refined = RunFolder.create(out, _header(run, annotator))
+    rules = run.manifest.config.masks
+    refined = RunFolder.open_or_create(out, _manifest(run, annotator))
     there = {file.name for file in refined.part_files()}
-    total, done = len(run.done()), 0
+    total, done = int(run.done().sum()), 0
     for file in run.part_files():
         records = run.read_part(file)
         if file.name not in there:
@@ -62,11 +64,11 @@ def refine_run(
     return refined
 
 
-def _header(run: RunFolder, annotator: Annotator) -> dict[str, Any]:
-    """The annotator becomes a part of the run's identity: to go on with another, or to draw more, is refused."""
-    kept = {key: run.header[key] for key in ("config", "categories", "canvases_per_category", "versions")}
-    output = {**run.header["output"], "min_quality": 0.0, "min_semantics": 0.0}
-    return {**kept, "model": {**run.header["model"], "refined_by": annotator.identity}, "output": output}
+def _manifest(run: RunFolder, annotator: Annotator) -> Manifest:
+    """The annotator becomes part of the run's identity: another annotator, or more canvases, are refused later."""
+    model = run.manifest.model.model_copy(update={"refined_by": annotator.identity})
+    output = run.manifest.output.model_copy(update={"min_quality": 0.0, "min_semantics": 0.0})
+    return run.manifest.model_copy(update={"model": model, "output": output})
 
 
 def _refine_canvas(run: RunFolder, record: CanvasRecord, annotator: Annotator, rules: MaskConfig) -> CanvasRecord:
@@ -89,7 +91,7 @@ def _refine_region(
     outcome = keep_single_component(inside, rules.min_area, rules.max_area)
     if isinstance(outcome, Rejection):
         gone: dict[str, Any] = {"score": 0.0, "area": 0, "box_xywh": None, "segmentation": None, "quality": None}
-        return replace(region, reason=outcome.reason, values=outcome.values, **gone)
+        return replace(region, reason=outcome.reason.value, values=dict(outcome.values), **gone)
     mask = rle.place(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
     x, y, box_width, box_height = rle.box_xywh(mask)
     return replace(
