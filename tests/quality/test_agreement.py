@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hand_made import CANVAS_HW, disc, make_run, region
+from support.hand_made_runs import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.segmenters import GrabCut
@@ -59,21 +59,22 @@ def run(tmp_path: Path) -> RunFolder:
 
 def test_every_figure(run: RunFolder) -> None:
     result = judge_masks(run, Boxes())
-    assert (result["model"], result["instances"], result["mean_iou"]) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
-    assert result["categories"] == {
+    assert (result.model, result.instances, result.mean_iou) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
+    assert result.model_dump()["categories"] == {
         "drum": {"instances": 1, "mean_iou": 0.625},
         "kite": {"instances": 2, "mean_iou": 0.875},
     }
-    assert result["quality"]["spearman"] == 1
-    assert result["quality"]["kept"][-1] == {"share": 0.5, "min_quality": 0.6, "instances": 2, "mean_iou": 0.875}
+    assert result.quality is not None
+    assert result.quality.spearman == 1
+    assert result.quality.kept[-1].model_dump() == {"share": 0.5, "min_quality": 0.6, "instances": 2, "mean_iou": 0.875}
     assert read_judgements(run.path) == {"grabcut": result}
 
 
 def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -> None:
     regions = [region(0, disc(0), category="kite"), region(1, disc(1, dx=10), category="drum")]
-    found = judge_masks(make_run(tmp_path / "run", [regions]), GrabCut())["categories"]
-    assert found["kite"]["mean_iou"] > 0.95
-    assert found["drum"]["mean_iou"] < 0.8
+    found = judge_masks(make_run(tmp_path / "run", [regions]), GrabCut()).categories
+    assert found["kite"].mean_iou > 0.95
+    assert found["drum"].mean_iou < 0.8
 
 
 def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
@@ -124,13 +125,13 @@ def test_interrupted(run: RunFolder) -> None:
 
 def test_masks_without_a_quality(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None), region(1, disc(1))]])
-    assert judge_masks(run, Boxes())["quality"] is None
+    assert judge_masks(run, Boxes()).quality is None
     assert relate([0.5, 0.5], [0.1, 0.9]) is None
 
 
 class TestRefused:
     def test_no_mask(self, tmp_path: Path) -> None:
-        with pytest.raises(MosaicFusionError, match="holds no mask to judge"):
+        with pytest.raises(MosaicFusionError, match="has no mask to judge"):
             judge_masks(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
 
     def test_image_missing_or_of_another_size(self, run: RunFolder) -> None:
@@ -178,5 +179,5 @@ class TestRefused:
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))
-        with pytest.raises(MosaicFusionError, match="a figure is not a number"):
+        with pytest.raises(MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: Input should be a valid number"):
             read_judgements(run.path)

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.presets import make_config
 from mosaicfusion.quality.semantics import (
     by_category,
     choices,
@@ -40,15 +40,7 @@ class ColourClip:
 
 def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFolder:
     """Canvases of red beside green: as asked for, with a reddish blue in place of red, and without an image."""
-    listed = [category.to_json() for category in categories]
-    header = {
-        "config": make_config().model_dump(mode="json"),
-        "categories": {"main": listed, "partners": listed},
-        "model": {"digest": "0"},
-        "canvases_per_category": 3,
-        "versions": {},
-    }
-    run = RunFolder.create(path, header)
+    run = RunFolder.open_or_create(path, make_manifest(3, categories, categories))
 
     def region(k: int, category: Category, reason: str | None = None) -> RegionRecord:
         return RegionRecord(category.id, category.name, "", (16 * k, 0, 16, 32), reason)
@@ -88,7 +80,7 @@ def test_the_model_is_remembered(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not is_judged(run, "colours")
     judge_pictures(run, ColourClip())
-    assert RunFolder.open(tmp_path).header["output"]["clip"] == "colours"
+    assert RunFolder.open(tmp_path).manifest.output.clip == "colours"
     assert not is_judged(run, "colours"), "red on the canvas without an image has no reason of rejection here"
     first = next(run.records())
     (run.path / "parts").joinpath("part-00000000.jsonl").unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from mosaicfusion.cli.options import DeviceOption
 
 if TYPE_CHECKING:
     from mosaicfusion.models.segmenters import Annotator
+    from mosaicfusion.quality.agreement import Judgement
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder; it may be unfinished.")]
 AnnotatorOption = Annotated[
@@ -45,16 +46,16 @@ def judge(
     device: DeviceOption = "auto",
 ) -> None:
     """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
-    from mosaicfusion.cli.console import Progress
-    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.agreement import judge_masks
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
-    with Progress("judging") as progress:
-        result = judge_masks(run, _load(annotator, model, device), progress.show)
-    _print_judgement(annotator, result)
-    typer.echo(f"report: {compile_run(run).path / 'report.html'}")
+    with ProgressBar("judging", "canvases") as progress:
+        judgement = judge_masks(run, _load(annotator, model, device), progress.show)
+    _print_judgement(annotator, judgement)
+    typer.echo(f"report: {build_dataset(run).path / 'report.html'}")
 
 
 @app.command(
@@ -79,17 +80,17 @@ def refine(
     device: DeviceOption = "auto",
 ) -> None:
     """Make a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
-    from mosaicfusion.cli.console import Progress, print_summary
-    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.cli.console import ProgressBar, print_summary
+    from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.refine import refine_run
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
-    with Progress("refining") as progress:
+    with ProgressBar("refining", "canvases") as progress:
         refined = refine_run(
             run, _load(annotator, model, device), out, copy_images=copy_images, on_progress=progress.show
         )
-    print_summary(compile_run(refined))
+    print_summary(build_dataset(refined))
 
 
 def _load(name: Literal["sam", "sam2", "grabcut"], model: str | None, device: str) -> Annotator:
@@ -98,8 +99,8 @@ def _load(name: Literal["sam", "sam2", "grabcut"], model: str | None, device: st
     return load_annotator(name, model, device)
 
 
-def _print_judgement(annotator: str, result: dict[str, Any]) -> None:
-    """Mean IoU overall, of the worst and the best categories, and above some qualities."""
+def _print_judgement(annotator: str, judgement: Judgement) -> None:
+    """Print mean IoU overall, of the worst and the best categories, and above some thresholds of quality."""
     from rich.console import Console
     from rich.text import Text
 
@@ -107,17 +108,17 @@ def _print_judgement(annotator: str, result: dict[str, Any]) -> None:
 
     console = Console()
     table = make_table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")
-    table.add_row("all", str(result["instances"]), f"{result['mean_iou']:.1%}", end_section=True)
-    ranked = sorted(result["categories"].items(), key=lambda item: (item[1]["mean_iou"], item[0]))
+    table.add_row("all", str(judgement.instances), f"{judgement.mean_iou:.1%}", end_section=True)
+    ranked = sorted(judgement.categories.items(), key=lambda item: (item[1].mean_iou, item[0]))
     worst, best = (ranked[:_SHOWN], ranked[-_SHOWN:]) if len(ranked) > 2 * _SHOWN else (ranked, [])
     for group in (worst, best):
-        for k, (name, found) in enumerate(group, start=1):
-            cells = (str(found["instances"]), f"{found['mean_iou']:.1%}")
+        for k, (name, agreement) in enumerate(group, start=1):
+            cells = (str(agreement.instances), f"{agreement.mean_iou:.1%}")
             table.add_row(Text(name), *cells, end_section=k == len(group))
-    quality = result["quality"]
-    for kept in quality["kept"][1:] if quality else ():
-        label = f"best {kept['share']:.0%}: quality from {kept['min_quality']:.2f}"
-        table.add_row(label, str(kept["instances"]), f"{kept['mean_iou']:.1%}")
+    quality = judgement.quality
+    for kept in quality.kept[1:] if quality else ():
+        label = f"best {kept.share:.0%}: quality from {kept.min_quality:.2f}"
+        table.add_row(label, str(kept.instances), f"{kept.mean_iou:.1%}")
     console.print(table)
     if quality:
-        console.print(f"quality and IoU: Pearson {quality['pearson']:.2f}, Spearman {quality['spearman']:.2f}")
+        console.print(f"quality and IoU: Pearson {quality.pearson:.2f}, Spearman {quality.spearman:.2f}")

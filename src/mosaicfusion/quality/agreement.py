@@ -1,8 +1,8 @@
-"""How far our masks and an annotator's agree: mean IoU as in the paper, which has 77.2 % against SAM.
+"""Agreement of our masks with an annotator's: mean IoU, as in the paper, which reports 77.2 % against SAM.
 
 run/
   quality/judge-sam/part-00000112.jsonl   one line for each canvas of that part: {"index": 112, "iou": [0.91, null, ...]}
-  judge.json                              overall, by category and by quality, for each annotator that was asked
+  judge.json                              overall, by category and by quality, for each annotator that judged the run
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -23,64 +24,96 @@ from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.models.segmenters import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.settings import problems
 
 MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 _SHARES = (1.0, 0.9, 0.75, 0.5)  # of the instances, best quality first
 
 
+class _Row(NamedTuple):
+    category: str
+    quality: float | None
+    iou: float
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class CategoryAgreement(_Result):
+    """Mean IoU over the masks of one category."""
+
+    instances: int
+    mean_iou: float
+
+
+class BestShare(_Result):
+    """Mean IoU over the ``share`` of the masks, in (0, 1], with the best quality; ``min_quality`` is their lowest one."""
+
+    share: float
+    min_quality: float
+    instances: int
+    mean_iou: float
+
+
+class QualityRelation(_Result):
+    """Correlation of the masks' quality and their IoU, and the mean IoU that thresholds of quality would leave."""
+
+    pearson: float
+    spearman: float
+    kept: tuple[BestShare, ...]
+
+
+class Judgement(_Result):
+    """An annotator's entry in ``judge.json``. ``quality`` is ``None`` where masks have none or all are equal."""
+
+    model: str
+    instances: int
+    mean_iou: float
+    median_iou: float
+    categories: dict[str, CategoryAgreement]
+    quality: QualityRelation | None
+
+
+_JUDGEMENTS = TypeAdapter(dict[str, Judgement])
+
+
 def judge_masks(
     run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], None] | None = None
-) -> dict[str, Any]:
-    """Prompt the annotator with the box of every mask and compare; parts that it judged before are not judged again.
+) -> Judgement:
+    """Prompt the annotator with the box of every mask and compare; parts that it has judged before are not judged again.
 
-    All masks of the run count, whatever its policy and thresholds. Writes ``judge.json`` and returns the annotator's entry::
-
-        {"model": "OpenCV 5.0.0", "instances": 811, "mean_iou": 0.86, "median_iou": 0.9,
-         "categories": {"kite": {"instances": 6, "mean_iou": 0.8}},
-         "quality": {"pearson": 0.5, "spearman": 0.6,
-                     "kept": [{"share": 0.9, "min_quality": 0.7, "instances": 730, "mean_iou": 0.88}]}}
-
-    ``quality`` relates IoU to the masks' quality, and is ``None`` where they have none or all are equal. Raises
-    :class:`MosaicFusionError`, also if there is no mask at all.
+    All masks of the run count, whatever its policy and thresholds. Writes ``judge.json`` and returns the annotator's entry.
+    Raises :class:`MosaicFusionError`, also if the run has no mask at all.
     """
-    rows: list[tuple[str, float | None, float]] = []  # category, quality, IoU
+    rows: list[_Row] = []
     for records, ious in _judged_parts(run, annotator, on_progress or (lambda done, total: None)):
-        for record, found in zip(records, ious, strict=True):
-            for region, iou in zip(record.regions, found, strict=True):
+        for record, region_ious in zip(records, ious, strict=True):
+            for region, iou in zip(record.regions, region_ious, strict=True):
                 if iou is not None:
-                    rows.append((region.category, region.quality, iou))
+                    rows.append(_Row(region.category, region.quality, iou))
     if not rows:
-        raise MosaicFusionError(f"{run.path} holds no mask to judge")
-    result = {"model": annotator.model, **_summarize(rows)}
-    whole = {**read_judgements(run.path), annotator.name: result}
-    write_atomic(run.path / "judge.json", json.dumps(whole, indent=1, ensure_ascii=False).encode())
-    return result
+        raise MosaicFusionError(f"{run.path} has no mask to judge")
+    judgement = _summarize(annotator.model, rows)
+    judgements = {**read_judgements(run.path), annotator.name: judgement}
+    write_atomic(run.path / "judge.json", _JUDGEMENTS.dump_json(judgements, indent=1))
+    return judgement
 
 
-def read_judgements(folder: Path) -> dict[str, Any]:
-    """``judge.json`` of a run, annotator -> its entry as :func:`judge_masks` describes it; empty if there is none.
+def read_judgements(folder: Path) -> dict[str, Judgement]:
+    """``judge.json`` of a run: annotator -> its entry; empty if there is none.
 
     Raises :class:`MosaicFusionError` if it is damaged.
     """
     path = folder / "judge.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for entry in found.values():
-            if not isinstance(entry["model"], str):
-                raise TypeError("the model is no text")
-            numbers = [entry["instances"], entry["mean_iou"], entry["median_iou"]]
-            numbers += [c[key] for c in entry["categories"].values() for key in ("instances", "mean_iou")]
-            quality = entry["quality"] or {"pearson": 0, "spearman": 0, "kept": []}
-            numbers += [quality["pearson"], quality["spearman"]]
-            numbers += [k[key] for k in quality["kept"] for key in ("share", "min_quality", "instances", "mean_iou")]
-            if not all(isinstance(number, int | float) for number in numbers):
-                raise TypeError("a figure is not a number")
+        return _JUDGEMENTS.validate_json(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise MosaicFusionError(f"{path} is damaged ({error}); delete it and judge the run again") from None
-    return dict(found)
+    except (OSError, ValidationError) as error:
+        problem = problems(error)[0] if isinstance(error, ValidationError) else error
+        raise MosaicFusionError(f"{path} is damaged ({problem}); delete it and judge the run again") from None
 
 
 def annotate(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list[MaskPair | None]:
@@ -109,19 +142,19 @@ def _judged_parts(
 ) -> Iterator[tuple[list[CanvasRecord], list[list[float | None]]]]:
     """Canvases and the IoUs of their regions, a part at a time."""
     folder = run.path / "quality" / f"judge-{annotator.name}"
-    total, done, last = len(run.done()), 0, -1
+    total, done, last = int(run.done().sum()), 0, -1
     for file in run.part_files():
         records = [record for record in run.read_part(file) if record.index > last]
         if not records:
             continue  # parts of two batch sizes may overlap
         last = records[-1].index
-        ious = _known(folder / file.name, records, annotator)
+        ious = _earlier_ious(folder / file.name, records, annotator)
         if ious is None:
             ious = []
             for record in records:
                 on_progress(done + len(ious), total)
                 ious.append(_compare(run, record, annotator))
-            lines = [{"index": r.index, "iou": found} for r, found in zip(records, ious, strict=True)]
+            lines = [{"index": record.index, "iou": canvas} for record, canvas in zip(records, ious, strict=True)]
             text = "".join(json.dumps(line) + "\n" for line in (annotator.identity, *lines))
             write_atomic(folder / file.name, text.encode())
         done += len(records)
@@ -129,16 +162,16 @@ def _judged_parts(
         yield records, ious
 
 
-def _known(path: Path, records: Sequence[CanvasRecord], annotator: Annotator) -> list[list[float | None]] | None:
-    """What this very annotator found earlier, if it fits the records."""
+def _earlier_ious(path: Path, records: Sequence[CanvasRecord], annotator: Annotator) -> list[list[float | None]] | None:
+    """IoUs from an earlier call with the same annotator, if they fit the records."""
     try:
         head, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        found = {line["index"]: line["iou"] for line in lines}
-        ious = [found[record.index] for record in records]
+        by_index = {line["index"]: line["iou"] for line in lines}
+        ious = [by_index[record.index] for record in records]
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not judged yet, or not by us: judged again
     kept = [[region.kept for region in record.regions] for record in records]
-    fits = head == annotator.identity and kept == [[isinstance(iou, float) for iou in found] for found in ious]
+    fits = head == annotator.identity and kept == [[isinstance(iou, float) for iou in canvas] for canvas in ious]
     return ious if fits else None
 
 
@@ -146,43 +179,48 @@ def _compare(run: RunFolder, record: CanvasRecord, annotator: Annotator) -> list
     return [pair and round(mask_iou(*pair), 4) for pair in annotate(run, record, annotator)]
 
 
-def _summarize(rows: Sequence[tuple[str, float | None, float]]) -> dict[str, Any]:
+def _summarize(model: str, rows: Sequence[_Row]) -> Judgement:
     by_category = defaultdict(list)
-    for category, _, iou in rows:
-        by_category[category].append(iou)
-    ious = [iou for _, _, iou in rows]
-    qualities = [quality for _, quality, _ in rows if quality is not None]
-    return {
-        "instances": len(ious),
-        "mean_iou": round(float(np.mean(ious)), 4),
-        "median_iou": round(float(np.median(ious)), 4),
-        "categories": {
-            name: {"instances": len(found), "mean_iou": round(float(np.mean(found)), 4)}
-            for name, found in sorted(by_category.items())
+    for row in rows:
+        by_category[row.category].append(row.iou)
+    ious = [row.iou for row in rows]
+    qualities = [row.quality for row in rows if row.quality is not None]
+    return Judgement(
+        model=model,
+        instances=len(ious),
+        mean_iou=_mean(ious),
+        median_iou=round(float(np.median(ious)), 4),
+        categories={
+            name: CategoryAgreement(instances=len(some), mean_iou=_mean(some))
+            for name, some in sorted(by_category.items())
         },
-        "quality": relate(qualities, ious) if len(qualities) == len(ious) else None,
-    }
+        quality=relate(qualities, ious) if len(qualities) == len(ious) else None,
+    )
 
 
-def relate(qualities: Sequence[float], ious: Sequence[float]) -> dict[str, Any] | None:
-    """Correlation of quality and IoU, and what is left above some thresholds; ``None`` if either does not vary."""
+def relate(qualities: Sequence[float], ious: Sequence[float]) -> QualityRelation | None:
+    """Correlation of quality and IoU, and the mean IoU above some thresholds; ``None`` if either does not vary."""
     from scipy import stats
 
     if min(len(set(qualities)), len(set(ious))) < 2:
         return None
     order = np.argsort(qualities)[::-1]
-    best, ious_best = np.asarray(qualities)[order], np.asarray(ious)[order]
+    best_qualities, best_ious = np.asarray(qualities)[order], np.asarray(ious)[order]
     counts = [max(1, round(share * len(ious))) for share in _SHARES]
-    return {
-        "pearson": round(float(stats.pearsonr(qualities, ious)[0]), 4),
-        "spearman": round(float(stats.spearmanr(qualities, ious)[0]), 4),
-        "kept": [
-            {
-                "share": share,
-                "min_quality": float(best[count - 1]),
-                "instances": count,
-                "mean_iou": round(float(ious_best[:count].mean()), 4),
-            }
+    return QualityRelation(
+        pearson=round(float(stats.pearsonr(qualities, ious)[0]), 4),
+        spearman=round(float(stats.spearmanr(qualities, ious)[0]), 4),
+        kept=tuple(
+            BestShare(
+                share=share,
+                min_quality=float(best_qualities[count - 1]),
+                instances=count,
+                mean_iou=_mean(best_ious[:count]),
+            )
             for share, count in zip(_SHARES, counts, strict=True)
-        ],
-    }
+        ),
+    )
+
+
+def _mean(ious: Sequence[float] | NDArray[np.float64]) -> float:
+    return round(float(np.mean(ious)), 4)

@@ -98,13 +98,13 @@ def judge_pictures(
     among = choices(run) if among is None else among
     texts = text_vectors(clip, among, templates)
     judged: list[RegionSemantics] = []
-    records, total, done = run.records(), len(run.done()), 0
+    records, total, done = run.records(), int(run.done().sum()), 0
     while batch := list(islice(records, _CANVASES)):
         judged += _judge(batch, run, clip, texts, among)
         done += len(batch)
         report(done, total)
     write_semantics(run.path, judged)
-    run.remember_output(run.output_with(clip=clip.name))  # generate goes on with it
+    run.remember_output(run.manifest.output.model_copy(update={"clip": clip.name}))  # generate continues with it
     return judged
 
 
