@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mosaicfusion.categories import Category
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 CANVAS_HW = (64, 96)
@@ -21,19 +23,19 @@ REGIONS_XYWH = ((0, 0, 56, 64), (40, 0, 56, 64))
 
 
 def make_region(k: int, category: str = "teapot", reason: str | None = None, category_id: int = 1) -> RegionRecord:
-    asked: dict[str, Any] = {
+    common: dict[str, Any] = {
         "category_id": category_id,
         "category": category,
         "prompt": f"a photo of a single {category}",
         "region_xywh": REGIONS_XYWH[k],
     }
     if reason:
-        return RegionRecord(**asked, reason=reason, values={"components": 3, "largest_area": 0.25})
+        return RegionRecord(**common, reason=reason, values={"components": 3, "largest_area": 0.25})
     left = REGIONS_XYWH[k][0] + 14
     mask = np.zeros(CANVAS_HW, bool)
     mask[16:48, left : left + 28] = True  # a quarter of the region
     return RegionRecord(
-        **asked, score=0.5, area=int(mask.sum()), box_xywh=(left, 16, 28, 32), segmentation=dict(rle.encode(mask))
+        **common, score=0.5, area=int(mask.sum()), box_xywh=(left, 16, 28, 32), segmentation=dict(rle.encode(mask))
     )
 
 
@@ -68,15 +70,15 @@ def run_of(tmp_path: Path) -> Callable[..., RunFolder]:
     def make(
         canvases: Sequence[Sequence[RegionRecord] | None], planned: int | None = None, name: str = "run"
     ) -> RunFolder:
-        categories = [{"id": 1, "name": "teapot"}, {"id": 2, "name": "umbrella"}]
-        header = {
-            "config": make_config().model_dump(mode="json"),
-            "categories": {"main": categories[:1], "partners": categories},
-            "model": {"digest": "0" * 16},
-            "canvases_per_category": len(canvases) if planned is None else planned,
-            "versions": {"mosaicfusion": "0"},
-        }
-        run = RunFolder.create(tmp_path / name, header)
+        categories = (Category(1, "teapot"), Category(2, "umbrella"))
+        manifest = Manifest(
+            config=make_config(),
+            categories=RunCategories(main=categories[:1], partners=categories),
+            model=ModelIdentity(digest="0" * 16),
+            canvases_per_category=planned or max(1, len(canvases)),
+            versions={"mosaicfusion": "0"},
+        )
+        run = RunFolder.open_or_create(tmp_path / name, manifest)
         records = [make_record(i, regions, run.write_image(i, grey_jpeg())) for i, regions in enumerate(canvases)]
         if records:
             run.write_part(records)

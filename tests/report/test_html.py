@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from mosaicfusion.categories import Category
 from mosaicfusion.report.html import write_report
-from mosaicfusion.report.markup import Part, section
+from mosaicfusion.report.section import Section, message
 from mosaicfusion.report.sections import SECTIONS
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import RunCategories
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -68,10 +70,15 @@ def test_the_file_is_whole_in_itself(run_of: RunOf) -> None:
 @pytest.mark.parametrize("name", [HOSTILE, "a\"b'c&d", "</title><script>alert(1)</script>", "' onmouseover='alert(1)"])
 def test_names_from_outside_stay_text(run_of: RunOf, region: MakeRegion, name: str) -> None:
     hostile_run = run_of([[region(0, name), region(1, name, name, 2)]])
-    hostile_run.header["categories"]["main"] = [{"id": 1, "name": name}]
-    hostile_run.header["config"]["model"] = name
-    hostile_run.header["config"]["prompt"]["template"] = name
-    hostile_run.header["versions"] = {name: name}
+    config = hostile_run.manifest.config
+    changes = {
+        "categories": RunCategories(main=(Category(1, name),), partners=(Category(1, name), Category(2, "umbrella"))),
+        "config": config.model_copy(
+            update={"model": name, "prompt": config.prompt.model_copy(update={"template": name})}
+        ),
+        "versions": {name: name},
+    }
+    hostile_run.manifest = hostile_run.manifest.model_copy(update=changes)
     page = Page(write_report(hostile_run))
     harmless = Page(write_report(run_of([[region(0, "a"), region(1, "a", "a", 2)]], name="harmless")))
     kinds = [
@@ -96,7 +103,7 @@ def test_long_runs_show_a_sample(run_of: RunOf) -> None:
 def test_a_run_without_canvases_says_so(run_of: RunOf) -> None:
     page = Page(write_report(run_of([], planned=4)))
     assert "The run holds no canvas yet." in page.text
-    assert "The run is not finished: 0 of 4 canvases are drawn." in page.text
+    assert "The run is not finished: 0 of 4 canvases are generated." in page.text
 
 
 def test_a_run_with_nothing_kept_says_so(run_of: RunOf, region: MakeRegion) -> None:
@@ -113,14 +120,14 @@ def test_images_that_cannot_be_shown_are_said_in_words(run_of: RunOf, record: Ca
     page = Page(write_report(run))
     assert "The image is missing" in page.text
     assert "The image is unreadable" in page.text
-    assert "No image: it could not be drawn." in page.text
+    assert "No image: it could not be generated." in page.text
     assert not page.all("img")
 
 
 def test_sections_are_added_by_a_function(run_of: RunOf) -> None:
-    def quality(stats: RunStats, folder: Path) -> Part:
-        return section("Mask quality", f"<p>{stats.kept} masks</p>")
+    def quality(run: RunFolder, stats: RunStats) -> Section:
+        return message("Mask quality", "note", f"{stats.kept} masks")
 
-    page = Page(write_report(run_of([None]), sections=[*SECTIONS, quality, lambda stats, folder: None]))
+    page = Page(write_report(run_of([None]), sections=[*SECTIONS, quality, lambda run, stats: None]))
     assert "2 masks" in page.text
     assert {"href": "#mask-quality"} in page.all("a")

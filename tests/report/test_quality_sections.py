@@ -38,7 +38,7 @@ def test_only_what_was_computed_is_shown(run_of: RunOf) -> None:
     assert 'href="#failures"' in source
     assert 'href="#semantics"' not in source
     assert 'href="#diversity"' not in source
-    assert "What CLIP sees was not computed" in source
+    assert "Without the results of mosaicfusion semantics" in source
     assert 'href="#failures"' not in page(run_of([], name="empty"))
 
 
@@ -62,7 +62,7 @@ def test_semantics(run_of: RunOf, region: MakeRegion) -> None:
         ],
     )
     source = page(run)
-    assert "CLIP takes 50.0 % of 2 objects" in source
+    assert "CLIP ranks the requested category first for 50.0 % of 2 objects" in source
     assert "rank 7; CLIP sees " in source
     assert HOSTILE not in source
     assert source.count(escape(HOSTILE)) > 4
@@ -74,7 +74,7 @@ def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
     source = page(run)
     assert "mean cosine distance of all pairs 0.350, Vendi score 4.0" in source
     assert "Fewer than 5 instances: 1 categories" in source
-    assert "Real or drawn" not in source
+    assert "Real or synthetic" not in source
     gap = Gap(pairs=120, fid=31.5, fid_floor=20.5, kid=0.0042, precision=0.8, recall=0.4, classifier=0.93)
     (run.path / kept.FILE_NAME).write_text(result(against=HOSTILE, pairs=120, gap=gap).model_dump_json())
     source = page(run)

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mosaicfusion.dataset.lvis import Policy
+from mosaicfusion.config import Policy
 from mosaicfusion.report.stats import BINS, EvenSample, RunStats
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
@@ -11,7 +11,7 @@ MakeRegion = Callable[..., RegionRecord]
 
 
 def stats_of(records: list[CanvasRecord] | Iterator[CanvasRecord], policy: Policy = "drop", shown: int = 4) -> RunStats:
-    return RunStats(header={}, run_name="run", planned=0, policy=policy).read(records, shown)
+    return RunStats(policy).read(records, shown)
 
 
 def sample(count: int, capacity: int) -> list[int]:
@@ -51,10 +51,10 @@ def test_counts(record: Make, region: MakeRegion) -> None:
     whole = record(0)
     partly = record(1, [region(0), region(1, "umbrella", "too_small", 2)])
     stats = stats_of([whole, partly])
-    assert (stats.canvases, stats.used, stats.asked, stats.kept, stats.instances) == (2, 1, 4, 3, 2)
+    assert (stats.canvases, stats.used, stats.requested, stats.kept, stats.instances) == (2, 1, 4, 3, 2)
     assert stats.reasons == {"too_small": 1}
     umbrella = stats.categories[2]
-    assert (umbrella.asked, umbrella.kept, umbrella.used, umbrella.yield_) == (2, 1, 1, 0.5)
+    assert (umbrella.requested, umbrella.kept, umbrella.used, umbrella.yield_) == (2, 1, 1, 0.5)
     assert umbrella.area_sum == pytest.approx(0.25)
     assert stats.areas[BINS // 4] == 3
     assert stats.scores[BINS // 2] == 3

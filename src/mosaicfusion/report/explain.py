@@ -13,11 +13,12 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
+from mosaicfusion.masks.rejection import reason_name
 from mosaicfusion.masks.threshold import binarize, otsu_threshold
 from mosaicfusion.report.drawing import colour_map, instance_colour, mask_on_crop, render_instances, resize
 from mosaicfusion.report.figure import INK, SOFT, Page
-from mosaicfusion.report.markup import spoken
-from mosaicfusion.report.sheet import instances, reason_name
+from mosaicfusion.report.images import region_instances
+from mosaicfusion.report.text import full_name
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 if TYPE_CHECKING:  # it imports torch
@@ -52,7 +53,7 @@ def explain_figure(drawn: SampledCanvas, record: CanvasRecord, config: RunConfig
         )
     page = Page(_WIDTH, _MARGIN)
     sampling = config.sampling
-    names = ", ".join(dict.fromkeys(spoken(region.category) for region in record.regions))
+    names = ", ".join(dict.fromkeys(full_name(region.category) for region in record.regions))
     page.text(names if len(names) <= _LONGEST_TITLE else f"{names[:_LONGEST_TITLE]}...", 32, INK)
     page.text(
         f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
@@ -77,7 +78,7 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
     """The canvas, plain and with its masks, side by side."""
     height, width = record.hw_px
     scale = _OVERVIEW_W / max(width, height)
-    annotated = render_instances(image, instances(record), scale)
+    annotated = render_instances(image, region_instances(record), scale)
     plain = resize(image, annotated.shape[:2])
     right = _MARGIN + annotated.shape[1] + _BETWEEN
     page.skip(14)
@@ -131,7 +132,7 @@ def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
     page.rule()
     page.swatch(instance_colour(k))
-    page.text(spoken(region.category), 24, INK, indent=28)
+    page.text(full_name(region.category), 24, INK, indent=28)
     page.text(f"{outcome}  ·  “{region.prompt}”", _TEXT_PX, SOFT, indent=28)
     page.skip(10)
 

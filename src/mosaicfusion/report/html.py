@@ -1,60 +1,61 @@
-"""The report of a run: one HTML file that opens offline and asks nothing of anyone."""
+"""The report of a run: one HTML file that opens offline and makes no request."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from mosaicfusion.dataset.lvis import Policy
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mosaicfusion.config import Policy
 from mosaicfusion.files.atomic import write_atomic
-from mosaicfusion.report.markup import Part
-from mosaicfusion.report.sections import SECTIONS, Section
+from mosaicfusion.masks.rejection import reason_meaning, reason_name
+from mosaicfusion.report import text
+from mosaicfusion.report.section import Section, SectionBuilder
+from mosaicfusion.report.sections import SECTIONS
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.run.folder import RunFolder
 
 MAX_CANVASES = 48
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("mosaicfusion.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_FILTERS = (text.full_name, text.thousands, text.percent, text.measured, text.setting, reason_name, reason_meaning)
+_TEMPLATES.filters.update({function.__name__: function for function in _FILTERS})
+_TEMPLATES.globals["share"] = text.share
 
 
 def write_report(
     run: RunFolder,
     policy: Policy = "drop",
     max_canvases: int = MAX_CANVASES,
-    sections: Sequence[Section] = SECTIONS,
+    sections: Sequence[SectionBuilder] = SECTIONS,
     stats: RunStats | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder, whole or not at all; returns its path.
 
-    ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.compile_lvis`. At most
-    ``max_canvases`` canvases are shown, about 0.1 MB each. ``stats``: what was counted already, as when thresholds rejected
-    some regions.
-    Raises :class:`MosaicFusionError` when the file cannot be written.
+    ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.is_used`. At most ``max_canvases``
+    canvases are shown, about 0.1 MB each. ``stats``: statistics of the run, if the caller has them, such as those after
+    thresholds. Raises :class:`MosaicFusionError` when the file cannot be written.
     """
     if stats is None:
-        stats = stats_of(run, policy).read(run.records(), max_canvases)
+        stats = RunStats(policy).read(run.records(), max_canvases)
     path = run.path / "report.html"
-    parts = [part for section in sections if (part := section(stats, run.path))]
-    write_atomic(path, render_page(f"{stats.run_name} – mosaicfusion", parts))
+    built = [section for build in sections if (section := build(run, stats))]
+    write_atomic(path, render_page(f"{run.path.resolve().name} – mosaicfusion", built))
     return path
 
 
-def stats_of(run: RunFolder, policy: Policy) -> RunStats:
-    """Statistics that have counted nothing yet."""
-    return RunStats(header=run.header, run_name=run.path.resolve().name, planned=run.total, policy=policy)
-
-
-def render_page(title: str, parts: Sequence[Part]) -> bytes:
-    """The page of these parts; ``title`` is text."""
-    links = "".join(f'<a href="#{part.anchor}">{escape(part.title)}</a>' for part in parts if part.title)
-    body = "\n".join(_section(part) if part.title else part.html for part in parts)
-    folder = files("mosaicfusion.report")
-    page = Template((folder / "page.html").read_text(encoding="utf-8"))
-    style = (folder / "page.css").read_text(encoding="utf-8")
-    return page.substitute(title=escape(title), style=style, links=links, body=body).encode()
-
-
-def _section(part: Part) -> str:
-    heading = f'<h2 id="{part.anchor}">{escape(part.title)}</h2>'
-    return f'<section aria-labelledby="{part.anchor}">{heading}{part.html}</section>'
+def render_page(title: str, sections: Sequence[Section]) -> bytes:
+    """The page of these sections, UTF-8. All text from outside is escaped by the templates."""
+    # The output of a template is markup already: it is not escaped again.
+    rendered = [
+        (section, Markup(_TEMPLATES.get_template(section.template).render(section.data))) for section in sections
+    ]
+    return _TEMPLATES.get_template("page.html.j2").render(title=title, sections=rendered).encode()

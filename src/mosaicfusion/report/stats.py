@@ -6,12 +6,13 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.dataset.lvis import Policy, is_used
+from mosaicfusion.config import Policy
+from mosaicfusion.dataset.lvis import is_used
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 BINS = 20  # of the area and score histograms
@@ -68,7 +69,7 @@ class CategoryTally:
     """Regions of one category. ``used`` counts the kept ones on canvases that are in the data set."""
 
     name: str
-    asked: int = 0
+    requested: int = 0
     kept: int = 0
     used: int = 0
     area_sum: float = 0.0  # of the kept: parts of their regions
@@ -76,8 +77,8 @@ class CategoryTally:
 
     @property
     def yield_(self) -> float:
-        """Kept per asked, in [0, 1]."""
-        return self.kept / self.asked if self.asked else 0.0
+        """Kept per requested, in [0, 1]."""
+        return self.kept / self.requested if self.requested else 0.0
 
 
 @dataclass
@@ -88,9 +89,6 @@ class RunStats:
     the centre of their box on the canvas, (CELLS, CELLS), rows down. ``sizes`` counts canvases by (height, width).
     """
 
-    header: dict[str, Any]
-    run_name: str
-    planned: int
     policy: Policy
     canvases: int = 0
     used: int = 0
@@ -104,9 +102,9 @@ class RunStats:
     sample: list[CanvasRecord] = field(default_factory=list)
 
     @property
-    def asked(self) -> int:
+    def requested(self) -> int:
         """Regions drawn."""
-        return sum(tally.asked for tally in self.categories.values())
+        return sum(tally.requested for tally in self.categories.values())
 
     @property
     def kept(self) -> int:
@@ -141,7 +139,7 @@ class RunStats:
         self.sizes[record.hw_px] += 1
         for region in record.regions:
             tally = self.categories.setdefault(region.category_id, CategoryTally(region.category))
-            tally.asked += 1
+            tally.requested += 1
             if not region.kept:
                 self.reasons[str(region.reason)] += 1
                 continue
