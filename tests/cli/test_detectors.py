@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from PIL import Image
-from shapes import write_set
+from support.shapes_set import write_set
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
@@ -70,7 +70,7 @@ def test_train_evaluate_predict(folder: Path) -> None:
     picture, overlay = next((folder / "images" / "val").iterdir()), folder / "overlay.png"
     result = call("predict", exp, picture, "-o", overlay, "--min-score", 0, "--device", "cpu")
     assert result.exit_code == 0, result.output
-    assert f"picture: {overlay}" in result.stdout
+    assert f"image: {overlay}" in result.stdout
     with Image.open(overlay) as image:
         assert image.size[0] >= 64
     assert "nothing scores 1 or more" in call("predict", exp, picture, "-o", overlay, "--min-score", 1).stdout
@@ -143,7 +143,7 @@ def test_predict_keeps_the_picture(folder: Path) -> None:
     picture = folder / "images" / "val" / "000000000101.png"
     before = picture.read_bytes()
     result = call("predict", folder, picture, "-o", folder / "images/../images/val/000000000101.png")
-    assert "is the picture itself" in " ".join(result.output.split())
+    assert "is the image itself" in " ".join(result.output.split())
     assert picture.read_bytes() == before
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from shapes import write_set
+from support.shapes_set import write_set
 
 
 @pytest.fixture(scope="session")

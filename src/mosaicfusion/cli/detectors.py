@@ -1,10 +1,10 @@
-"""Commands about detectors: train, evaluate, predict."""
+"""The commands train, evaluate and predict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,18 +13,46 @@ from mosaicfusion.cli.options import DeviceOption, apply_settings
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from mosaicfusion.detectors.config import Recipe
     from mosaicfusion.detectors.data.classes import ClassList
-    from mosaicfusion.detectors.data.dataset import DetectionDataset
-    from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, Scores
-    from mosaicfusion.detectors.training.train import TrainSummary
+    from mosaicfusion.detectors.data.training_set import TrainingSet
+    from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
+    from mosaicfusion.detectors.evaluation.predict import PredictedObject
+    from mosaicfusion.detectors.training.train import Options, TrainSummary
 
-FolderArgument = Annotated[Path, typer.Argument(help="The folder that `mosaicfusion train` wrote.")]
+FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
 ImagesOption = Annotated[Path, typer.Option("--images", help="Folder that the file names of the json are relative to.")]
 SkipOption = Annotated[bool, typer.Option("--skip-missing", help="Leave out images that are not on disk.")]
 WorkersOption = Annotated[int, typer.Option(help="Processes that load images, for each device.", min=0)]
+TrainOption = Annotated[Path, typer.Option("--train", help="LVIS or COCO json to train on.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the detector: new, empty, or to be resumed.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Name of a recipe, or a .yaml file.")]
+DetectorOption = Annotated[
+    str | None, typer.Option(help="Another detector than the recipe's.", show_default="the recipe's")
+]
+ValOption = Annotated[
+    Path | None, typer.Option("--val", help="LVIS json: its categories are checked first, its AP shown at the end.")
+]
+TextOption = Annotated[
+    Path | None, typer.Option(help="File of `mosaicfusion embed-text`, for a classifier of kind text.")
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting as KEY=VALUE, such as --set schedule.batch_size=8; may be repeated."),
+]
+PretrainedOption = Annotated[
+    bool | None,
+    typer.Option("--pretrained/--no-pretrained", help="Load pretrained backbone weights.", show_default="the recipe's"),
+]
+CheckpointOption = Annotated[
+    int | None, typer.Option(help="Steps between checkpoints.", min=1, show_default="a tenth of all, 1000 at most")
+]
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MAX_ROWS = 20
 
 
 @app.command(
@@ -36,72 +64,43 @@ WorkersOption = Annotated[int, typer.Option(help="Processes that load images, fo
 
 `mosaicfusion train --train train.json --val val.json --images data/ --recipe my.yaml --set seed=1 -o exp/seed1`
 
-The same command again goes on with an interrupted training. On several machines, start it by SLURM or torchrun on each, with
+Run the same command again to resume an interrupted training. On several machines, start it by SLURM or torchrun on each, with
 --nodes."""
 )
 def train(
-    train_json: Annotated[Path, typer.Option("--train", help="LVIS or COCO json to train on.")],
+    train_json: TrainOption,
     images: ImagesOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the detector: new, empty, or to go on with.")],
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Name of a recipe, or a .yaml file.")] = "lvis_r50",
-    detector: Annotated[
-        str | None, typer.Option(help="Detector, if another than the recipe's.", show_default="the recipe's")
-    ] = None,
-    val_json: Annotated[
-        Path | None, typer.Option("--val", help="LVIS json: its categories are checked first, its AP shown at the end.")
-    ] = None,
-    text_embeddings: Annotated[
-        Path | None, typer.Option(help="File of `mosaicfusion embed-text`, for a classifier of kind text.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting as KEY=VALUE, as in --set schedule.batch_size=8; may be repeated."),
-    ] = None,
-    pretrained: Annotated[
-        bool | None,
-        typer.Option(
-            "--pretrained/--no-pretrained", help="Weights of the backbone, or none.", show_default="the recipe's"
-        ),
-    ] = None,
+    out: OutOption,
+    recipe: RecipeOption = "lvis_r50",
+    detector: DetectorOption = None,
+    val_json: ValOption = None,
+    text_embeddings: TextOption = None,
+    settings: SettingsOption = None,
+    pretrained: PretrainedOption = None,
     skip_missing: SkipOption = False,
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(help="Devices on this machine.", min=1)] = 1,
     nodes: Annotated[int, typer.Option(help="Machines.", min=1)] = 1,
     workers: WorkersOption = 2,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(help="Steps between checkpoints.", min=1, show_default="a tenth of all, 1000 at most"),
-    ] = None,
+    checkpoint_every: CheckpointOption = None,
 ) -> None:
-    """Train a detector by a recipe; it is resumed exactly where it was interrupted."""
-    import json
-
-    from mosaicfusion.detectors.config import load_recipe
-
-    choice = [] if pretrained is None else [f"backbone.pretrained={json.dumps(pretrained)}"]
-    overrides = apply_settings({"detector": detector} if detector else {}, [*(settings or []), *choice])
-    chosen = load_recipe(recipe, overrides)
+    """Train a detector by a recipe; an interrupted training is resumed exactly."""
+    chosen = _load_recipe(recipe, detector, settings, pretrained)
 
     from mosaicfusion.detectors.data.training_set import open_training_set
+    from mosaicfusion.detectors.evaluation.folder import ValidationSet
     from mosaicfusion.detectors.training.launch import is_first_process
     from mosaicfusion.detectors.training.train import Options
-    from mosaicfusion.detectors.training.train import train as run
 
     data = open_training_set(chosen.data, train_json, images, skip_missing)
-    if val_json is not None:
-        data.classes.require_same(_open_val(val_json, images, skip_missing)[0].classes)
+    val = None
+    if val_json is not None:  # opened first, so that its errors come before hours of training
+        val = ValidationSet.open(val_json, images, skip_missing)
+        data.classes.require_same(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
-    options = Options(device, devices, nodes, workers, checkpoint_every)
-    if not is_first_process():
-        run(chosen, data, out, options, vectors)
-        return
-    from mosaicfusion.cli.console import Progress
-
-    with Progress("training", "steps", "loading the data and the model") as progress:
-        summary = run(chosen, data, out, options, vectors, progress.show)
-    _print_training(summary, data.left_out)
-    if val_json is not None:
-        evaluate(out, val_json, images, skip_missing=skip_missing, device=device, workers=workers)
+    _train(chosen, data, out, Options(device, devices, nodes, workers, checkpoint_every), vectors)
+    if val is not None and is_first_process():
+        _evaluate(out, val, False, device, workers, 1)
 
 
 @app.command(
@@ -116,96 +115,60 @@ def evaluate(
     val_json: Annotated[Path, typer.Option("--val", help="LVIS json to evaluate on.")],
     images: ImagesOption,
     open_vocabulary: Annotated[
-        bool, typer.Option("--open-vocabulary", help="Also AP of novel (rare) and base categories.")
+        bool, typer.Option("--open-vocabulary", help="Also show AP of novel (rare) and base categories.")
     ] = False,
     skip_missing: SkipOption = False,
     device: DeviceOption = "auto",
     workers: WorkersOption = 2,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 1,
 ) -> None:
-    """Show the AP of boxes and masks, as LVIS defines it; scores and detections are kept in the folder."""
-    import json
+    """Show LVIS' AP of boxes and masks; scores and detections are kept in the folder."""
+    from mosaicfusion.detectors.evaluation.folder import ValidationSet
 
-    from mosaicfusion.cli.console import Progress
-    from mosaicfusion.detectors.checkpoint import load_detector, read_classes
-    from mosaicfusion.detectors.data.samples import make_loader
-    from mosaicfusion.detectors.evaluation.evaluate import score
-    from mosaicfusion.detectors.evaluation.results import read_results, write_results
-    from mosaicfusion.files.atomic import write_atomic
-
-    truth, samples = _open_val(val_json, images, skip_missing)
-    detector = load_detector(folder, device)
-    read_classes(folder).require_same(truth.classes)
-    results = folder / f"detections-{val_json.stem}.json"
-    target = next(detector.model.parameters()).device
-    with Progress("detecting", "images", "loading the detector") as progress:
-        write_results(
-            detector.model,
-            make_loader(samples, None, batch_size, workers),
-            detector.classes,
-            results,
-            target,
-            on_image=lambda done: progress.show(done, len(samples)),
-        )
-    scores = score(truth, read_results(results), open_vocabulary=open_vocabulary, source=str(results))
-    plain = json.dumps({kind: of_kind.to_json() for kind, of_kind in scores.items()}, indent=1, ensure_ascii=False)
-    write_atomic(folder / f"scores-{val_json.stem}.json", plain.encode())
-    _print_left_out(samples.left_out)
-    _print_scores(scores, len(samples))
-    typer.echo(f"scores by category: {folder / f'scores-{val_json.stem}.json'}")
+    val = ValidationSet.open(val_json, images, skip_missing)
+    _evaluate(folder, val, open_vocabulary, device, workers, batch_size)
 
 
 @app.command(epilog="**Example**\n\n`mosaicfusion predict exp/mf image.jpg -o overlay.png --min-score 0.3`")
 def predict(
     folder: FolderArgument,
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture with masks, as .png or .jpg.")],
-    min_score: Annotated[float, typer.Option(help="Show what scores as much.", min=0, max=1)] = 0.5,
+    image: Annotated[Path, typer.Argument(help="The image file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The image with masks, as .png or .jpg.")],
+    min_score: Annotated[float, typer.Option(help="Lowest score of the objects to show.", min=0, max=1)] = 0.5,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw what a detector finds in one picture."""
+    """Detect the objects of one image, and render them over it."""
     import io
 
     from PIL import Image
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.evaluation.predict import predict as find
+    from mosaicfusion.detectors.evaluation.predict import predict as detect
     from mosaicfusion.detectors.evaluation.predict import render_detections
     from mosaicfusion.files.atomic import write_atomic
     from mosaicfusion.files.images import read_rgb
 
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    if out.suffix.lower() not in formats:
+    if out.suffix.lower() not in _FORMATS:
         raise MosaicFusionError(f"--out {out} must end in .png or .jpg")
     if out.resolve() == image.resolve():
-        raise MosaicFusionError(f"--out {out} is the picture itself, which would be lost; give another name")
-    picture = read_rgb(image, upright=True)
-    found = find(load_detector(folder, device), picture, min_score)
+        raise MosaicFusionError(f"--out {out} is the image itself and would overwrite it; give another name")
+    pixels = read_rgb(image, upright=True)
+    objects = detect(load_detector(folder, device), pixels, min_score)
     buffer = io.BytesIO()
-    Image.fromarray(render_detections(picture, found)).save(buffer, formats[out.suffix.lower()])
+    Image.fromarray(render_detections(pixels, objects)).save(buffer, _FORMATS[out.suffix.lower()])
     write_atomic(out, buffer.getvalue())
-    table = Table(
-        "category", "score", "box (x, y, x, y)", title=f"objects with a score of at least {min_score:g}: {len(found)}"
-    )
-    for one in found[:20]:
-        table.add_row(Text(one.category), f"{one.score:.2f}", ", ".join(f"{side:.0f}" for side in one.box_xyxy))
-    if found:
-        Console().print(table)
-    else:
-        typer.echo(f"nothing scores {min_score:g} or more; try a lower --min-score")
-    typer.echo(f"picture: {out}")
+    _print_objects(objects, min_score)
+    typer.echo(f"image: {out}")
 
 
-def _open_val(path: Path, images: Path, skip_missing: bool) -> tuple[GroundTruth, DetectionDataset]:
-    """Of the same images. What cannot be evaluated is said before, not after, hours of training or detection."""
-    from mosaicfusion.detectors.data.dataset import DetectionDataset
-    from mosaicfusion.detectors.evaluation.evaluate import GroundTruth
+def _load_recipe(name: str, detector: str | None, settings: Sequence[str] | None, pretrained: bool | None) -> Recipe:
+    import json
 
-    truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
-    return truth.of_images({image.id for image in samples.images}), samples
+    from mosaicfusion.detectors.config import load_recipe
+
+    choice = [] if pretrained is None else [f"backbone.pretrained={json.dumps(pretrained)}"]
+    overrides = apply_settings({"detector": detector} if detector else {}, [*(settings or []), *choice])
+    return load_recipe(name, overrides)
 
 
 def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> Tensor | None:
@@ -224,8 +187,43 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
     return embeddings.by_label(classes)
 
 
-def _print_training(summary: TrainSummary, left_out: dict[str, int]) -> None:
-    _print_left_out(left_out)
+def _train(recipe: Recipe, data: TrainingSet, out: Path, options: Options, text_embeddings: Tensor | None) -> None:
+    """Train; the first process shows a bar and a summary."""
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.detectors.training.launch import is_first_process
+    from mosaicfusion.detectors.training.train import train
+
+    if not is_first_process():
+        train(recipe, data, out, options, text_embeddings)
+        return
+    with ProgressBar("training", "steps", "loading the data and the model") as progress:
+        summary = train(recipe, data, out, options, text_embeddings, progress.show)
+    _print_left_out(data.left_out)
+    _print_training(summary)
+
+
+def _evaluate(
+    folder: Path, val: ValidationSet, open_vocabulary: bool, device: str, workers: int, batch_size: int
+) -> None:
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.detectors.evaluation.folder import evaluate_on
+
+    with ProgressBar("detecting", "images", "loading the detector") as progress:
+        result = evaluate_on(
+            folder,
+            val,
+            open_vocabulary=open_vocabulary,
+            device=device,
+            workers=workers,
+            batch_size=batch_size,
+            on_image=progress.show,
+        )
+    _print_left_out(result.left_out)
+    _print_scores(result)
+    typer.echo(f"scores by category: {result.scores_path}")
+
+
+def _print_training(summary: TrainSummary) -> None:
     if summary.steps == 0:
         typer.echo(f"all {summary.iterations} steps were taken before")
     else:
@@ -242,14 +240,29 @@ def _print_left_out(left_out: Mapping[str, int]) -> None:
         typer.echo(f"left out: {count} {reason}")
 
 
-def _print_scores(scores: dict[Any, Scores], images: int) -> None:
+def _print_scores(result: Evaluation) -> None:
     from rich.console import Console
 
     from mosaicfusion.cli.console import make_table
 
-    names = list(next(iter(scores.values())).metrics)
-    table = make_table("", *names, title=f"AP in percent on {images} images")
-    for kind, of_kind in scores.items():
-        values = (of_kind.metrics[name] for name in names)
+    names = list(next(iter(result.scores.values())).metrics)
+    table = make_table("", *names, title=f"AP in percent on {result.images} images")
+    for kind, scores in result.scores.items():
+        values = (scores.metrics[name] for name in names)
         table.add_row(kind, *("-" if value is None else f"{100 * value:.1f}" for value in values))
+    Console().print(table)
+
+
+def _print_objects(objects: Sequence[PredictedObject], min_score: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not objects:
+        typer.echo(f"nothing scores {min_score:g} or more; try a lower --min-score")
+        return
+    title = f"objects with a score of at least {min_score:g}: {len(objects)}"
+    table = Table("category", "score", "box (x, y, x, y)", title=title)
+    for one in objects[:_MAX_ROWS]:
+        table.add_row(Text(one.category), f"{one.score:.2f}", ", ".join(f"{side:.0f}" for side in one.box_xyxy))
     Console().print(table)

@@ -1,1 +1,1 @@
-"""Detectors: training, evaluation and prediction with the data sets this package makes."""
+"""Detectors: recipes, data, models, training and evaluation."""

@@ -1,15 +1,15 @@
 """A trained detector on disk.
 
 exp/mf/
-  recipe.yaml          what it is and how it is trained
+  recipe.yaml          settings of the detector and its training
   classes.json         categories by label
-  model.safetensors    weights for use; averaged ones if the recipe has an EMA
-  last.ckpt            all that training goes on from: weights, optimizer, step
-  log.jsonl            losses, learning rate and times while it trained
-  train.lock           empty; a training that runs holds a lock on it
+  model.safetensors    weights for inference; averaged weights if the recipe has an EMA
+  last.ckpt            state to resume training from: weights, optimizer, step
+  log.jsonl            losses, learning rate and times of the training
+  train.lock           empty; locked by a running training
 
-Only ``model.safetensors`` is read for use, so a folder from anywhere is safe to evaluate. ``last.ckpt`` is read by training
-alone, with ``weights_only=True``: tensors and plain values, no code.
+Evaluation and prediction read weights from ``model.safetensors`` only, so folders from unknown sources are safe to use.
+``last.ckpt`` is read by training only, with ``weights_only=True``: tensors and plain values, no code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOCK = "train.lock"
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector ready for use: ``model`` in evaluation mode on its device."""
+    """A detector ready for inference: ``model`` in evaluation mode on its device."""
 
     model: nn.Module
     recipe: Recipe
@@ -49,15 +49,15 @@ class Detector:
 
 
 @contextmanager
-def begun(folder: Path, recipe: Recipe, classes: ClassList) -> Iterator[None]:
-    """Make a folder for a training, or check that it holds the same one; anything else is refused, nothing is deleted.
+def training_folder(folder: Path, recipe: Recipe, classes: ClassList) -> Iterator[None]:
+    """Make or reopen the folder of a training, and lock it until the end of the block.
 
-    Until the end of the block no other training takes the folder. One that came to no checkpoint holds nothing to lose:
-    another may take its place.
+    A folder without any checkpoint may be taken over by another training. Raises :class:`MosaicFusionError` for a folder with
+    another training or with other files; nothing is deleted.
     """
     check_writable(folder)
-    held = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if held - {LOCK} and not held & {RECIPE, STATE, WEIGHTS}:
+    existing = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if existing - {LOCK} and not existing & {RECIPE, STATE, WEIGHTS}:
         raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
@@ -65,23 +65,24 @@ def begun(folder: Path, recipe: Recipe, classes: ClassList) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise MosaicFusionError(
-            f"another process trains into {folder}; wait for its end, or give another --out"
+            f"another process trains into {folder}; wait until it ends, or give another --out"
         ) from None
     try:
-        _begin(folder, recipe, classes)
+        _prepare(folder, recipe, classes)
         yield
     finally:
         lock.release()
 
 
-def _begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
+def _prepare(folder: Path, recipe: Recipe, classes: ClassList) -> None:
     remove_leftovers(folder.glob(".*.tmp"))
     if (folder / STATE).exists() or (folder / WEIGHTS).exists():
-        held = load_recipe(folder / RECIPE)
-        changed = differences(held.model_dump(mode="json"), recipe.model_dump(mode="json"))
+        existing = load_recipe(folder / RECIPE)
+        changed = differences(existing.model_dump(mode="json"), recipe.model_dump(mode="json"))
         if changed:
             raise MosaicFusionError(
-                f"{folder} holds another training; give another --out, or undo:\n  " + "\n  ".join(changed[:12])
+                f"{folder} holds another training; give another --out, or undo these changes:\n  "
+                + "\n  ".join(changed[:12])
             )
         read_classes(folder).require_same(classes)
         return
@@ -90,7 +91,7 @@ def _begin(folder: Path, recipe: Recipe, classes: ClassList) -> None:
 
 
 def read_classes(folder: Path) -> ClassList:
-    """The classes of a checkpoint."""
+    """Read the classes of a checkpoint."""
     path = folder / CLASSES
     try:
         return ClassList.from_json(json.loads(path.read_text(encoding="utf-8")), str(folder))
@@ -99,14 +100,14 @@ def read_classes(folder: Path) -> ClassList:
 
 
 def save_weights(folder: Path, model: nn.Module) -> None:
-    """Write ``model.safetensors``, whole or not at all."""
+    """Write ``model.safetensors`` atomically."""
     from safetensors.torch import save
 
     write_atomic(folder / WEIGHTS, save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
 def load_detector(folder: Path, device: str = "auto") -> Detector:
-    """A detector that was trained into ``folder``; raises :class:`MosaicFusionError` if there is none, or a damaged one."""
+    """Load the detector trained into ``folder``; raises :class:`MosaicFusionError` if it is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -117,23 +118,25 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
     if not (folder / RECIPE).exists():
         raise MosaicFusionError(f"{folder} holds no detector (no {RECIPE}); `mosaicfusion train` makes one")
     if not (folder / WEIGHTS).exists():
-        raise MosaicFusionError(f"{folder} has no weights yet; let `mosaicfusion train` reach its first checkpoint")
+        raise MosaicFusionError(
+            f"{folder} has no weights yet; wait until `mosaicfusion train` reaches its first checkpoint"
+        )
     recipe, classes = load_recipe(folder / RECIPE), read_classes(folder)
     try:
         state = load_file(folder / WEIGHTS)
         embeddings = next((value for name, value in state.items() if name.endswith(".embeddings")), None)
-        # The counts of the federated loss come with the weights.
+        # The counts of the federated loss are among the weights.
         model = build_detector(recipe, classes, embeddings, [1] * len(classes), load_weights=False)
         model.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise MosaicFusionError(
-            f"{folder / WEIGHTS} is damaged or of another recipe ({first_line(error, 160)}); train it again"
+            f"{folder / WEIGHTS} is damaged or belongs to another recipe ({first_line(error, 160)}); train it again"
         ) from None
     return Detector(model.to(target).eval(), recipe, classes)
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``last.ckpt``, whole or not at all. ``state``: tensors and plain values."""
+    """Write ``last.ckpt`` atomically. ``state``: tensors and plain values."""
     import torch
 
     buffer = io.BytesIO()
@@ -142,7 +145,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
-    """What :func:`save_state` wrote, on the CPU, or None at the beginning."""
+    """Read ``last.ckpt`` onto the CPU; None if there is none yet."""
     import torch
 
     path = folder / STATE
@@ -153,10 +156,10 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError) as error:
         raise damaged_state(folder, first_line(error, 120)) from None
     if not isinstance(state, dict) or "data" not in state or type(state.get("step")) is not int:
-        raise damaged_state(folder, "it is no checkpoint of a training")
+        raise damaged_state(folder, "it is not the checkpoint of a training")
     return state
 
 
 def damaged_state(folder: Path, reason: str) -> MosaicFusionError:
-    """What to raise for a ``last.ckpt`` from which nothing can go on."""
-    return MosaicFusionError(f"{folder / STATE} cannot be resumed ({reason}); delete it to begin again from step 0")
+    """The error for a ``last.ckpt`` that cannot be resumed."""
+    return MosaicFusionError(f"{folder / STATE} cannot be resumed ({reason}); delete it to start again from step 0")

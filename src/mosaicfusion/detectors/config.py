@@ -1,6 +1,6 @@
-"""A recipe: everything that decides what a detector learns, in frozen models. One YAML file a row of the paper's table.
+"""Recipes: frozen settings of a detector and its training, one YAML file for each row of the paper's tables.
 
-What only changes speed (device, number of GPUs, worker processes) is not here.
+Execution settings (device, number of GPUs, worker processes) are not part of a recipe.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mosaicfusion.detectors.models.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
 
 Positive = Annotated[int, Field(ge=1)]
@@ -34,25 +35,27 @@ class BackboneConfig(_Frozen):
 
     name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME; fvlm: clip/NAME")
     pretrained: bool = True
-    frozen_stages: Annotated[int, Field(ge=0, le=5)] = Field(2, description="from the input on; the stem is the first")
-    frozen_norm: bool = Field(True, description="batch norm keeps its statistics, scale and shift")
-    channels: Positive = Field(256, description="of every level of the feature pyramid")
+    frozen_stages: Annotated[int, Field(ge=0, le=5)] = Field(
+        2, description="stages from the input on; the stem is the first"
+    )
+    frozen_norm: bool = Field(True, description="keep statistics, scale and shift of batch norms")
+    channels: Positive = Field(256, description="channels of every level of the feature pyramid")
     strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
         (4, 8, 16, 32),
         min_length=1,
-        description="pixels a cell of each level, one coarser is added; centernet2: 8, 16, 32",
+        description="px per cell of each level; a coarser one is added; centernet2: 8, 16, 32",
     )
 
     @property
     def clip(self) -> str | None:
-        """The CLIP model whose image half it is, as `--clip` takes it, or None."""
+        """The CLIP model whose image encoder is the backbone, named like for `--clip`, or None."""
         return self.name.removeprefix(_CLIP) if self.name.startswith(_CLIP) else None
 
     @field_validator("strides")
     @classmethod
     def _strides_double(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
         if any(after != 2 * before for before, after in pairwise(strides)) or strides[-1] != 32:
-            raise ValueError(f"strides {strides} must double up to 32, as in (8, 16, 32)")
+            raise ValueError(f"strides {strides} must double up to 32, such as (8, 16, 32)")
         return strides
 
 
@@ -60,95 +63,101 @@ class ClassifierConfig(_Frozen):
     """See :mod:`mosaicfusion.detectors.models.classifier`."""
 
     kind: Literal["linear", "text"] = "linear"
-    temperature: PositiveFloat = Field(0.02, description="text: logits are cosines divided by it; Detic's 1/50")
-    learned_temperature: bool = Field(False, description="text: the temperature is only where training begins")
-    bias: float | None = Field(None, description="text: first value of a learned bias; None is no bias")
+    temperature: PositiveFloat = Field(0.02, description="text: divisor of the cosines; Detic's 1/50")
+    learned_temperature: bool = Field(False, description="text: train the temperature")
+    bias: float | None = Field(None, description="text: initial value of a learned bias; None: no bias")
 
 
 class LossConfig(_Frozen):
     """See :mod:`mosaicfusion.detectors.models.losses`."""
 
     kind: Literal["softmax", "sigmoid"] = "softmax"
-    federated: bool = Field(False, description="sigmoid: only a sample of the classes counts in a step")
+    federated: bool = Field(False, description="sigmoid: a step counts a sample of the classes only")
     federated_classes: Positive = 50
     federated_power: PositiveFloat = 0.5
 
 
 class HeadsConfig(_Frozen):
-    """Sizes of the second stage, and whether boxes and masks know the class."""
+    """Sizes and thresholds of the proposal and region heads."""
 
     class_agnostic_boxes: bool = False
     class_agnostic_masks: bool = False
     box_features: Positive = Field(1024, description="width of the two fully connected layers")
     mask_layers: tuple[Positive, ...] = Field((256, 256, 256, 256), min_length=1)
     rois_per_image: Positive = 512
-    proposal_convs: Positive = Field(4, description="centernet2: layers of the tower that finds centres and sides")
-    anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), description="one for each level")
-    proposals_train: tuple[Positive, Positive] = Field((2000, 2000), description="before NMS by level, after NMS")
+    proposal_convs: Positive = Field(4, description="centernet2: layers of the proposal tower")
+    anchor_sizes_px: tuple[Positive, ...] = Field((32, 64, 128, 256, 512), description="one per level")
+    proposals_train: tuple[Positive, Positive] = Field(
+        (2000, 2000), description="per level before NMS, per image after it"
+    )
     proposals_test: tuple[Positive, Positive] = (1000, 1000)
     score_threshold: Share = 1e-4
     nms_threshold: Share = 0.5
-    detections: Positive = Field(300, description="kept of an image; LVIS allows 300")
+    detections: Positive = Field(300, description="maximum per image; LVIS allows 300")
 
 
 class FVLMConfig(_Frozen):
     """See :mod:`mosaicfusion.detectors.models.fvlm`."""
 
-    base_clip_weight: Share = Field(0.35, description="of CLIP's score in the geometric mean")
-    novel_clip_weight: Share = Field(0.65, description="the same for rare classes, frequency r")
-    clip_temperature: PositiveFloat = Field(0.01, description="of the softmax of CLIP's scores")
-    background_weight: PositiveFloat = Field(0.9, description="of background regions in the classification loss")
+    base_clip_weight: Share = Field(0.35, description="weight of CLIP's score in the geometric mean, base classes")
+    novel_clip_weight: Share = Field(0.65, description="the same for novel classes, frequency r")
+    clip_temperature: PositiveFloat = Field(0.01, description="temperature of the softmax of CLIP's scores")
+    background_weight: PositiveFloat = Field(0.9, description="weight of background regions in the classification loss")
 
 
 class DataConfig(_Frozen):
-    """Sizes in pixels and augmentation."""
+    """Image sizes in pixels, and augmentation."""
 
     resize: Literal["short_side", "large_scale_jitter"] = "short_side"
     train_sides_px: tuple[Positive, ...] = Field(
-        (640, 672, 704, 736, 768, 800), min_length=1, description="short_side: one is drawn"
+        (640, 672, 704, 736, 768, 800), min_length=1, description="short_side: one is chosen at random"
     )
     jitter_side_px: Positive = Field(1024, description="large_scale_jitter: side of the square")
     jitter_scale: tuple[PositiveFloat, PositiveFloat] = (0.1, 2.0)
     test_side_px: Positive = 800
     max_side_px: Positive = 1333
     flip: Share = 0.5
-    repeat_threshold: Share = Field(1e-3, description="repeat-factor sampling's t; 0 is none")
+    repeat_threshold: Share = Field(1e-3, description="threshold t of repeat-factor sampling; 0: off")
     copy_paste: bool = False
     mosaic: bool = False
 
 
 class ScheduleConfig(_Frozen):
-    """Optimizer and learning rate. ``batch_size`` counts the images of a step on all devices together."""
+    """Optimizer and learning rate. ``batch_size``: images of a step on all devices together."""
 
     iterations: Positive = 90_000
     batch_size: Positive = 16
-    accumulate: Positive = Field(1, description="parts of a batch one after the other: less memory")
+    accumulate: Positive = Field(1, description="parts of a batch processed in sequence to save memory")
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: PositiveFloat = 0.02
     backbone_rate: PositiveFloat = Field(
-        1.0, description="the rate of the backbone's body is as many times the others'"
+        1.0, description="learning rate of the backbone's body, relative to learning_rate"
     )
-    momentum: Share = Field(0.9, description="of sgd")
+    momentum: Share = Field(0.9, description="sgd: momentum")
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     warmup_iterations: Annotated[int, Field(ge=0)] = 1000
     warmup_factor: Share = 1e-3
     decay: Literal["step", "cosine"] = "step"
-    steps: tuple[Positive, ...] = Field((60_000, 80_000), description="step: where the rate is divided by 10")
+    steps: tuple[Positive, ...] = Field(
+        (60_000, 80_000), description="step: iterations at which the rate is divided by 10"
+    )
     clip_norm: PositiveFloat | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="decay of averaged weights")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     @model_validator(mode="after")
-    def _batch_can_be_parted(self) -> ScheduleConfig:
+    def _batch_can_be_split(self) -> ScheduleConfig:
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size={self.batch_size} cannot be parted into accumulate={self.accumulate}")
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be split into accumulate={self.accumulate} equal parts"
+            )
         return self
 
 
 class Recipe(_Frozen):
-    """A detector and how it is trained. The defaults are Mask R-CNN R50-FPN of the paper."""
+    """A detector and its training. The defaults are the paper's Mask R-CNN R50-FPN."""
 
-    detector: Literal["mask_rcnn", "centernet2", "fvlm"] = "mask_rcnn"
+    detector: str = Field("mask_rcnn", description=", ".join(BUILDERS))
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     backbone: BackboneConfig = BackboneConfig()
     classifier: ClassifierConfig = ClassifierConfig()
@@ -158,31 +167,29 @@ class Recipe(_Frozen):
     data: DataConfig = DataConfig()
     schedule: ScheduleConfig = ScheduleConfig()
 
+    @field_validator("detector")
+    @classmethod
+    def _detector_is_registered(cls, name: str) -> str:
+        if name not in BUILDERS:
+            raise ValueError(f"unknown detector; choose one of {', '.join(BUILDERS)}")
+        return name
+
     @model_validator(mode="after")
     def _loss_can_be_federated(self) -> Recipe:
         if self.loss.federated and self.loss.kind != "sigmoid":
-            raise ValueError("loss.federated needs loss.kind=sigmoid: softmax has no class to leave out")
-        return self
-
-    @model_validator(mode="after")
-    def _every_level_has_anchors(self) -> Recipe:
-        levels, sizes = len(self.backbone.strides) + 1, len(self.heads.anchor_sizes_px)
-        if self.detector != "centernet2" and sizes != levels:  # which has no anchors
-            raise ValueError(
-                f"heads.anchor_sizes_px has {sizes} sizes for {levels} levels: those of backbone.strides and one coarser"
-            )
+            raise ValueError("loss.federated needs loss.kind=sigmoid: softmax cannot leave classes out")
         return self
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Names of the recipes in the package."""
     return sorted(file.name.removesuffix(".yaml") for file in RECIPES.iterdir() if file.name.endswith(".yaml"))
 
 
 def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
-    """A recipe by its name or from a YAML file, with some values replaced; ``overrides`` is nested like :class:`Recipe`.
+    """Load a recipe by name or from a YAML file, and replace the values in ``overrides``, nested like :class:`Recipe`.
 
-    Raises :class:`MosaicFusionError` with the place of what is wrong.
+    Raises :class:`MosaicFusionError` naming the wrong setting.
     """
     path = Path(source)
     known = recipe_names()
@@ -201,7 +208,7 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
-    """All values of a recipe, in the form :func:`load_recipe` reads."""
+    """All values of a recipe as YAML, readable by :func:`load_recipe`."""
     return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
 
@@ -211,7 +218,7 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise MosaicFusionError(f"the recipe {source} is not YAML: {error}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise MosaicFusionError(f"the recipe {source} holds no settings; begin with `detector: mask_rcnn`")
+        raise MosaicFusionError(f"the recipe {source} has no settings; begin with `detector: mask_rcnn`")
     return values
 
 
@@ -223,16 +230,16 @@ def _parse(values: dict[str, Any]) -> Recipe:
             f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r:.80})"
             for item in error.errors()
         ]
-        raise MosaicFusionError("the recipe does not hold together:\n  " + "\n  ".join(problems)) from None
+        raise MosaicFusionError("the recipe is invalid:\n  " + "\n  ".join(problems)) from None
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Nested values with those of ``top`` put over those of ``base``."""
+    """Replace nested values of ``base`` by those of ``top``."""
     merged = dict(base)
     for key, value in top.items():
-        below = base.get(key)
-        if None not in (value, below) and isinstance(value, dict) != isinstance(below, dict):
-            text = below if isinstance(value, dict) else value
-            raise MosaicFusionError(f"the recipe's {key} is {text!r:.80}; settings are needed there")
-        merged[key] = _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+        old = base.get(key)
+        if None not in (value, old) and isinstance(value, dict) != isinstance(old, dict):
+            text = old if isinstance(value, dict) else value
+            raise MosaicFusionError(f"the recipe's {key} is {text!r:.80}, but must be a group of settings")
+        merged[key] = _merge(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
     return merged

@@ -27,6 +27,7 @@ from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import Generation, Part, Run, SyntheticSet
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.generation.events import on_progress
 from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
@@ -114,7 +115,7 @@ class TrainingData:
         assert drawn.canvases_per_category is not None
         each = max(1, round(drawn.canvases_per_category * self.canvases))
         run = self.draw(drawing, each, bar)
-        end = each * len(run.header["categories"]["main"])  # a larger set may have been drawn before
+        end = each * len(run.manifest.categories.main)  # a larger set may have been drawn before
         return run, [record for record in accepted(run) if record.index < end and is_used(record, drawn.policy)]
 
     def _as_many(
@@ -136,7 +137,7 @@ class TrainingData:
         overrides = {"layout": {"grids": drawing.grids}, "masks": {"refine": drawing.refine}}
         with _locked(self.out / "drawn" / f"{drawing.name}.lock"):
             if (path / "run.json").exists():  # a run can grow, not shrink
-                canvases_per_category = max(canvases_per_category, RunFolder.open(path).header["canvases_per_category"])
+                canvases_per_category = max(canvases_per_category, RunFolder.open(path).manifest.canvases_per_category)
             with bar(f"drawing {drawing.name}", "canvases") as show:
                 generate(
                     self._selection(drawing),
@@ -144,7 +145,7 @@ class TrainingData:
                     canvases_per_category=canvases_per_category,
                     config=make_config(None, overrides),
                     device=self.device,
-                    on_progress=show,
+                    on_event=on_progress(show),
                 )
         return RunFolder.open(path)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mosaicfusion.dataset.lvis import Policy
+from mosaicfusion.config import Policy
 from mosaicfusion.errors import MosaicFusionError
 
 RECIPES = {"mask_rcnn": "mini_lite0", "centernet2": "mini_centernet2", "fvlm": "mini_fvlm"}

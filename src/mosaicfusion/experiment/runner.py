@@ -1,6 +1,6 @@
 """Runs an experiment, run by run: makes its data, trains, evaluates, writes the result.
 
-exp/runs/mask_rcnn-drawn-seed0/   the folder of `mosaicfusion train`, detections.json, and at the end result.json
+exp/runs/mask_rcnn-drawn-seed0/   the folder of `mosaicfusion train`, detections-val.json, scores-val.json, and at the end result.json
 
 Every step goes on where it was interrupted: canvases, merged sets and runs that are there are kept, and a training goes on from
 its last checkpoint to the same weights. Several processes may work on one folder: each takes the next run that nobody works on.
@@ -15,24 +15,20 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
-from mosaicfusion.detectors.data.dataset import DetectionDataset
-from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.training_set import open_training_set
-from mosaicfusion.detectors.evaluation.evaluate import evaluate
-from mosaicfusion.detectors.evaluation.results import write_results
+from mosaicfusion.detectors.evaluation.folder import evaluate_folder
 from mosaicfusion.detectors.models.text_embeddings import embed_text
 from mosaicfusion.detectors.training.train import Options, train
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
 from mosaicfusion.experiment.data import Bar, TrainingData
 from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
-from mosaicfusion.experiment.result import RESULT, Result, read_result, write_result
+from mosaicfusion.experiment.result import RESULT, Metrics, Result, read_result, write_result
 from mosaicfusion.experiment.styles import score_styles
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.selection import vocabulary_for
@@ -42,6 +38,7 @@ from mosaicfusion.models.hub import digest
 
 if TYPE_CHECKING:
     from mosaicfusion.detectors.data.training_set import TrainingSet
+    from mosaicfusion.detectors.evaluation.evaluate import Kind, Scores
 
 _CHECKPOINT_EVERY = 100
 _BATCH = 8
@@ -170,22 +167,21 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
     }
 
 
-def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Any, Any], dict[str, Any]]:
-    """Scores by kind, and AP by style."""
-    folder, val = experiment.folder(run), experiment.data / "val.json"
-    detector = load_detector(folder, experiment.device)
-    samples, found = DetectionDataset(val, experiment.data), folder / "detections.json"
-    target = next(detector.model.parameters()).device
+def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Kind, Scores], dict[str, Metrics]]:
+    """Scores by kind, and mask AP by style."""
+    val = experiment.data / "val.json"
     with bar("detecting", "images") as show:
-        write_results(
-            detector.model,
-            make_loader(samples, None, _BATCH, experiment.workers),
-            detector.classes,
-            found,
-            target,
-            on_image=lambda done: show(done, len(samples)),
+        result = evaluate_folder(
+            experiment.folder(run),
+            val,
+            experiment.data,
+            open_vocabulary=run.open_vocabulary,
+            device=experiment.device,
+            workers=experiment.workers,
+            batch_size=_BATCH,
+            on_image=show,
         )
-    return evaluate(val, found, run.open_vocabulary), score_styles(val, found)
+    return result.scores, score_styles(val, result.detections_path)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def test_a_checkpoint_gives_back_the_same_list(tiny_lvis: Path) -> None:
     "values", [None, 3, [3], [{"id": 1}], [{"id": "1", "name": "a"}], [{"id": 1, "name": "a", "x": 2}]]
 )
 def test_a_damaged_checkpoint_is_refused(values: object) -> None:
-    with pytest.raises(MosaicFusionError, match="exp/mf holds no list of categories"):
+    with pytest.raises(MosaicFusionError, match="exp/mf has no list of categories"):
         ClassList.from_json(values, "exp/mf")
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from mosaicfusion.detectors.data.copy_paste import CopyPaste, draw_other, paste
+from mosaicfusion.detectors.data.copy_paste import CopyPaste, choose_other, paste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import make_loader
-from mosaicfusion.detectors.data.sampling import Draw
+from mosaicfusion.detectors.data.sampling import SampleIndex
 from mosaicfusion.detectors.data.transforms import large_scale_jitter
 
 
@@ -77,11 +77,14 @@ def test_as_a_data_set(tiny_lvis: Path) -> None:
     jittered = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", large_scale_jitter(48, (0.8, 1.2)))
     pasted = CopyPaste(jittered)
     assert len(pasted) == 8
-    assert torch.equal(pasted[Draw(1, 3)][0], pasted[Draw(1, 3)][0])
-    more = [len(pasted[Draw(1, seed)][1]["labels"]) - len(jittered[Draw(1, seed)][1]["labels"]) for seed in range(20)]
+    assert torch.equal(pasted[SampleIndex(1, 3)][0], pasted[SampleIndex(1, 3)][0])
+    more = [
+        len(pasted[SampleIndex(1, seed)][1]["labels"]) - len(jittered[SampleIndex(1, seed)][1]["labels"])
+        for seed in range(20)
+    ]
     assert max(more) > 0
     never = CopyPaste(jittered, probability=0)
-    assert len(never[Draw(1, 3)][1]["labels"]) == 1
+    assert len(never[SampleIndex(1, 3)][1]["labels"]) == 1
     for images, targets in make_loader(pasted, None, batch_size=4, workers=2):
         assert {image.shape for image in images} == {(3, 48, 48)}
         assert all((target["masks"].sum((1, 2)) > 0).all() for target in targets)
@@ -89,7 +92,7 @@ def test_as_a_data_set(tiny_lvis: Path) -> None:
 
 def test_partners_follow_the_weights() -> None:
     torch.manual_seed(0)
-    drawn_often = [draw_other(3, torch.tensor([0.0, 1.0, 3.0])) for _ in range(400)]
-    assert set(drawn_often) == {1, 2}
-    assert drawn_often.count(2) / 400 == pytest.approx(0.75, abs=0.08)
-    assert {draw_other(3, None) for _ in range(60)} == {0, 1, 2}
+    often = [choose_other(3, torch.tensor([0.0, 1.0, 3.0])) for _ in range(400)]
+    assert set(often) == {1, 2}
+    assert often.count(2) / 400 == pytest.approx(0.75, abs=0.08)
+    assert {choose_other(3, None) for _ in range(60)} == {0, 1, 2}

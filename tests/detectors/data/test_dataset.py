@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from shapes import BAR, DISC, HW, SQUARE, annotation
+from support.shapes_set import BAR, DISC, HW, SQUARE, annotation
 
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.errors import MosaicFusionError

@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.mosaic import Mosaic, tile
-from mosaicfusion.detectors.data.sampling import Draw
+from mosaicfusion.detectors.data.sampling import SampleIndex
 from mosaicfusion.detectors.data.transforms import GREY, large_scale_jitter
 
 
@@ -68,14 +68,14 @@ def test_as_a_data_set(tiny_lvis: Path) -> None:
     plain = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images")
     mosaic = Mosaic(plain, 96, large_scale_jitter(64, (0.9, 1.1)), probability=1)
     assert len(mosaic) == 8
-    image, target = mosaic[Draw(0, 4)]
+    image, target = mosaic[SampleIndex(0, 4)]
     assert image.shape == (3, 64, 64)
     assert type(image) is torch.Tensor
-    assert torch.equal(mosaic[Draw(0, 4)][0], image)
-    counts = [len(mosaic[Draw(0, seed)][1]["labels"]) for seed in range(10)]
+    assert torch.equal(mosaic[SampleIndex(0, 4)][0], image)
+    counts = [len(mosaic[SampleIndex(0, seed)][1]["labels"]) for seed in range(10)]
     assert sum(counts) / 10 > 2 * 14 / 8  # images have 14 / 8 instances on average
     single = Mosaic(plain, 96, probability=0)
-    assert single[Draw(0, 4)][0].shape == plain[0][0].shape
+    assert single[SampleIndex(0, 4)][0].shape == plain[0][0].shape
     assert target["image_id"] == 1
 
 

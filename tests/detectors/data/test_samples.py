@@ -13,7 +13,7 @@ import torch
 
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import boxes_of, make_loader
-from mosaicfusion.detectors.data.sampling import Draw, RepeatFactorSampler
+from mosaicfusion.detectors.data.sampling import RepeatFactorSampler, SampleIndex
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -43,7 +43,7 @@ def test_a_draw_leaves_the_global_generator_alone(tiny_lvis: Path) -> None:
     torch.manual_seed(0)
     expected = torch.rand(())
     torch.manual_seed(0)
-    assert dataset[Draw(0, 3)][1]["mark"] == dataset[Draw(0, 3)][1]["mark"]
+    assert dataset[SampleIndex(0, 3)][1]["mark"] == dataset[SampleIndex(0, 3)][1]["mark"]
     assert torch.rand(()) == expected
 
 

@@ -60,6 +60,6 @@ def test_ranks_share_the_stream() -> None:
     assert [draw for pair in zip(*parts, strict=True) for draw in pair] == whole
 
 
-def test_nothing_to_draw() -> None:
-    with pytest.raises(ValueError, match="one image at least"):
+def test_an_empty_sampler_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one image"):
         RepeatFactorSampler(np.zeros(0))

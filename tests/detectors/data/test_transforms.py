@@ -11,7 +11,7 @@ from torchvision import tv_tensors
 
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import Transform, boxes_of
-from mosaicfusion.detectors.data.sampling import Draw
+from mosaicfusion.detectors.data.sampling import SampleIndex
 from mosaicfusion.detectors.data.transforms import GREY, Tidy, large_scale_jitter, short_side
 
 
@@ -98,9 +98,9 @@ def test_a_picture_without_instances(transform: Transform) -> None:
 
 def test_a_data_set_with_a_transform_gives_plain_tensors_by_seed(tiny_lvis: Path) -> None:
     dataset = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", large_scale_jitter(40))
-    image, target = dataset[Draw(2, 7)]
-    again, _ = dataset[Draw(2, 7)]
-    other, _ = dataset[Draw(2, 8)]
+    image, target = dataset[SampleIndex(2, 7)]
+    again, _ = dataset[SampleIndex(2, 7)]
+    other, _ = dataset[SampleIndex(2, 8)]
     assert torch.equal(image, again)
     assert not torch.equal(image, other)
     assert type(image) is torch.Tensor

@@ -62,16 +62,16 @@ def test_without_objects_every_region_is_background() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_moving_by_what_was_encoded_gives_the_true_boxes(number: int) -> None:
+def test_refining_by_the_encoded_offsets_gives_the_true_boxes(number: int) -> None:
     stage = make_stage(number)
     regions = boxes((6, 10, 44, 38), (45, 8, 85, 60))
-    moves = stage.coder.encode_single(TRUE["boxes"], regions)
-    torch.testing.assert_close(torch.cat(stage.move([regions[:1], regions[1:]], moves, SIZES)), TRUE["boxes"])
+    offsets = stage.coder.encode_single(TRUE["boxes"], regions)
+    torch.testing.assert_close(torch.cat(stage.refine([regions[:1], regions[1:]], offsets, SIZES)), TRUE["boxes"])
 
 
-def test_moved_boxes_end_at_the_border() -> None:
-    (moved,) = make_stage().move([boxes((-5, 8, 200, 40))], torch.zeros(1, 4), SIZES[:1])
-    assert moved.tolist() == [[0, 8, 96, 40]]
+def test_refined_boxes_end_at_the_border() -> None:
+    (refined,) = make_stage().refine([boxes((-5, 8, 200, 40))], torch.zeros(1, 4), SIZES[:1])
+    assert refined.tolist() == [[0, 8, 96, 40]]
 
 
 def test_each_stage_gives_a_third_of_its_gradient_to_the_features() -> None:
@@ -90,9 +90,9 @@ def test_losses_of_a_stage_equal_those_done_by_hand() -> None:
     regions = [boxes((8, 8, 40, 40), (0, 50, 10, 60)), boxes((0, 0, 9, 9))]
     targets = [target((8, 8, 36, 40, 2), not_exhaustive=(3,)), target()]
     logits = torch.tensor([[0.0, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    moves = torch.zeros(3, 4)
-    moves[1:] = 7  # of background: they do not count
-    class_loss, box_loss = heads._stage_losses(heads.stages[0], logits, moves, regions, targets)
+    offsets = torch.zeros(3, 4)
+    offsets[1:] = 7  # background: does not count
+    class_loss, box_loss = heads._stage_losses(heads.stages[0], logits, offsets, regions, targets)
 
     def softplus(x: float) -> float:
         return math.log1p(math.exp(x))

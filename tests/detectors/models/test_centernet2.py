@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from mosaicfusion.detectors.config import Recipe, load_recipe
-from mosaicfusion.detectors.models.centernet2 import build_centernet2
+from mosaicfusion.detectors.data.classes import ClassList, DetectorClass
+from mosaicfusion.detectors.models.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
 
-CLASSES = 4
+CLASSES = ClassList(tuple(DetectorClass(k, f"thing {k}") for k in range(1, 5)), "test")
 COUNTS = [5, 3, 2, 1]
 FULL_SIZE = ["centernet2_r50_4x", "centernet2_swin_b"]
 
@@ -20,7 +21,7 @@ def mini(**settings: Any) -> Recipe:
 
 def build(recipe: Recipe, **inputs: Any) -> nn.Module:
     torch.manual_seed(0)
-    return build_centernet2(recipe, CLASSES, COUNTS, load_weights=False, **inputs)
+    return build_detector(recipe, CLASSES, image_counts=COUNTS, load_weights=False, **inputs)
 
 
 def picture(height: int, width: int, *shapes: tuple[int, tuple[int, int, int]]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -70,7 +71,7 @@ def check_step(model: nn.Module) -> None:
         assert torch.equal(result["scores"], result["scores"].sort(descending=True).values)
         if count:
             assert result["masks"].min() >= 0 and result["masks"].max() <= 1
-            assert result["labels"].min() >= 1 and result["labels"].max() <= CLASSES
+            assert result["labels"].min() >= 1 and result["labels"].max() <= len(CLASSES)
             assert (result["boxes"] >= 0).all() and (
                 result["boxes"] <= torch.tensor([wide, high, wide, high]) + 1e-3
             ).all()
@@ -81,7 +82,7 @@ def test_the_mini_recipe_trains_and_detects() -> None:
 
 
 def test_text_embeddings_classify_and_stay_as_they_are() -> None:
-    embeddings = torch.randn(CLASSES, 8, generator=torch.Generator().manual_seed(0))
+    embeddings = torch.randn(len(CLASSES), 8, generator=torch.Generator().manual_seed(0))
     model = build(mini(classifier={"kind": "text", "temperature": 0.02}), text_embeddings=embeddings)
     check_training(model)
     for stage in model.roi_heads.stages:
@@ -127,7 +128,7 @@ def test_recipes_hold_the_settings_of_the_papers() -> None:
 def test_the_full_size_recipes_train_and_detect(name: str) -> None:
     few = {"detections": 5}  # masks are what takes time
     recipe = load_recipe(name, {"heads": few, "data": {"test_side_px": 64, "max_side_px": 96}})
-    check_step(build(recipe, text_embeddings=torch.randn(CLASSES, 512)))
+    check_step(build(recipe, text_embeddings=torch.randn(len(CLASSES), 512)))
 
 
 @pytest.mark.slow
@@ -135,7 +136,7 @@ def test_two_pictures_are_learned_by_heart() -> None:
     """From ImageNet's EfficientNet-Lite0, which travels in a wheel."""
     torch.manual_seed(0)
     recipe = load_recipe("mini_centernet2", {"data": {"test_side_px": 128}})
-    model = build_centernet2(recipe, CLASSES, COUNTS).train()
+    model = build_detector(recipe, CLASSES, image_counts=COUNTS).train()
     pictures = [picture(128, 128, (1, (40, 40, 20)), (2, (90, 80, 28))), picture(128, 128, (3, (70, 60, 40)))]
     images, targets = (list(part) for part in zip(*pictures, strict=True))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)

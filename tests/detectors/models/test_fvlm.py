@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny_clip import save_clip
+from support.tiny_clip import save_clip
 from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
@@ -240,7 +240,7 @@ def test_a_clip_without_a_resnet(monkeypatch: pytest.MonkeyPatch) -> None:
         image_tower = nn.Linear(1, 1)
 
     monkeypatch.setattr("mosaicfusion.detectors.models.fvlm.load_clip", lambda name, device: _Clip())
-    with pytest.raises(MosaicFusionError, match=r"'ViT-B-32:openai' sees by a Linear; fvlm needs one with a ResNet"):
+    with pytest.raises(MosaicFusionError, match=r"'ViT-B-32:openai' has the image tower Linear; fvlm needs a ResNet"):
         load_resnet("ViT-B-32:openai")
 
 

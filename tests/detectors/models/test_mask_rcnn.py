@@ -13,6 +13,7 @@ from mosaicfusion.detectors.data.classes import ClassList, DetectorClass
 from mosaicfusion.detectors.models.losses import SoftmaxLoss
 from mosaicfusion.detectors.models.mask_rcnn import MaskRCNNRoIHeads
 from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.errors import MosaicFusionError
 
 CLASSES = ClassList(tuple(DetectorClass(10 * k, f"thing {k}", "rcf"[k % 3]) for k in range(1, 5)), "test")
 SMALL = {"proposals_train": [50, 20], "proposals_test": [20, 10], "rois_per_image": 16}
@@ -55,6 +56,12 @@ def test_one_step_of_training_and_one_of_evaluation(name: str) -> None:
     assert found["masks"].shape == (count, 1, 48, 64)
     assert set(found["labels"].tolist()) <= {1, 2, 3, 4}
     assert count <= recipe.heads.detections
+
+
+def test_every_level_needs_an_anchor_size() -> None:
+    recipe = load_recipe("lvis_r50", {"backbone": {"strides": [8, 16, 32]}})
+    with pytest.raises(MosaicFusionError, match="anchor_sizes_px has 5 sizes for 4 levels"):
+        build_detector(recipe, CLASSES, load_weights=False)
 
 
 def test_an_image_without_a_proposal_shows_nothing() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
-from tiny_clip import save_clip
+from support.tiny_clip import save_clip
 
 from mosaicfusion.categories import Category, from_names
 from mosaicfusion.detectors.data.classes import ClassList, DetectorClass

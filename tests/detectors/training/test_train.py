@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mosaicfusion.detectors.checkpoint import begun, load_detector
+from mosaicfusion.detectors.checkpoint import load_detector, training_folder
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.training_set import TrainingSet, open_training_set
 from mosaicfusion.detectors.training import train as module
@@ -112,12 +112,12 @@ def test_another_training_is_refused(data: TrainingSet, tmp_path: Path) -> None:
 
 def test_a_training_without_a_checkpoint_gives_way(data: TrainingSet, tmp_path: Path) -> None:
     for chosen in (recipe(), recipe(learning_rate=0.5)):
-        with begun(tmp_path, chosen, data.classes):
+        with training_folder(tmp_path, chosen, data.classes):
             assert load_recipe(tmp_path / "recipe.yaml") == chosen
 
 
 def test_two_trainings_in_one_folder_do_not_mix(data: TrainingSet, tmp_path: Path) -> None:
-    with begun(tmp_path, recipe(), data.classes):
+    with training_folder(tmp_path, recipe(), data.classes):
         with pytest.raises(MosaicFusionError, match="another process trains into"):
             train(recipe(learning_rate=0.5), data, tmp_path, OPTIONS)
         assert load_recipe(tmp_path / "recipe.yaml") == recipe()
@@ -173,7 +173,7 @@ def test_out_of_memory_says_what_to_lower(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(module._Training, "take", fail)
+    monkeypatch.setattr(module._Training, "take_step", fail)
     with pytest.raises(MosaicFusionError, match=r"out of memory at step 0; try --set schedule\.accumulate=2"):
         train(recipe(), data, tmp_path, OPTIONS)
 
@@ -194,8 +194,8 @@ def test_damaged_checkpoints(data: TrainingSet, tmp_path: Path) -> None:
             call()
 
 
-def test_a_batch_that_cannot_be_parted(data: TrainingSet, tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_split(data: TrainingSet, tmp_path: Path) -> None:
     with pytest.raises(MosaicFusionError, match="a CPU cannot train in 16-mixed"):
         train(recipe(precision="16-mixed"), data, tmp_path, OPTIONS)
-    with pytest.raises(MosaicFusionError, match="cannot be parted over 3 devices"):
-        module._parts(recipe().schedule, 3)
+    with pytest.raises(MosaicFusionError, match="cannot be split over 3 devices"):
+        module._count_parts(recipe().schedule, 3)

@@ -1,1 +1,1 @@
-"""."""
+"""Training data of detectors: samples, augmentation and sampling."""

@@ -1,4 +1,4 @@
-"""The classes of a detector: which label is which category. Label 0 is background, label k the k-th category by id."""
+"""The classes of a detector: label 0 is the background, label k the k-th category by id."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mosaicfusion.errors import MosaicFusionError, shown
 
 @dataclass(frozen=True)
 class DetectorClass:
-    """One category as a detector knows it; ``frequency`` is LVIS' letter r, c or f, or None."""
+    """A category of a detector; ``frequency``: LVIS' r, c or f, or None."""
 
     id: int
     name: str
@@ -27,9 +27,9 @@ class DetectorClass:
 
 @dataclass(frozen=True)
 class ClassList:
-    """Categories in the order of their ids; ``source`` is what messages call the list: a file or a checkpoint.
+    """Categories in the order of their ids; ``source``: the file or checkpoint that messages name.
 
-    Raises :class:`MosaicFusionError` when empty, when an id or a name occurs twice, and for a name that cannot be printed.
+    Raises :class:`MosaicFusionError` if the list is empty, an id or a name occurs twice, or a name cannot be printed.
     """
 
     classes: tuple[DetectorClass, ...]
@@ -38,9 +38,9 @@ class ClassList:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda one: one.id)))
         if not self.classes:
-            raise MosaicFusionError(f"{self.source} has no categories; a detector needs one at least")
-        for name, held in (("id", [one.id for one in self.classes]), ("name", [one.name for one in self.classes])):
-            value, count = Counter(held).most_common(1)[0]
+            raise MosaicFusionError(f"{self.source} has no categories; a detector needs at least one")
+        for name in ("id", "name"):
+            value, count = Counter(getattr(one, name) for one in self.classes).most_common(1)[0]
             if count > 1:
                 raise MosaicFusionError(
                     f"{self.source}: {count} categories have the {name} {value!r:.80}; each needs its own"
@@ -53,7 +53,7 @@ class ClassList:
         """The categories of an LVIS or COCO json."""
         refs = file.parse("categories", list[CategoryRef])
         frequencies = [ref.frequency if ref.frequency in FREQUENCIES else None for ref in refs]
-        classes = (DetectorClass(ref.id, ref.name, letter) for ref, letter in zip(refs, frequencies, strict=True))
+        classes = (DetectorClass(ref.id, ref.name, frequency) for ref, frequency in zip(refs, frequencies, strict=True))
         return cls(tuple(classes), str(file.path))
 
     @classmethod
@@ -63,7 +63,7 @@ class ClassList:
 
     @classmethod
     def from_json(cls, values: Any, source: str) -> ClassList:
-        """The reverse of :meth:`to_json`, from a file that anyone may have written."""
+        """The reverse of :meth:`to_json`, for values from an untrusted file."""
         try:
             classes = tuple(DetectorClass(**value) for value in values)
             sound = all(
@@ -73,11 +73,11 @@ class ClassList:
         except TypeError:
             sound = False
         if not sound:
-            raise MosaicFusionError(f"{source} holds no list of categories with id, name and frequency; train it again")
+            raise MosaicFusionError(f"{source} has no list of categories with id, name and frequency; train it again")
         return cls(classes, source)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain values, for a checkpoint."""
+        """Convert to plain values, for a checkpoint."""
         return [asdict(one) for one in self.classes]
 
     def __len__(self) -> int:
@@ -86,12 +86,12 @@ class ClassList:
 
     @property
     def names(self) -> list[str]:
-        """Names by label; that of label k stands at k - 1."""
+        """Names in the order of labels; that of label k is at k - 1."""
         return [one.name for one in self.classes]
 
     @property
     def category_ids(self) -> NDArray[np.int64]:
-        """int64 (C + 1,): the category of each label; 0 for the background."""
+        """int64 (C + 1,): category id of each label; 0 for the background."""
         return np.array([0, *(one.id for one in self.classes)], np.int64)
 
     def labels(self) -> dict[int, int]:
@@ -99,15 +99,15 @@ class ClassList:
         return {one.id: label for label, one in enumerate(self.classes, start=1)}
 
     def labels_of(self, frequencies: str) -> list[int]:
-        """Labels whose frequency is among ``frequencies``, as in ``"r"`` for the rare (or novel) ones."""
+        """Labels of the categories with one of these frequencies, for example ``"r"`` for rare (or novel) ones."""
         return [
             label for label, one in enumerate(self.classes, start=1) if one.frequency and one.frequency in frequencies
         ]
 
     def require_same(self, other: ClassList) -> None:
-        """Raise :class:`MosaicFusionError` that names what differs, unless both have the same ids and names.
+        """Raise :class:`MosaicFusionError` naming the differences, unless both lists have the same ids and names.
 
-        The frequencies may differ: they say how often a category was seen in training, and what is evaluated has its own.
+        Frequencies may differ: a training set has its own.
         """
         own, others = ({one.id: one.name for one in side.classes} for side in (self, other))
         differences = [

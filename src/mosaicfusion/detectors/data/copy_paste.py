@@ -1,4 +1,4 @@
-"""Simple Copy-Paste (Ghiasi et al. 2021): objects of one training image put on another. The paper's baseline."""
+"""Simple Copy-Paste (Ghiasi et al. 2021), the paper's baseline: objects of one training image are pasted onto another."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mosaicfusion.detectors.data.transforms import Tidy
 
 
 class CopyPaste(SampleSet):
-    """Samples with a random part of the objects of another one on top.
+    """Samples with a random subset of another sample's objects pasted on top.
 
-    Both come from ``samples``, with its transform: the paper's is large-scale jitter. ``probability``: that anything is pasted.
-    ``weights``: float (len(samples),), how often each is pasted from, for instance repeat factors; all alike without.
-    Each object of the other sample is pasted with a probability of one half; what it covers is no longer part of the masks below.
+    Both come from ``samples``, with its transform: large-scale jitter in the paper. ``probability``: of pasting anything.
+    ``weights``: float (len(samples),), relative frequency of each as the source, for example repeat factors; None: uniform.
+    Each object of the source is pasted with probability 1/2; covered pixels are removed from the masks below.
     """
 
     def __init__(self, samples: SampleSet, probability: float = 1.0, weights: Tensor | None = None) -> None:
@@ -32,26 +32,26 @@ class CopyPaste(SampleSet):
         image, target = self.samples.load(index)
         if torch.rand(()) >= self.probability:
             return image, target
-        other_image, other_target = self.samples.load(draw_other(len(self), self.weights))
+        other_image, other_target = self.samples.load(choose_other(len(self), self.weights))
         chosen = torch.rand(len(other_target["labels"])) < 0.5
         return self._tidy(*paste(image, target, other_image, other_target, chosen))
 
 
-def draw_other(count: int, weights: Tensor | None) -> int:
-    """A number below ``count``, by ``weights`` if there are any."""
+def choose_other(count: int, weights: Tensor | None) -> int:
+    """A random index below ``count``, uniform or with probability proportional to ``weights``."""
     return int(torch.randint(count, ()) if weights is None else torch.multinomial(weights, 1))
 
 
 def paste(
     image: Tensor, target: dict[str, Any], other_image: Tensor, other_target: dict[str, Any], chosen: Tensor
 ) -> Sample:
-    """Put the ``chosen``, bool (N,), of another sample's instances over a sample, both aligned at the top left.
+    """Paste the instances ``chosen``, bool (N,), of another sample onto a sample, both aligned at the top left.
 
-    The other picture is cut off, or has nothing to paste, where the sizes differ. Of a pasted category that the picture was not
-    searched for, there may be more than is annotated: it becomes not exhaustive.
+    If the sizes differ, the other image is cropped or padded. A pasted category that was not verified in the image becomes not
+    exhaustive: there may be more instances than annotated.
     """
     size = list(image.shape[-2:])
-    masks = functional.crop(other_target["masks"][chosen], 0, 0, *size)  # pads with 0 where it is smaller
+    masks = functional.crop(other_target["masks"][chosen], 0, 0, *size)  # pads with 0
     covered = masks.any(0).bool()
     pasted = torch.where(covered, functional.crop(other_image, 0, 0, *size), image)
     labels = torch.cat([target["labels"], other_target["labels"][chosen]])

@@ -1,4 +1,4 @@
-"""The data set of a detector, in torchvision's form: an LVIS or COCO json and its images.
+"""A detector's data set in torchvision's form: an LVIS or COCO json and its images.
 
 One sample of a set with the classes 1 (kite), 2 (bow) and 3 (ribbon)::
 
@@ -28,14 +28,13 @@ from mosaicfusion.files.images import read_rgb
 class DetectionDataset(SampleSet):
     """An LVIS or COCO json with its images under the folder ``root``.
 
-    ``transform`` takes and gives a sample whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
-    ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, as trainers do.
-    ``left_out`` counts what was left out, by reason; ``missing`` holds the ids of images that are not on disk.
-    ``image_counts``: int64 (C + 1,), the images with each label.
+    ``transform``: sample -> sample, whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
+    ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, for training.
+    ``left_out``: number of images and annotations left out, by reason; ``missing``: ids of images that are not on disk.
 
-    Categories in neither list of an image and without an instance there are unknown; an image without the lists (COCO)
-    was searched for all of them. Raises :class:`MosaicFusionError` for what cannot be trained on, and on loading for an image
-    that cannot be read.
+    A category without an instance and in neither list of an image is unknown there; in an image without the lists (COCO)
+    all categories were verified. Raises :class:`MosaicFusionError` for a json that cannot be trained on, and on loading an
+    image that cannot be read.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class DetectionDataset(SampleSet):
         if missing:
             self.left_out["images that are not on disk"] = len(missing)
         sizes = np.diff(self.instances.first)
-        self.numbers = np.flatnonzero(sizes) if skip_empty else np.arange(len(sizes))  # of the images that are used
+        self.numbers = np.flatnonzero(sizes) if skip_empty else np.arange(len(sizes))  # of the images in use
         if len(self.numbers) < len(sizes):
             self.left_out["images without an instance"] = len(sizes) - len(self.numbers)
         if not len(self.numbers):
@@ -75,12 +74,12 @@ class DetectionDataset(SampleSet):
         return len(self.numbers)
 
     def labels(self) -> list[NDArray[np.int64]]:
-        """The labels of each sample's instances, for :func:`mosaicfusion.detectors.data.sampling.repeat_factors`."""
+        """Labels of each sample's instances, for :func:`mosaicfusion.detectors.data.sampling.repeat_factors`."""
         return [self.instances.labels_of(number) for number in self.numbers.tolist()]
 
     @property
     def image_counts(self) -> NDArray[np.int64]:
-        """int64 (C + 1,): in how many images each label has an instance; the federated loss samples by it."""
+        """int64 (C + 1,): number of images with an instance of each label, for the federated loss."""
         present = [np.unique(labels) for labels in self.labels()]
         return np.bincount(np.concatenate(present), minlength=len(self.classes) + 1)
 
@@ -103,15 +102,15 @@ class DetectionDataset(SampleSet):
         return (image, target) if self.transform is None else self.transform(image, target)
 
     def _federated(self, number: int, present: set[int]) -> tuple[Tensor, Tensor]:
-        """Labels that an image does not show, and those of which it may show more than it says."""
+        """Labels that are absent from an image, and labels that are not annotated exhaustively in it."""
         row, labels = self.images[number], self._labels
         crowded = self.instances.crowded.get(number, set())
         if row.neg_category_ids is None:
             negative = set(labels.values()) - present - crowded
         else:
             negative = {labels[id_] for id_ in row.neg_category_ids if id_ in labels}
-        more = {labels[id_] for id_ in row.not_exhaustive_category_ids or [] if id_ in labels} | crowded
-        return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(more), dtype=torch.int64)
+        uncertain = {labels[id_] for id_ in row.not_exhaustive_category_ids or [] if id_ in labels} | crowded
+        return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(uncertain), dtype=torch.int64)
 
 
 def _find(root: Path, image: ImageRow, path: Path) -> str | None:
@@ -119,8 +118,8 @@ def _find(root: Path, image: ImageRow, path: Path) -> str | None:
     fault = "is missing, and so is coco_url" if name is None else path_fault(name)
     if fault:
         raise MosaicFusionError(f"{path}: image {image.id}: the file_name {shown(name)} {fault}")
-    found = find_image(root, image)
-    return None if found is None else str(found)
+    file = find_image(root, image)
+    return None if file is None else str(file)
 
 
 def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
@@ -133,7 +132,7 @@ def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
 
 
 def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
-    """uint8 (3, H, W), not turned as its EXIF says: the json's masks are of the pixels as they lie in the file."""
+    """uint8 (3, H, W), ignoring EXIF orientation: the json's masks refer to the pixels in the file."""
     pixels = read_rgb(file)
     if pixels.shape[:2] != hw:
         raise MosaicFusionError(

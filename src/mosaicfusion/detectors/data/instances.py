@@ -1,7 +1,7 @@
-"""All instances of an LVIS or COCO json in little memory: labels, and masks as run lengths in one block of bytes.
+"""All instances of an LVIS or COCO json in compact form: labels, and masks as run lengths in one block of bytes.
 
-LVIS' 1.27 million training instances take some 400 MB, which worker processes share; a mask becomes pixels when its image
-is loaded.
+LVIS' 1.27 million training instances take about 400 MB, shared by worker processes; masks are decoded when their image is
+loaded.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mosaicfusion.errors import MosaicFusionError
 
 OnProgress = Callable[[int, int], None]
 _Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
-_MAX_STRETCH = 100  # times as long as wide: the short side would come to less than a pixel
+_MAX_ASPECT = 100  # beyond it, the resized short side would be below a pixel
 
 
 class ImageRow(ImageRef, kw_only=True):
-    """What training needs of an image; sides in pixels."""
+    """The fields of an image that training needs; sides in pixels."""
 
     width: _Side
     height: _Side
@@ -41,7 +41,7 @@ class ImageRow(ImageRef, kw_only=True):
 
 
 class AnnotationRow(AnnotationRef, kw_only=True, gc=False):
-    """What training needs of an annotation; the mask stays JSON until its turn."""
+    """The fields of an annotation that training needs; the mask stays raw JSON until it is decoded."""
 
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
     iscrowd: int = 0
@@ -49,10 +49,11 @@ class AnnotationRow(AnnotationRef, kw_only=True, gc=False):
 
 @dataclass(frozen=True)
 class Instances:
-    """Instances in the order of their images; those of image i are ``first[i]`` to ``first[i + 1]``.
+    """N instances in the order of their images; image i has those from ``first[i]`` up to ``first[i + 1]``.
 
-    ``labels``: int64 (N,) in 1..C. ``counts``: compressed run lengths of instance n are the bytes ``start[n]`` to
-    ``start[n + 1]``. ``crowded``: by image, labels of crowds. ``left_out``: how many annotations were not taken, by reason.
+    ``hw``: int64 (images, 2). ``labels``: int64 (N,) in 1..C. ``counts``: the bytes from ``start[n]`` up to ``start[n + 1]``
+    are the compressed run lengths of instance n. ``crowded``: labels of crowds, by image. ``left_out``: number of annotations
+    left out, by reason.
     """
 
     hw: NDArray[np.int64]
@@ -78,14 +79,14 @@ class Instances:
 
 
 def read_images(file: DatasetFile) -> list[ImageRow]:
-    """The images of a json; raises :class:`MosaicFusionError` for one without size, and for ids that are not unique."""
+    """Read the images of a json; raises :class:`MosaicFusionError` if a size is missing or extreme, or ids are not unique."""
     images = file.parse("images", list[ImageRow])
     require_unique(file.path, "images", (image.id for image in images))
     for image in images:
-        if max(image.hw) > _MAX_STRETCH * min(image.hw):
+        if max(image.hw) > _MAX_ASPECT * min(image.hw):
             raise MosaicFusionError(
                 f"{file.path}: image {image.id} is {image.height} x {image.width} (height x width), too thin for a detector; "
-                "take it out"
+                "remove it from the json"
             )
     return images
 
@@ -97,15 +98,15 @@ def read_instances(
     without: frozenset[int] = frozenset(),
     on_progress: OnProgress | None = None,
 ) -> Instances:
-    """The instances of ``images``; annotations of the image ids ``without`` are passed over.
+    """Read the instances of ``images``; annotations of the image ids ``without`` are ignored.
 
-    Left out and counted are crowds, annotations without a mask, and masks that cover no pixel. Raises
-    :class:`MosaicFusionError` for references to nowhere and for masks that cannot be read.
+    Crowds, annotations without a mask and masks without a pixel are left out and counted. Raises :class:`MosaicFusionError`
+    for unknown image or category ids and for masks that cannot be read.
     """
-    place = {image.id: number for number, image in enumerate(images)}
+    index_of = {image.id: number for number, image in enumerate(images)}
     labels = classes.labels()
     rows = file.parse("annotations", list[AnnotationRow])
-    found: list[tuple[int, int, bytes]] = []
+    instances: list[tuple[int, int, bytes]] = []
     crowded: dict[int, set[int]] = {}
     left_out: Counter[str] = Counter()
     for done, row in enumerate(rows):
@@ -113,30 +114,30 @@ def read_instances(
             on_progress(done, len(rows))
         if row.image_id in without:
             continue
-        require_known(file.path, row, place, labels)
-        image, label = place[row.image_id], labels[row.category_id]
+        require_known(file.path, row, index_of, labels)
+        image, label = index_of[row.image_id], labels[row.category_id]
         if row.iscrowd:
             left_out["crowds"] += 1
             crowded.setdefault(image, set()).add(label)
         elif not (counts := _counts(file, row, images[image].hw)):
             left_out["masks without a pixel"] += 1
         else:
-            found.append((image, label, counts))
-    found.sort(key=lambda instance: instance[0])
-    numbers = [image for image, _, _ in found]
+            instances.append((image, label, counts))
+    instances.sort(key=lambda instance: instance[0])
+    numbers = [image for image, _, _ in instances]
     return Instances(
         hw=np.array([image.hw for image in images], np.int64).reshape(-1, 2),
         first=np.searchsorted(numbers, np.arange(len(images) + 1)).astype(np.int64),
-        labels=np.array([label for _, label, _ in found], np.int64),
-        start=np.cumsum([0, *(len(counts) for _, _, counts in found)], dtype=np.int64),
-        counts=b"".join(counts for _, _, counts in found),
+        labels=np.array([label for _, label, _ in instances], np.int64),
+        start=np.cumsum([0, *(len(counts) for _, _, counts in instances)], dtype=np.int64),
+        counts=b"".join(counts for _, _, counts in instances),
         crowded=crowded,
         left_out=left_out,
     )
 
 
 def _counts(file: DatasetFile, row: AnnotationRow, hw: tuple[int, int]) -> bytes:
-    """Compressed run lengths; nothing for a mask that covers no pixel."""
+    """Compressed run lengths; empty for a mask without a pixel."""
     segmentation = msgspec.json.decode(row.segmentation)
     if segmentation in (None, [], {}):
         return b""
@@ -146,6 +147,6 @@ def _counts(file: DatasetFile, row: AnnotationRow, hw: tuple[int, int]) -> bytes
         counts = run_lengths({"id": row.id, "segmentation": segmentation}, hw)["counts"].encode()
     except MosaicFusionError as error:
         raise MosaicFusionError(
-            f"{file.path}: {error}; `mosaicfusion validate {file.path}` lists all such places"
+            f"{file.path}: {error}; `mosaicfusion validate {file.path}` lists all such errors"
         ) from None
     return counts if coco_mask.area({"size": list(hw), "counts": counts}) else b""

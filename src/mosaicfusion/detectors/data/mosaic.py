@@ -1,4 +1,4 @@
-"""Mosaic augmentation (Bochkovskiy et al. 2020): four training images as one. A baseline for mosaics that are drawn."""
+"""Mosaic augmentation (Bochkovskiy et al. 2020): four training images as one, a baseline for generated mosaics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from mosaicfusion.detectors.data.copy_paste import draw_other
+from mosaicfusion.detectors.data.copy_paste import choose_other
 from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, complete_labels, with_instances
 from mosaicfusion.detectors.data.transforms import GREY
 
@@ -16,12 +16,12 @@ _CENTRE = (0.25, 0.75)  # of the side
 
 
 class Mosaic(SampleSet):
-    """Four samples in a square of 2 x 2 cells, whole, each in the corner of its cell that is next to the others.
+    """Four whole samples in a square of 2 x 2 cells, each touching the point where the cells meet.
 
-    The first is the one that was asked for, the others are drawn by ``weights`` as in
-    :class:`mosaicfusion.detectors.data.copy_paste.CopyPaste`. The cells meet at a random point between a quarter and three quarters
-    of the square's ``side_px``. ``samples`` should have no transform of its own; ``transform`` is for what comes out, also for
-    the samples that stay single (``probability`` is that of a mosaic).
+    The first is the requested sample, the others are sampled by ``weights``, like in
+    :class:`mosaicfusion.detectors.data.copy_paste.CopyPaste`. The cells meet at a random point between 1/4 and 3/4 of the
+    square's side ``side_px``. ``probability``: of a mosaic; otherwise the sample stays single. ``transform`` is applied to the
+    result in both cases, so ``samples`` should have none.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Mosaic(SampleSet):
     def load(self, index: int) -> Sample:
         sample = self.samples.load(index)
         if torch.rand(()) < self.probability:
-            others = [self.samples.load(draw_other(len(self), self.weights)) for _ in range(3)]
+            others = [self.samples.load(choose_other(len(self), self.weights)) for _ in range(3)]
             low, high = (round(bound * self.side_px) for bound in _CENTRE)
             y, x = torch.randint(low, high + 1, (2,)).tolist()
             sample = tile([sample, *others], self.side_px, (y, x))
@@ -49,16 +49,16 @@ class Mosaic(SampleSet):
 
 
 def tile(samples: Sequence[Sample], side_px: int, centre_yx: tuple[int, int]) -> Sample:
-    """Four samples (top left, top right, bottom left, bottom right) around ``centre_yx`` of a grey square.
+    """Tile four samples (top left, top right, bottom left, bottom right) around ``centre_yx`` of a grey square.
 
-    Each is resized to just fit its cell. A category is known to be absent only if it is in all four, and of one that is shown
-    there may be more than is annotated unless all four were searched for it. The target's other fields are the first one's.
+    Each is resized to fit its cell. A category is known to be absent only if it is absent in all four, and exhaustively
+    annotated only if it was verified in all four. The target's other fields are those of the first sample.
     """
     y, x = centre_yx
     canvas = torch.full((3, side_px, side_px), GREY, dtype=torch.uint8)
     labels, masks = [], []
-    for place, (image, target) in enumerate(samples):
-        below, right = divmod(place, 2)
+    for cell, (image, target) in enumerate(samples):
+        below, right = divmod(cell, 2)
         cell_hw = (side_px - y if below else y, side_px - x if right else x)
         scale = min(cell_hw[0] / image.shape[-2], cell_hw[1] / image.shape[-1])
         height, width = (max(1, round(side * scale)) for side in image.shape[-2:])

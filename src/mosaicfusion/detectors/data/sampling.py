@@ -1,4 +1,4 @@
-"""Which image is drawn when: repeat-factor sampling, as an endless and resumable stream."""
+"""Repeat-factor sampling as an endless, resumable stream of samples."""
 
 from __future__ import annotations
 
@@ -12,63 +12,62 @@ from torch.utils.data import Sampler
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One sample to load: the image's place in the data set, and the seed of all that is random about it."""
+class SampleIndex:
+    """A sample to load: its index in the data set, and the seed of its random choices."""
 
     index: int
     seed: int
 
 
 def repeat_factors(labels: Sequence[NDArray[np.int64]], threshold: float = 1e-3) -> NDArray[np.float64]:
-    """How often each image is drawn an epoch, float64 (images,), at least 1.
+    """Expected number of times that each image is sampled per epoch, float64 (images,), at least 1.
 
-    A category in the fraction f of the images has r = max(1, sqrt(threshold / f)); an image has the greatest r of its
-    categories (Gupta, Dollar, Girshick 2019, appendix B). ``labels``: those of each image's instances; repeats do not count.
+    A category in the fraction f of the images has r = max(1, sqrt(threshold / f)); an image has the maximum r of its
+    categories (Gupta, Dollar, Girshick 2019, appendix B). ``labels``: of each image's instances; duplicates do not count.
     """
-    images = np.repeat(np.arange(len(labels)), [len(of_image) for of_image in labels])
-    found = np.concatenate([*labels, np.zeros(0, np.int64)])
-    classes = found.max(initial=0) + 1
-    images, found = np.divmod(np.unique(images * classes + found), classes)  # each label of an image once
-    fraction = np.bincount(found) / max(1, len(labels))
-    with np.errstate(divide="ignore", invalid="ignore"):  # labels that no image has
-        of_label = np.maximum(1, np.sqrt(threshold / fraction))
+    images = np.repeat(np.arange(len(labels)), [len(one) for one in labels])
+    present = np.concatenate([*labels, np.zeros(0, np.int64)])
+    classes = present.max(initial=0) + 1
+    images, present = np.divmod(np.unique(images * classes + present), classes)  # each label of an image once
+    fraction = np.bincount(present) / max(1, len(labels))
+    with np.errstate(divide="ignore", invalid="ignore"):  # labels without an image
+        label_factors = np.maximum(1, np.sqrt(threshold / fraction))
     factors = np.ones(len(labels))
-    np.maximum.at(factors, images, of_label[found])
+    np.maximum.at(factors, images, label_factors[present])
     return factors
 
 
-class RepeatFactorSampler(Sampler[Draw]):
-    """An endless stream of draws, epoch after epoch; the draw at a position depends on the seed and the position alone.
+class RepeatFactorSampler(Sampler[SampleIndex]):
+    """Endless stream of samples, epoch after epoch; the sample at a position depends on the seed and the position only.
 
-    In each epoch an image is drawn floor(r) times, and once more with the probability r - floor(r); then all draws are
-    shuffled. ``factors``: r of each image, float (images,), all 1 for plain shuffling. ``start``: draws that were taken
-    before, by all ranks together: batch size x ranks x steps continues where an interrupted training stopped. Rank k of n
-    takes the draws at positions k, k + n, ... of what is left.
+    Each epoch contains an image floor(r) times, plus once with probability r - floor(r), and is shuffled. ``factors``: r of
+    each image, float (images,), all 1 for plain shuffling. ``start``: number of samples consumed before by all ranks together:
+    batch size x ranks x steps resumes an interrupted training. Rank k of n takes positions k, k + n, ... of the remaining ones.
     """
 
     def __init__(
         self, factors: NDArray[np.float64], seed: int = 0, start: int = 0, rank: int = 0, ranks: int = 1
     ) -> None:
         if not len(factors):
-            raise ValueError("factors is empty; a sampler needs one image at least")
+            raise ValueError("factors is empty; a sampler needs at least one image")
         self.factors = factors
         self.seed, self.start, self.rank, self.ranks = seed, start, rank, ranks
 
     def epoch(self, number: int) -> NDArray[np.int64]:
-        """The images of one epoch in the order they are drawn, int64 (about sum of the factors,)."""
+        """Image indices of one epoch in sampling order, int64 (about sum of the factors,)."""
         rng = np.random.default_rng([self.seed, number])
         whole = np.floor(self.factors)
         times = whole + (rng.random(len(whole)) < self.factors - whole)
         return rng.permutation(np.repeat(np.arange(len(times)), times.astype(np.int64)))
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SampleIndex]:
         position = 0
         for number in count():
             images = self.epoch(number)
             skipped = max(0, self.start - position)
             for offset in range(skipped, len(images)):
                 if (position + offset - self.start) % self.ranks == self.rank:
-                    yield Draw(int(images[offset]), _seed(self.seed, position + offset))
+                    yield SampleIndex(int(images[offset]), _seed(self.seed, position + offset))
             position += len(images)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe makes of an annotation file: samples with augmentation, and how often each is drawn."""
+"""Training sets: the samples of an annotation file with a recipe's augmentation and repeat factors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_sid
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """``factors``: float64 (samples,), repeats of each in an epoch; ``image_counts``: images of each class, by label from 1;
-    ``digest``: of the annotations and of the images that are missing, so that a training goes on with the set it began with;
-    ``left_out``: counts by reason.
+    """Samples for training.
+
+    ``factors``: float64 (samples,), expected repeats per epoch; ``image_counts``: images of each class, by label from 1 on;
+    ``digest``: 16 hex digits over the annotations and the missing images, to resume a training with the same set only;
+    ``left_out``: number of images and annotations left out, by reason.
     """
 
     samples: SampleSet
@@ -40,7 +42,7 @@ class TrainingSet:
 def open_training_set(
     config: DataConfig, path: Path, root: Path, skip_missing: bool = False, on_progress: OnProgress | None = None
 ) -> TrainingSet:
-    """An LVIS or COCO json with its images under ``root``; raises :class:`MosaicFusionError` for what cannot be trained on."""
+    """Open an LVIS or COCO json with its images under ``root``; raises :class:`MosaicFusionError` if it cannot be used."""
     transform = training_transform(config)
     base = DetectionDataset(
         path,
@@ -65,14 +67,14 @@ def open_training_set(
 
 def _digest(path: Path, base: DetectionDataset) -> str:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256")
-    if base.missing:  # what else is trained on depends on what is on disk
-        found.update(repr(sorted(base.missing)).encode())
-    return found.hexdigest()[:16]
+        digest = hashlib.file_digest(file, "sha256")
+    if base.missing:  # the set also depends on the images on disk
+        digest.update(repr(sorted(base.missing)).encode())
+    return digest.hexdigest()[:16]
 
 
 def training_transform(config: DataConfig) -> Transform:
-    """Sizes and flips of a recipe."""
+    """Resizing and flipping of a recipe."""
     if config.resize == "large_scale_jitter":
         return large_scale_jitter(config.jitter_side_px, config.jitter_scale, config.flip)
     return short_side(config.train_sides_px, config.max_side_px, config.flip)

@@ -1,7 +1,7 @@
-"""What happens to a picture before a detector sees it, in torchvision's transforms v2.
+"""Data augmentation, in torchvision's transforms v2.
 
-All begin with a sample of :class:`mosaicfusion.detectors.data.dataset.DetectionDataset` and end with :class:`Tidy`, so boxes are always
-those of the masks. The image stays uint8; sizes are in pixels.
+All transforms take a sample of :class:`mosaicfusion.detectors.data.dataset.DetectionDataset` and end with :class:`Tidy`, so boxes
+always match the masks. Images stay uint8; sizes are in pixels.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torchvision.transforms.v2 import functional
 
 from mosaicfusion.detectors.data.samples import Sample, Transform, boxes_of, without_empty
 
-GREY = 127  # where there is no picture: near the mean of photographs, so next to 0 once it is normalised
+GREY = 127  # padding: near the mean of photographs, so close to 0 after normalisation
 MIN_SIDE_PX = 2
 
 
 class Tidy(nn.Module):
-    """The last step: boxes are taken from the masks anew, and instances with a side below ``min_side_px`` removed.
+    """The last step: recompute boxes from masks, and remove instances with a side below ``min_side_px``.
 
-    A crop, or what covers an instance, leaves a box too large that was only moved along.
+    Transformed boxes are too large after a crop or an occlusion.
     """
 
     def __init__(self, min_side_px: int = MIN_SIDE_PX) -> None:
@@ -43,10 +43,10 @@ class Tidy(nn.Module):
 
 
 class LargeScaleJitter(v2.Transform):  # type: ignore[misc]
-    """Resize to a random part of what just fits a square, then crop or pad to the square (Ghiasi et al. 2021, section 3).
+    """Resize to a random multiple of the size that fits a square, then crop or pad to it (Ghiasi et al. 2021, section 3).
 
-    Where there is no picture the square is grey, at the right or at the bottom. Unlike torchvision's ScaleJitter and
-    RandomCrop, this cuts before it resizes, which takes a third less time.
+    Padding is grey, at the right or at the bottom. Unlike torchvision's ScaleJitter and RandomCrop, this crops before it
+    resizes, which takes a third less time.
     """
 
     def __init__(self, side_px: int, scale: tuple[float, float]) -> None:
@@ -71,7 +71,7 @@ class LargeScaleJitter(v2.Transform):  # type: ignore[misc]
 
 
 def short_side(sides_px: Sequence[int], max_side_px: int, flip: float = 0.5) -> Transform:
-    """Resize so that the short side is one of ``sides_px``, drawn at random, and the long one at most ``max_side_px``; flip.
+    """Resize the short side to a random choice of ``sides_px``, the long side to at most ``max_side_px``; flip.
 
     Mask R-CNN's recipe: (640, 672, 704, 736, 768, 800) and 1333. With one side and ``flip=0`` nothing is random.
     """

@@ -1,1 +1,1 @@
-"""."""
+"""Detections of a trained detector and their average precision."""

@@ -1,13 +1,13 @@
-"""Average precision as LVIS defines it, of boxes and masks (Gupta, Dollar, Girshick 2019).
+"""LVIS' average precision of boxes and masks (Gupta, Dollar, Girshick 2019).
 
-LVIS' images are annotated for some categories only, so a detection counts only where its category was looked for:
+Each LVIS image is annotated for some categories only, so a detection counts only if its category was verified in the image:
 
-- categories with an instance in the image: a detection without a match is an error, unless the category is in
+- category with an instance in the image: a detection without a match is a false positive, unless the category is in
   ``not_exhaustive_category_ids`` (not all instances are annotated): then it is ignored;
-- categories in ``neg_category_ids`` (known to be absent): every detection is an error;
-- all others: every detection is ignored.
+- category in ``neg_category_ids`` (known to be absent): every detection is a false positive;
+- any other category: every detection is ignored.
 
-At most 300 detections an image count, the best of all categories together.
+At most 300 detections per image count, the best of all categories together.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ _IOU_TYPES: dict[Kind, str] = {"box": "bbox", "mask": "segm"}
 
 @dataclass(frozen=True)
 class Scores:
-    """AP in [0, 1], the mean over IoU 0.50 to 0.95 if its name says no other; None where no category has an instance.
+    """AP in [0, 1], by default the mean over IoU 0.50 to 0.95; None if no category has an instance.
 
     ``metrics``: AP, AP50, AP75, AP_r, AP_c, AP_f, and with an open vocabulary AP_novel (rare) and AP_base (the others).
-    ``per_category``: AP by the category's name.
+    ``per_category``: AP by category name.
     """
 
     metrics: dict[str, float | None]
     per_category: dict[str, float | None]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Convert to plain values."""
         return asdict(self)
 
 
 class GroundTruth:
-    """A validation set in LVIS' form. Read one with :meth:`open`; several results can be held against it."""
+    """The annotations of a validation set in LVIS format, for any number of evaluations; read by :meth:`open`."""
 
     def __init__(self, classes: ClassList, images: Sequence[ImageFields], annotations: list[dict[str, Any]]) -> None:
         self.classes = classes
@@ -59,13 +59,13 @@ class GroundTruth:
         self.hw = {image.id: (image.height, image.width) for image in images}
         self.not_exhaustive = {image.id: image.not_exhaustive_category_ids or [] for image in images}
         self.negative = {image.id: image.neg_category_ids or [] for image in images}
-        self.looked_for = {image.id: set(self.negative[image.id]) for image in images}
+        self.verified = {image.id: set(self.negative[image.id]) for image in images}
         for annotation in annotations:
-            self.looked_for[annotation["image_id"]].add(annotation["category_id"])
+            self.verified[annotation["image_id"]].add(annotation["category_id"])
 
     @classmethod
     def open(cls, path: Path) -> GroundTruth:
-        """Raises :class:`MosaicFusionError` for a set without LVIS' lists or frequencies, and for what cannot be evaluated."""
+        """Read a json; raises :class:`MosaicFusionError` without LVIS' lists or frequencies, or if it cannot be evaluated."""
         file = DatasetFile.open(path)
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageFields])
@@ -74,14 +74,14 @@ class GroundTruth:
         hw = {image.id: (image.height, image.width) for image in images}
         known = classes.labels()
         annotations = []
-        # Ids are given anew: the evaluator takes 0 for "no match".
+        # New ids from 1 on: the evaluator uses 0 for "no match".
         for id_, row in enumerate(file.parse("annotations", list[AnnotationFields]), start=1):
             require_known(path, row, hw, known)
             try:
                 runs = run_lengths({"id": row.id, "segmentation": row.segmentation}, hw[row.image_id])
             except MosaicFusionError as error:
                 raise MosaicFusionError(
-                    f"{path}: {error}; `mosaicfusion validate {path}` lists all such places"
+                    f"{path}: {error}; `mosaicfusion validate {path}` lists all such errors"
                 ) from None
             annotations.append(
                 {
@@ -92,15 +92,16 @@ class GroundTruth:
         return cls(classes, images, annotations)
 
     def of_images(self, ids: Container[int]) -> GroundTruth:
-        """The part of the set that is of some images."""
+        """The subset with these image ids."""
         part = copy(self)
         part.annotations = [row for row in self.annotations if row["image_id"] in ids]
         part.hw = {id_: hw for id_, hw in self.hw.items() if id_ in ids}
         return part
 
     def counting_only(self, counted: Sequence[bool]) -> GroundTruth:
-        """The same set in which some annotations count, by their place in the file; the others are as crowds: detections of
-        them are neither right nor wrong.
+        """The same set, with only the annotations for which ``counted``, in the order of the file, is true.
+
+        The others are treated like crowds: detections that match them are ignored.
         """
         part = copy(self)
         part.annotations = [
@@ -109,7 +110,7 @@ class GroundTruth:
         return part
 
     def to_coco(self) -> dict[str, Any]:
-        """The data set as the evaluator takes it."""
+        """Convert to the evaluator's input."""
         images = [
             {
                 "id": id_, "height": hw[0], "width": hw[1], "neg_category_ids": self.negative[id_],
@@ -122,24 +123,27 @@ class GroundTruth:
 
 
 def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[Kind, Scores]:
-    """AP of a results file against a validation set, of boxes and masks; of boxes alone if the results have no masks.
+    """AP of a results file on a validation set, of boxes and masks; of boxes only if the results have no masks.
 
-    Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results are not of this set.
+    Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results belong to another set.
     """
-    truth, found = GroundTruth.open(val), read_results(results)
-    kinds: list[Kind] = ["box", "mask"] if all(one.segmentation for one in found) else ["box"]
-    return score(truth, found, kinds, open_vocabulary, str(results))
+    truth, detections = GroundTruth.open(val), read_results(results)
+    kinds: list[Kind] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
+    return score(truth, detections, kinds, open_vocabulary, str(results))
 
 
 def score(
     truth: GroundTruth,
-    found: Iterable[Detection],
+    detections: Iterable[Detection],
     kinds: Sequence[Kind] = ("box", "mask"),
     open_vocabulary: bool = False,
     source: str = "the detections",
 ) -> dict[Kind, Scores]:
-    """AP of detections against a validation set; raises :class:`MosaicFusionError` if they are of another one."""
-    counting = _counting(found, truth, source)
+    """AP of detections on a validation set; raises :class:`MosaicFusionError` if they belong to another set.
+
+    ``source``: the name of the detections in error messages.
+    """
+    counting = _counting(detections, truth, source)
     return {kind: _scores(truth, counting, kind, open_vocabulary) for kind in kinds}
 
 
@@ -150,39 +154,39 @@ def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageFie
     if without:
         raise MosaicFusionError(
             f"{len(without)} of {len(images)} images of {path} (the first: {without[0]}) lack neg_category_ids or "
-            "not_exhaustive_category_ids, without which LVIS' AP is not defined; for a set that is annotated in full, list in "
-            "neg_category_ids all categories that an image does not show, and leave the other list empty"
+            "not_exhaustive_category_ids, without which LVIS' AP is not defined; if the set is fully annotated, list the "
+            "categories that are absent from an image in its neg_category_ids, and leave the other list empty"
         )
-    letterless = [one.name for one in classes.classes if one.frequency is None]
-    if letterless:
+    unknown = [one.name for one in classes.classes if one.frequency is None]
+    if unknown:
         raise MosaicFusionError(
-            f"{len(letterless)} categories of {path} (the first: {shown(letterless[0])}) have no frequency; AP_r, AP_c and "
-            "AP_f need r, c or f, by the images of the training set"
+            f"{len(unknown)} categories of {path} (the first: {shown(unknown[0])}) have no frequency; AP_r, AP_c and "
+            "AP_f need r, c or f, by the number of training images"
         )
 
 
-def _counting(found: Iterable[Detection], truth: GroundTruth, source: str) -> list[Detection]:
-    """The detections that count: the best 300 of each image, of categories that were looked for there."""
+def _counting(detections: Iterable[Detection], truth: GroundTruth, source: str) -> list[Detection]:
+    """The detections that count: the best 300 of each image, of categories that were verified there."""
     by_image: dict[int, list[Detection]] = defaultdict(list)
     known = truth.classes.labels()
-    for one in found:
+    for one in detections:
         if one.image_id not in truth.hw or one.category_id not in known:
             raise MosaicFusionError(
-                f"{source}: a detection is of image {one.image_id} and category {one.category_id}; the validation set has "
-                "no such image or category; were they made for another set?"
+                f"{source}: a detection has image {one.image_id} and category {one.category_id}; the validation set has "
+                "no such image or category; evaluate on the set that the detections were made for"
             )
         by_image[one.image_id].append(one)
     counting: list[Detection] = []
-    for image_id, of_image in by_image.items():
-        best = sorted(of_image, key=lambda one: -one.score)[:MAX_DETECTIONS]
-        counting += [one for one in best if one.category_id in truth.looked_for[image_id]]
+    for image_id, rows in by_image.items():
+        best = sorted(rows, key=lambda one: -one.score)[:MAX_DETECTIONS]
+        counting += [one for one in best if one.category_id in truth.verified[image_id]]
     for one in counting:
         _require_mask(one, truth, source)
     return counting
 
 
 def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
-    """The evaluator is compiled and trusts what it is given."""
+    """Check the mask's size and run lengths: the compiled evaluator does not."""
     if one.segmentation is None:
         return
     try:
@@ -197,17 +201,16 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
 
 def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: Kind, open_vocabulary: bool) -> Scores:
     precision = _precision(truth, counting, kind)
-    frequencies = {name: truth.classes.labels_of(of) for name, of in (("AP_r", "r"), ("AP_c", "c"), ("AP_f", "f"))}
-    if open_vocabulary:
-        frequencies |= {"AP_novel": truth.classes.labels_of("r"), "AP_base": truth.classes.labels_of("cf")}
+    groups = {"AP_r": "r", "AP_c": "c", "AP_f": "f"} | ({"AP_novel": "r", "AP_base": "cf"} if open_vocabulary else {})
+    labels_of = {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
     metrics = {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
-    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in frequencies.items()}
+    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in labels_of.items()}
     names = truth.classes.names
-    return Scores(metrics, {name: _mean(precision[:, :, place]) for place, name in enumerate(names)})
+    return Scores(metrics, {name: _mean(precision[:, :, k]) for k, name in enumerate(names)})
 
 
 def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: Kind) -> NDArray[np.float64]:
-    """Precision at 10 IoU thresholds, 101 recalls and each category, (10, 101, C); -1 for categories without an instance."""
+    """Precision at 10 IoU thresholds, 101 recalls and C categories, (10, 101, C); -1 for categories without an instance."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""A trained detector on single pictures: what it finds, and a picture of it."""
+"""Predictions of a trained detector on single images, and their rendering."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from mosaicfusion.detectors.checkpoint import Detector
 from mosaicfusion.report.drawing import Instance, readable_scale, render_instances
 
 
 @dataclass(frozen=True)
-class Found:
-    """One object. ``box_xyxy``: pixels of the picture; ``mask``: bool (H, W); ``score`` in [0, 1]."""
+class PredictedObject:
+    """One detection. ``box_xyxy``: pixels of the image; ``mask``: bool (H, W); ``score`` in [0, 1]."""
 
     category: str
     score: float
@@ -27,17 +27,17 @@ class Found:
 
 
 @torch.inference_mode()
-def predict(detector: Detector, picture: NDArray[np.uint8], min_score: float = 0.5) -> list[Found]:
-    """The objects of one picture, uint8 RGB (H, W, 3), best first."""
+def predict(detector: Detector, image: NDArray[np.uint8], min_score: float = 0.5) -> list[PredictedObject]:
+    """Objects of one image, uint8 RGB (H, W, 3), that score at least ``min_score``, best first."""
     device = next(detector.model.parameters()).device
-    pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1).to(device).float() / 255
-    with _at_least(min_score, detector.model.roi_heads):
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).to(device).float() / 255
+    with _score_threshold(min_score, detector.model):
         output = detector.model([pixels])[0]
     kept = torch.where(output["scores"] >= min_score)[0]
     kept = kept[output["scores"][kept].argsort(descending=True, stable=True)]
     names = detector.classes.names
     return [
-        Found(
+        PredictedObject(
             names[int(output["labels"][k]) - 1],
             float(output["scores"][k]),
             (*output["boxes"][k].tolist(),),
@@ -48,26 +48,30 @@ def predict(detector: Detector, picture: NDArray[np.uint8], min_score: float = 0
 
 
 @contextmanager
-def _at_least(score: float, heads: Any) -> Iterator[None]:
-    """The heads drop the others before a mask of each is made, in the size of the picture."""
+def _score_threshold(min_score: float, model: nn.Module) -> Iterator[None]:
+    """Let two-stage detectors drop lower scores early: each mask has the size of the image."""
+    heads = getattr(model, "roi_heads", None)
+    if heads is None:
+        yield
+        return
     before = heads.score_thresh
-    heads.score_thresh = max(before, math.nextafter(score, 0))  # which heads look for what is above
+    heads.score_thresh = max(before, math.nextafter(min_score, 0))  # the heads keep scores above it, not at it
     try:
         yield
     finally:
         heads.score_thresh = before
 
 
-def render_detections(picture: NDArray[np.uint8], found: Sequence[Found]) -> NDArray[np.uint8]:
-    """Masks, boxes and labels over the picture, enlarged to a size where labels can be read."""
+def render_detections(image: NDArray[np.uint8], objects: Sequence[PredictedObject]) -> NDArray[np.uint8]:
+    """Masks, boxes and labels over the image, enlarged until labels are readable."""
     instances = [
-        Instance(_inside(one.box_xyxy, picture.shape), f"{one.category} {one.score:.2f}", one.mask) for one in found
+        Instance(_inside(one.box_xyxy, image.shape), f"{one.category} {one.score:.2f}", one.mask) for one in objects
     ]
-    return render_instances(picture, instances, readable_scale(picture.shape[:2]))
+    return render_instances(image, instances, readable_scale(image.shape[:2]))
 
 
 def _inside(box_xyxy: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """Whole pixels of the picture, as left, top, width and height."""
+    """Clip a box to whole pixels of the image; left, top, width and height."""
     left, top = (int(max(0, np.floor(side))) for side in box_xyxy[:2])
     right, bottom = min(shape[1], int(np.ceil(box_xyxy[2]))), min(shape[0], int(np.ceil(box_xyxy[3])))
     return left, top, max(1, right - left), max(1, bottom - top)

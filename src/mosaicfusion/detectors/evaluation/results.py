@@ -1,6 +1,6 @@
-"""Detections as COCO results: one record a detection, written while a model runs and read back for evaluation.
+"""Detections as COCO results, one record per detection, written while a model runs and read back for evaluation.
 
-One record; the box is left, top, width and height, in pixels of the image on disk::
+One record; the box is left, top, width and height in pixels of the image on disk::
 
     {"image_id": 391895, "category_id": 12, "bbox": [10.5, 20.25, 96.0, 80.5], "score": 0.61,
      "segmentation": {"size": [480, 640], "counts": "..."}}
@@ -22,19 +22,19 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.masks import rle
 
-MAX_DETECTIONS = 300  # an image, of all categories together: LVIS' limit
+MAX_DETECTIONS = 300  # per image, all categories together: LVIS' limit
 _MASK_THRESHOLD = 0.5
 
 
 class Runs(msgspec.Struct, gc=False):
-    """Compressed run lengths."""
+    """A mask as compressed run lengths; ``size``: height and width."""
 
     size: tuple[int, int]
     counts: str
 
 
 class Detection(msgspec.Struct, gc=False, omit_defaults=True):
-    """One record of a results file; boxes alone have no segmentation."""
+    """One record of a results file; ``segmentation`` is None in results of boxes only."""
 
     image_id: int
     category_id: int
@@ -51,11 +51,11 @@ def to_results(
     classes: ClassList,
     limit: int = MAX_DETECTIONS,
 ) -> list[Detection]:
-    """What a detector found in one image, the ``limit`` of the highest scores, best first.
+    """Turn a detector's output for one image into records, at most ``limit``, best first.
 
     ``output``: ``boxes`` float (N, 4) xyxy in pixels of the model's input, ``labels`` int64 (N,), ``scores`` float (N,) and
-    ``masks`` float (N, 1, H, W) in [0, 1]. ``input_hw`` is the size of that input, ``image_hw`` that of the image on disk, which
-    boxes and masks are scaled to; a mask is cut at 0.5.
+    ``masks`` float (N, 1, H, W) in [0, 1]. Boxes and masks are scaled from ``input_hw``, the size of the model's input, to
+    ``image_hw``, the size of the image on disk; masks are thresholded at 0.5.
     """
     best = output["scores"].float().argsort(descending=True, stable=True)[:limit]
     (height, width), (input_height, input_width) = image_hw, input_hw
@@ -76,7 +76,7 @@ def _rounded(box: Iterable[float]) -> tuple[float, float, float, float]:
 
 
 def _runs(mask: Tensor, hw: tuple[int, int]) -> Runs:
-    """Float (1, H, W) -> run lengths of ``hw``; one by one, for 300 masks of a large image take gigabytes."""
+    """Mask float (1, H, W) -> run lengths of size ``hw``; one by one, because 300 masks of a large image take gigabytes."""
     if mask.shape[1:] != hw:
         mask = interpolate(mask[None].float(), hw, mode="bilinear", align_corners=False)[0]
     encoded = rle.encode((mask[0] > _MASK_THRESHOLD).cpu().numpy())
@@ -93,10 +93,10 @@ def write_results(
     limit: int = MAX_DETECTIONS,
     on_image: Callable[[int], None] | None = None,
 ) -> int:
-    """Run ``model`` over a validation set and stream what it finds to ``out``; returns the number of detections.
+    """Run ``model`` over a validation set and stream its detections to ``out``; return their number.
 
-    ``loader`` gives batches as :func:`mosaicfusion.detectors.data.samples.make_loader` does; ``on_image`` is told how many images
-    are done. The model is left in the mode it was in.
+    ``loader``: batches of :func:`mosaicfusion.detectors.data.samples.make_loader`; ``on_image`` is called with the number of
+    images done. The model's training mode is restored.
     """
     was_training = model.training
     model.eval()
@@ -126,9 +126,9 @@ def _detect(
 
 
 def write_detections(path: Path, rows: Iterable[Detection]) -> int:
-    """Write a JSON list as its rows come, whole or not at all; returns their number.
+    """Write rows as a JSON list, streaming and atomically; return their number.
 
-    Raises :class:`MosaicFusionError` if it cannot be written.
+    Raises :class:`MosaicFusionError` if the file cannot be written.
     """
     count = 0
 
@@ -144,7 +144,7 @@ def write_detections(path: Path, rows: Iterable[Detection]) -> int:
 
 
 def read_results(path: Path) -> list[Detection]:
-    """The detections of a COCO results file; raises :class:`MosaicFusionError` if it is not one."""
+    """Read a COCO results file; raises :class:`MosaicFusionError` if it is not one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Detection])
     except OSError as error:

@@ -1,1 +1,1 @@
-"""."""
+"""Detectors and their parts: backbones, heads, classifiers and losses."""

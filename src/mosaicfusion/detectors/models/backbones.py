@@ -1,4 +1,4 @@
-"""Backbones with a feature pyramid: image -> one map a stride, all of the same width."""
+"""Backbones with a feature pyramid: image -> one feature map per stride, all with the same number of channels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import resnet
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.models.convnext import LayerNorm2d
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool
 
-from mosaicfusion.detectors.config import BackboneConfig
+from mosaicfusion.detectors.config import BackboneConfig, DataConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.backbones import DEFAULT_FEATURES
 
@@ -30,7 +31,11 @@ Normalisation = tuple[Sequence[float], Sequence[float]]
 
 
 class PyramidBackbone(nn.Module):
-    """``image_mean``, ``image_std``: of RGB in [0, 1], as the body was trained; ``out_channels``: of every level."""
+    """A body and its feature pyramid.
+
+    ``image_mean``, ``image_std``: normalisation of RGB in [0, 1] that the body expects; ``out_channels``: channels of every
+    level.
+    """
 
     def __init__(
         self, body: nn.Module, in_channels: list[int], channels: int, extra: ExtraFPNBlock, normalisation: Normalisation
@@ -42,7 +47,7 @@ class PyramidBackbone(nn.Module):
         self.image_mean, self.image_std = (list(values) for values in normalisation)
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """float32 (B, 3, H, W), normalised -> "0", "1", ... of the strides asked for, then those of the extra block."""
+        """float32 (B, 3, H, W), normalised -> levels "0", "1", ... of the strides, then those of the extra block."""
         if images.device.type == "cpu":  # depthwise convolutions take half the time there
             images = images.contiguous(memory_format=torch.channels_last)
         levels: OrderedDict[str, Tensor] = self.fpn(self.body(images))
@@ -50,7 +55,7 @@ class PyramidBackbone(nn.Module):
 
 
 class _TimmBody(nn.Module):
-    """Feature maps of a timm model at some strides; those of a transformer are normalised, as its own head would."""
+    """Feature maps of a timm model at some strides; those of a transformer pass a layer norm, like before its own head."""
 
     def __init__(self, model: Any, strides: Sequence[int]) -> None:
         super().__init__()
@@ -75,10 +80,11 @@ def build_backbone(
     extra_blocks: ExtraFPNBlock | None = None,
     load_weights: bool = True,
 ) -> PyramidBackbone:
-    """A body and its pyramid; ``extra_blocks`` makes coarser levels, at first a max pool at stride 64.
+    """Build a body and its pyramid; ``extra_blocks`` makes the coarser levels, by default a max pool at stride 64.
 
-    ``load_weights=False`` leaves out the pretrained weights, for a model whose own weights come next. A recipe that is not
-    ``pretrained`` freezes nothing. Raises :class:`MosaicFusionError` for a name nobody knows, or weights nobody can get.
+    ``load_weights=False`` skips the pretrained weights, because the model's own are loaded next. A recipe that is not
+    ``pretrained`` freezes nothing. Raises :class:`MosaicFusionError` for an unknown name, or if the weights cannot be
+    downloaded.
     """
     extra = extra_blocks or LastLevelMaxPool()
     load = load_weights and config.pretrained
@@ -100,6 +106,17 @@ def build_backbone(
     return PyramidBackbone(timm_body, timm_body.channels, config.channels, extra, normalisation)
 
 
+def input_transform(config: DataConfig, backbone: PyramidBackbone) -> GeneralizedRCNNTransform:
+    """Normalisation of a detector's images, and their resizing in evaluation."""
+    return GeneralizedRCNNTransform(
+        config.test_side_px,
+        config.max_side_px,
+        backbone.image_mean,
+        backbone.image_std,
+        _skip_resize=True,  # in training: the workers of the data set have resized the images
+    )
+
+
 def _resnet(config: BackboneConfig, load: bool) -> nn.Module:
     make, weights = _RESNETS[config.name]
     frozen_norm = config.pretrained and config.frozen_norm
@@ -109,7 +126,7 @@ def _resnet(config: BackboneConfig, load: bool) -> nn.Module:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:
             raise MosaicFusionError(
-                f"cannot get the ImageNet weights of {config.name} ({error!s:.120}); check the network, "
+                f"cannot download the ImageNet weights of {config.name} ({error!s:.120}); check the network, "
                 "give --no-pretrained, or --set backbone.name=efficientnet_lite0, which needs no network"
             ) from None
         model.load_state_dict(state, strict=False)  # frozen norms have no count of batches
@@ -129,9 +146,9 @@ def _timm(config: BackboneConfig, load: bool) -> tuple[Any, Normalisation]:
     if prefix != "timm" or not timm.is_model(name):
         known = ", ".join((*_RESNETS, DEFAULT_FEATURES))
         raise MosaicFusionError(
-            f"unknown backbone {config.name!r:.80}; choose one of {known}, or a model of timm as timm/resnet50"
+            f"unknown backbone {config.name!r:.80}; choose one of {known}, or a model of timm such as timm/resnet50"
         )
-    # Swin takes any size only when told so; the others always do.
+    # Swin takes any image size only with this option; other models always do.
     options = {"strict_img_size": False} if name.startswith("swin_") else {}
     model = pretrained_model(name, **options) if load else timm.create_model(name, pretrained=False, **options)
     data = timm.data.resolve_model_data_config(model)
@@ -139,7 +156,7 @@ def _timm(config: BackboneConfig, load: bool) -> tuple[Any, Normalisation]:
 
 
 def _freeze_stages(model: Any, config: BackboneConfig) -> None:
-    """All parameters up to the end of a stage, as timm counts them, in the order they were made."""
+    """Freeze all parameters up to the end of a stage, in timm's numbering."""
     if config.frozen_stages == 0:
         return
     stages = [stage["module"] for stage in model.feature_info]
@@ -159,9 +176,9 @@ def _freeze_stages(model: Any, config: BackboneConfig) -> None:
 
 
 def _fold_frozen_norms(module: nn.Module) -> None:
-    """Batch norms after a frozen convolution become part of it, up to rounding: the early stages take a third less time.
+    """Fold batch norms into the frozen convolutions before them: the early stages take a third less time.
 
-    For modules whose children stand in the order they are called, as EfficientNet's do.
+    Outputs stay equal up to rounding. The children of ``module`` must be in the order of their calls, like EfficientNet's.
     """
     children = list(module.named_children())
     for (name, conv), (norm_name, norm) in pairwise(children):

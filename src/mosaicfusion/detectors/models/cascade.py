@@ -1,7 +1,7 @@
 """The second stage of CenterNet2: three box heads, one after the other (Cai & Vasconcelos 2018), and a mask head.
 
-Boxes and masks do not know the class. A detection's score is the square root of (likelihood of being an object, of the first
-stage) x (likelihood of the class given an object, mean of the three heads); see Zhou, Koltun, Krähenbühl 2021, section 4.
+Boxes and masks are class-agnostic. A detection's score is sqrt(p_object * p_class): the first stage's probability of an object
+and the mean class probability of the three heads (Zhou, Koltun, Krähenbühl 2021, section 4).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torchvision.ops import MultiScaleRoIAlign, batched_nms, box_iou, clip_boxes
 from mosaicfusion.detectors.models.losses import SigmoidLoss, not_exhaustive_classes
 
 STAGES = ((0.6, (10.0, 10.0, 5.0, 5.0)), (0.7, (20.0, 20.0, 10.0, 10.0)), (0.8, (30.0, 30.0, 15.0, 15.0)))
-"""Of each stage: lowest IoU of a positive region, and weights of its box regression; the boxes get better, the moves smaller."""
+"""Lowest IoU of a positive region and weights of the box regression, by stage: boxes get better, offsets smaller."""
 
 ROI_LEVELS = ["0", "1", "2"]
-"""P3, P4 and P5, as the backbone names them."""
+"""Names of P3, P4 and P5 in the backbone's output."""
 
 BOX_POOL, MASK_POOL = 7, 14
 SMALLEST_PX = 1e-2
@@ -32,7 +32,7 @@ Fields = dict[str, Tensor]
 
 
 def match(boxes: Tensor, target: Fields, min_iou: float) -> tuple[Tensor, Tensor]:
-    """float32 (M, 4) -> labels, int64 (M,), 0 below ``min_iou``; numbers of the true boxes they overlap most, int64 (M,)."""
+    """Boxes float32 (M, 4) -> labels int64 (M,), 0 below ``min_iou``, and the index of the best true box, int64 (M,)."""
     if len(target["boxes"]) == 0:
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return none, none
@@ -41,7 +41,7 @@ def match(boxes: Tensor, target: Fields, min_iou: float) -> tuple[Tensor, Tensor
 
 
 class CascadeStage(nn.Module):
-    """Regions -> what they are and better boxes for them."""
+    """One stage: regions -> class logits and refined boxes."""
 
     def __init__(
         self,
@@ -54,28 +54,27 @@ class CascadeStage(nn.Module):
         super().__init__()
         self.head = TwoMLPHead(channels * BOX_POOL**2, features)
         self.classifier = classifier
-        move = nn.Linear(features, 4)
-        nn.init.normal_(move.weight, std=1e-3)
-        nn.init.zeros_(move.bias)
-        self.box = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), move)
+        offsets = nn.Linear(features, 4)
+        nn.init.normal_(offsets.weight, std=1e-3)
+        nn.init.zeros_(offsets.bias)
+        self.box = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), offsets)
         self.min_iou, self.coder = min_iou, BoxCoder(box_weights)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """float (M, channels, 7, 7) -> class logits, float (M, C), and moves of the boxes, float32 (M, 4)."""
-        shared = torch.lerp(
-            pooled.detach(), pooled, 1 / len(STAGES)
-        )  # each stage has a third of the features' gradient
+        """Pooled float (M, channels, 7, 7) -> class logits float (M, C) and box offsets float32 (M, 4)."""
+        # Each stage passes a third of its gradient on to the features.
+        shared = torch.lerp(pooled.detach(), pooled, 1 / len(STAGES))
         features = self.head(shared)
         return self.classifier(features), self.box(features).float()
 
-    def move(self, boxes: list[Tensor], moves: Tensor, image_sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """Boxes of each image, moved and cut at its border."""
-        moved = torch.split(self.coder.decode_single(moves.detach(), torch.cat(boxes)), [len(box) for box in boxes])
-        return [clip_boxes_to_image(box, size) for box, size in zip(moved, image_sizes, strict=True)]
+    def refine(self, boxes: list[Tensor], offsets: Tensor, image_sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """Apply offsets to the boxes of each image and clip them at its border."""
+        refined = torch.split(self.coder.decode_single(offsets.detach(), torch.cat(boxes)), [len(box) for box in boxes])
+        return [clip_boxes_to_image(box, size) for box, size in zip(refined, image_sizes, strict=True)]
 
 
 class CascadeHeads(nn.Module):
-    """Feature maps and proposals -> detections, or losses in training; takes the place of torchvision's ``RoIHeads``."""
+    """Feature maps and proposals -> detections, or losses in training; replaces torchvision's ``RoIHeads``."""
 
     def __init__(
         self,
@@ -90,7 +89,7 @@ class CascadeHeads(nn.Module):
         nms_threshold: float = 0.5,
         detections: int = 300,
     ) -> None:
-        """``channels``: of the feature maps; ``classifiers``: one a stage, float (M, ``features``) -> float (M, C)."""
+        """``channels``: of the feature maps; ``classifiers``: one per stage, float (M, ``features``) -> float (M, C)."""
         super().__init__()
         self.box_pool = MultiScaleRoIAlign(ROI_LEVELS, BOX_POOL, sampling_ratio=2)
         self.stages = nn.ModuleList(
@@ -100,7 +99,7 @@ class CascadeHeads(nn.Module):
         self.class_loss = class_loss
         self.mask_pool = MultiScaleRoIAlign(ROI_LEVELS, MASK_POOL, sampling_ratio=2)
         mask_logits = MaskRCNNPredictor(mask_layers[-1], mask_layers[-1], num_classes=1)
-        # torchvision draws them by the number of outputs: with one, logits begin in the tens.
+        # torchvision scales by the number of outputs; with one output the first logits are then in the tens.
         nn.init.normal_(mask_logits.mask_fcn_logits.weight, std=1e-3)
         self.mask_head = nn.Sequential(MaskRCNNHeads(channels, mask_layers, dilation=1), mask_logits)
         self.sampler = BalancedPositiveNegativeSampler(rois_per_image, positive_fraction=0.25)
@@ -113,7 +112,7 @@ class CascadeHeads(nn.Module):
         image_sizes: list[tuple[int, int]],
         targets: list[Fields] | None = None,
     ) -> tuple[list[Fields], dict[str, Tensor]]:
-        """``proposals``: ``boxes`` (M, 4) and ``scores`` (M,) of each image. Masks come as float (N, 1, 28, 28) of their box."""
+        """``proposals``: ``boxes`` (M, 4) and ``scores`` (M,) of each image. Masks are float (N, 1, 28, 28) within their box."""
         if not self.training:
             return self._detect(features, proposals, image_sizes), {}
         if targets is None:
@@ -121,11 +120,11 @@ class CascadeHeads(nn.Module):
         boxes = self._sample(proposals, targets)
         losses = {"loss_mask": self._mask_loss(features, boxes, image_sizes, targets)}
         for number, stage in enumerate(self._cascade, start=1):
-            logits, moves = stage(self.box_pool(features, boxes, image_sizes))
-            class_loss, box_loss = self._stage_losses(stage, logits, moves, boxes, targets)
+            logits, offsets = stage(self.box_pool(features, boxes, image_sizes))
+            class_loss, box_loss = self._stage_losses(stage, logits, offsets, boxes, targets)
             losses |= {f"loss_class_{number}": class_loss, f"loss_box_{number}": box_loss}
-            moved = stage.move(boxes, moves, image_sizes)
-            boxes = [box[remove_small_boxes(box, SMALLEST_PX)] for box in moved]
+            refined = stage.refine(boxes, offsets, image_sizes)
+            boxes = [box[remove_small_boxes(box, SMALLEST_PX)] for box in refined]
         return [], losses
 
     @property
@@ -133,9 +132,9 @@ class CascadeHeads(nn.Module):
         return cast(list[CascadeStage], list(self.stages))
 
     def _sample(self, proposals: list[Fields], targets: list[Fields]) -> list[Tensor]:
-        """Some regions of each image, at most a quarter of them positive; the true boxes are among the proposals."""
+        """Sample regions of each image, at most a quarter of them positive; the true boxes are added to the proposals."""
         pairs = zip(proposals, targets, strict=True)
-        boxes = [torch.cat([found["boxes"], target["boxes"].to(found["boxes"])]) for found, target in pairs]
+        boxes = [torch.cat([proposal["boxes"], target["boxes"].to(proposal["boxes"])]) for proposal, target in pairs]
         labels = [match(box, target, STAGES[0][0])[0] for box, target in zip(boxes, targets, strict=True)]
         return [
             box[(positive | negative).bool()]
@@ -143,41 +142,41 @@ class CascadeHeads(nn.Module):
         ]
 
     def _stage_losses(
-        self, stage: CascadeStage, logits: Tensor, moves: Tensor, boxes: list[Tensor], targets: list[Fields]
+        self, stage: CascadeStage, logits: Tensor, offsets: Tensor, boxes: list[Tensor], targets: list[Fields]
     ) -> tuple[Tensor, Tensor]:
-        """Of classes, and of boxes (L1 over positive regions); both are means over all regions."""
-        found = [match(box, target, stage.min_iou) for box, target in zip(boxes, targets, strict=True)]
-        labels = torch.cat([label for label, _ in found])
+        """Class loss and box loss (L1 of the positive regions), both means over all regions."""
+        matches = [match(box, target, stage.min_iou) for box, target in zip(boxes, targets, strict=True)]
+        labels = torch.cat([label for label, _ in matches])
         ignored = not_exhaustive_classes(targets, [len(box) for box in boxes], logits.shape[1])
-        pairs = zip(found, targets, strict=True)
-        true = torch.cat([target["boxes"].to(moves)[best[label > 0]] for (label, best), target in pairs])
-        wanted = stage.coder.encode_single(true, torch.cat(boxes)[labels > 0])
-        box_loss = F.l1_loss(moves[labels > 0], wanted, reduction="sum") / max(len(labels), 1)
+        pairs = zip(matches, targets, strict=True)
+        true = torch.cat([target["boxes"].to(offsets)[best[label > 0]] for (label, best), target in pairs])
+        true_offsets = stage.coder.encode_single(true, torch.cat(boxes)[labels > 0])
+        box_loss = F.l1_loss(offsets[labels > 0], true_offsets, reduction="sum") / max(len(labels), 1)
         return self.class_loss(logits, labels, ignored), box_loss
 
     def _mask_loss(
         self, features: Fields, boxes: list[Tensor], image_sizes: list[tuple[int, int]], targets: list[Fields]
     ) -> Tensor:
-        """Binary cross-entropy of the first stage's positive regions."""
-        found = [match(box, target, STAGES[0][0]) for box, target in zip(boxes, targets, strict=True)]
-        boxes = [box[label > 0] for box, (label, _) in zip(boxes, found, strict=True)]
-        best = [best[label > 0] for label, best in found]
+        """Binary cross-entropy over the first stage's positive regions."""
+        matches = [match(box, target, STAGES[0][0]) for box, target in zip(boxes, targets, strict=True)]
+        boxes = [box[label > 0] for box, (label, _) in zip(boxes, matches, strict=True)]
+        best = [best[label > 0] for label, best in matches]
         logits = self.mask_head(self.mask_pool(features, boxes, image_sizes)).float()
         one_class = [torch.zeros_like(target["labels"]) for target in targets]
         loss: Tensor = maskrcnn_loss(logits, boxes, [target["masks"] for target in targets], one_class, best)
         return loss
 
     def _detect(self, features: Fields, proposals: list[Fields], image_sizes: list[tuple[int, int]]) -> list[Fields]:
-        boxes = [found["boxes"] for found in proposals]
-        likelihoods = []
+        boxes = [proposal["boxes"] for proposal in proposals]
+        stage_scores = []
         for stage in self._cascade:
-            logits, moves = stage(self.box_pool(features, boxes, image_sizes))
-            likelihoods.append(self.class_loss.scores(logits))
-            boxes = stage.move(boxes, moves, image_sizes)
-        classes = torch.split(torch.stack(likelihoods).mean(0), [len(box) for box in boxes])
+            logits, offsets = stage(self.box_pool(features, boxes, image_sizes))
+            stage_scores.append(self.class_loss.scores(logits))
+            boxes = stage.refine(boxes, offsets, image_sizes)
+        class_scores = torch.split(torch.stack(stage_scores).mean(0), [len(box) for box in boxes])
         results = [
-            self._select(box, (found["scores"][:, None] * likelihood).sqrt())
-            for box, found, likelihood in zip(boxes, proposals, classes, strict=True)
+            self._select(box, (proposal["scores"][:, None] * scores).sqrt())
+            for box, proposal, scores in zip(boxes, proposals, class_scores, strict=True)
         ]
         boxes = [result["boxes"] for result in results]
         masks = self.mask_head(self.mask_pool(features, boxes, image_sizes)).float().sigmoid()
@@ -186,7 +185,7 @@ class CascadeHeads(nn.Module):
         return results
 
     def _select(self, boxes: Tensor, scores: Tensor) -> Fields:
-        """float32 (M, 4) and (M, C) -> the best (box, class) pairs after NMS by class, best first."""
+        """Boxes float32 (M, 4) and scores (M, C) -> the best (box, class) pairs after NMS by class, best first."""
         keep = remove_small_boxes(boxes, SMALLEST_PX)
         boxes, scores = boxes[keep], scores[keep]
         region, column = (scores > self.score_thresh).nonzero(as_tuple=True)

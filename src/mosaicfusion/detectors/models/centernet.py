@@ -1,8 +1,8 @@
 """CenterNet as the first stage of CenterNet2: class-agnostic proposals on P3 to P7 (Zhou, Koltun, Krähenbühl 2021).
 
-The image is cut into cells, one grid a pyramid level. Each cell says how likely an object's centre lies in it (the heat
-map) and how far the object's four sides are from the cell's middle. Unlike an RPN, the first is trained to be a likelihood:
-the second stage multiplies its class scores with it.
+Each pyramid level divides the image into a grid of cells. A cell predicts the probability that an object's centre lies in it
+(the heat map) and the distances from the cell's middle to the object's four sides. Unlike an RPN's score, the heat is trained
+as a likelihood, with which the second stage multiplies its class scores.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ STRIDES_PX = (8, 16, 32, 64, 128)
 """Cell sides of P3 to P7."""
 
 HALF_DIAGONALS_PX = ((0.0, 80.0), (64.0, 160.0), (128.0, 320.0), (256.0, 640.0), (512.0, math.inf))
-"""Half the diagonal of the boxes each of P3 to P7 is responsible for; the ranges overlap, so some boxes have two levels."""
+"""Range of half the box diagonal that each of P3 to P7 is responsible for; ranges overlap, so some boxes have two levels."""
 
 SIDES = BoxLinearCoder(normalize_by_size=True)
-"""xyxy box <-> (left, top, right, bottom) from the middle of a cell, in sides of the cell."""
+"""Box xyxy <-> distances (left, top, right, bottom) from the middle of a cell, in units of the cell's side."""
 
 
 class Grid(NamedTuple):
-    """The cells of all levels in a row."""
+    """The cells of all levels, concatenated."""
 
     cells: Tensor
     """float32 (L, 4), xyxy pixels."""
     level: Tensor
-    """int64 (L,): the level of each, 0 the finest."""
+    """int64 (L,): the level of each cell, 0 the finest."""
     sizes: list[int]
-    """How many cells each level has."""
+    """Number of cells of each level."""
 
 
 def grid(maps_hw: Sequence[tuple[int, int]], strides_px: Sequence[int], device: torch.device | str = "cpu") -> Grid:
-    """``maps_hw``: (H, W) of the feature maps, finest first. Row by row, as feature maps are flattened."""
+    """Make the cells of feature maps of size ``maps_hw``, (H, W) each, finest first; row by row, the order of ``flatten``."""
     levels = []
     for (height, width), stride in zip(maps_hw, strides_px, strict=True):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
@@ -52,16 +52,16 @@ def grid(maps_hw: Sequence[tuple[int, int]], strides_px: Sequence[int], device: 
 
 
 class Targets(NamedTuple):
-    """What the cells of one image should say."""
+    """Training targets of the cells of one image."""
 
     heat: Tensor
     """float32 (L,) in [0, 1]: 1 in the cell of each object's centre, a Gaussian around it, on every level."""
     centres: Tensor
-    """int64 (P,): the centre cell of each object on the levels responsible for its size; the only positive cells."""
+    """int64 (P,): the positive cells, the centre cell of each object on the levels responsible for its size."""
     learners: Tensor
-    """int64 (R,): cells that learn a box: within the object, in the 3 x 3 cells around such a centre."""
+    """int64 (R,): cells that learn a box: inside the object and among the 3 x 3 cells around a positive cell."""
     boxes: Tensor
-    """float32 (R, 4): the box each learns, xyxy pixels: of the nearest centre, measured in radii."""
+    """float32 (R, 4): the box of each learner, xyxy px: the object with the nearest centre, measured in radii."""
 
 
 def assign(
@@ -71,12 +71,12 @@ def assign(
     min_overlap: float = 0.8,
     min_radius_px: float = 4.0,
 ) -> Targets:
-    """Targets of one image from its boxes, float32 (N, 4) xyxy pixels; N may be 0.
+    """Targets of one image from its boxes, float32 (N, 4) xyxy px; N may be 0.
 
     heat = exp(-d^2 / r^2) at d pixels from the centre, r^2 = max(2 delta^2 area, min_radius^2), delta = (1 - o) / (1 + o):
-    a square moved by one standard deviation along a side overlaps itself with the IoU o = ``min_overlap``.
-    ``half_diagonals_px``: float32 (levels, 2), lowest and highest of each level. On other levels an object's centre is
-    neither positive (it is not in ``centres``) nor negative (its heat is 1).
+    a square shifted by one standard deviation along a side has IoU o = ``min_overlap`` with itself.
+    ``half_diagonals_px``: float32 (levels, 2), lower and upper bound of each level. On other levels an object's centre cell
+    is neither positive (not in ``centres``) nor negative (its heat is 1).
     """
     cells, level, _ = grid
     if len(boxes) == 0:
@@ -84,7 +84,9 @@ def assign(
         return Targets(cells.new_zeros(len(cells)), none, none, cells.new_zeros(0, 4))
     stride = cells[:, None, 2:] - cells[:, None, :2]  # (L, 1, 2)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2  # (N, 2)
-    steps = (cells[:, None, :2] / stride - (centre / stride).floor()).abs().amax(-1)  # (L, N), cells to the centre cell
+    steps = (
+        (cells[:, None, :2] / stride - (centre / stride).floor()).abs().amax(-1)
+    )  # (L, N), distance to the centre cell, in cells
 
     delta = (1 - min_overlap) / (1 + min_overlap)
     radius2 = (2 * delta**2 * box_area(boxes)).clamp(min=min_radius_px**2)
@@ -116,25 +118,25 @@ def heat_loss(
     clamp: float = 1e-4,
     ignore_above: float = 0.85,
 ) -> tuple[Tensor, Tensor]:
-    """Sums of the focal loss over positive cells and over negative ones (Law & Deng 2018, with RetinaNet's alpha).
+    """Focal loss summed over positive and over negative cells (Law & Deng 2018, with RetinaNet's alpha).
 
-    ``logits`` and ``heat``: float32 (L,); ``centres``: the positive cells. Negative cells count less near a centre:
-    (1 - heat)^beta. Those above ``ignore_above`` do not count: in a federated data set such as LVIS, they are often
-    objects that nobody annotated.
+    ``logits`` and ``heat``: float32 (L,); ``centres``: the positive cells. Negative cells have the weight (1 - heat)^beta,
+    and 0 if their probability is above ``ignore_above``: in a federated data set such as LVIS, these are often objects
+    without an annotation.
     """
     probability = logits.sigmoid().clamp(clamp, 1 - clamp)
-    found = probability[centres]
-    positive = -alpha * ((1 - found) ** gamma * found.log()).sum()
+    at_centres = probability[centres]
+    positive = -alpha * ((1 - at_centres) ** gamma * at_centres.log()).sum()
     weight = (1 - heat) ** beta * (probability < ignore_above)
     negative = -(1 - alpha) * (weight * probability**gamma * (1 - probability).log()).sum()
     return positive, negative
 
 
 class CenterNetProposals(nn.Module):
-    """Feature maps P3 to P7 -> proposals with their likelihood of being an object; takes an RPN's place in torchvision.
+    """Feature maps P3 to P7 -> proposals with their probability of an object; replaces torchvision's RPN.
 
-    The tower (``convs`` 3 x 3 convolutions with group norm, shared by the levels) is FCOS's; its centre-ness is our heat map.
-    Raises ValueError where the channels do not split into the tower's 32 groups.
+    The tower (``convs`` 3 x 3 convolutions with group norm, shared by the levels) is that of FCOS, with its centre-ness as the
+    heat map. Raises ValueError unless the channels are a multiple of the tower's 32 groups.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class CenterNetProposals(nn.Module):
         positive_weight: float = 0.5,
         negative_weight: float = 0.5,
     ) -> None:
-        """``top_k_*``: proposals kept of each level before NMS, and of the image after it."""
+        """``top_k_*``: number of proposals kept per level before NMS and per image after it."""
         super().__init__()
         self.head = FCOSRegressionHead(in_channels, num_anchors=1, num_convs=convs)
         nn.init.constant_(self.head.bbox_ctrness.bias, -math.log(99))  # one cell in a hundred is a centre
@@ -164,27 +166,26 @@ class CenterNetProposals(nn.Module):
     def forward(
         self, images: ImageList, features: Mapping[str, Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
-        """Returns per image ``boxes`` float32 (M, 4) xyxy pixels and ``scores`` (M,), best first; and the losses in training."""
+        """Return ``boxes`` float32 (M, 4) xyxy px and ``scores`` (M,) of each image, best first, and the losses in training."""
         maps = list(features.values())
-        places = grid([(level.shape[-2], level.shape[-1]) for level in maps], STRIDES_PX, maps[0].device)
+        cells = grid([(level.shape[-2], level.shape[-1]) for level in maps], STRIDES_PX, maps[0].device)
         sides, logits = self.head(maps)  # (B, L, 4) in cells, (B, L, 1)
-        boxes = SIDES.decode(sides.float() * self.scale[places.level][:, None], places.cells.expand_as(sides))
+        boxes = SIDES.decode(sides.float() * self.scale[cells.level][:, None], cells.cells.expand_as(sides))
         logits = logits.float().squeeze(-1)
         losses = {}
         if self.training:
             if targets is None:
                 raise ValueError("CenterNetProposals needs targets in training")
-            losses = self._losses(boxes, logits, [target["boxes"] for target in targets], places)
+            losses = self._losses(boxes, logits, [target["boxes"] for target in targets], cells)
         scores = logits.detach().sigmoid()
         proposals = [
-            self._propose(*image, places.sizes)
-            for image in zip(boxes.detach(), scores, images.image_sizes, strict=True)
+            self._propose(*image, cells.sizes) for image in zip(boxes.detach(), scores, images.image_sizes, strict=True)
         ]
         return proposals, losses
 
-    def _losses(self, boxes: Tensor, logits: Tensor, true: list[Tensor], places: Grid) -> dict[str, Tensor]:
-        images = [assign(boxes.to(places.cells), places, self.half_diagonals_px) for boxes in true]
-        centres = torch.cat([image.centres + i * len(places.cells) for i, image in enumerate(images)])
+    def _losses(self, boxes: Tensor, logits: Tensor, true: list[Tensor], cells: Grid) -> dict[str, Tensor]:
+        images = [assign(boxes.to(cells.cells), cells, self.half_diagonals_px) for boxes in true]
+        centres = torch.cat([image.centres + i * len(cells.cells) for i, image in enumerate(images)])
         heat = torch.cat([image.heat for image in images])
         positive, negative = heat_loss(logits.flatten(), heat, centres)
         learned = torch.cat([boxes[i, image.learners] for i, image in enumerate(images)])

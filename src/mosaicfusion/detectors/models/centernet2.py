@@ -1,7 +1,7 @@
-"""CenterNet2 as in Detic's box-supervised setting (Zhou, Koltun, Krähenbühl 2021; Zhou et al. 2022).
+"""CenterNet2 in Detic's box-supervised setting (Zhou, Koltun, Krähenbühl 2021; Zhou et al. 2022).
 
 Class-agnostic CenterNet proposals, three cascaded heads with a sigmoid for each class, class-agnostic boxes and masks, on
-P3 to P7 of any backbone. Put together by torchvision's ``GeneralizedRCNN``.
+P3 to P7 of any backbone, joined by torchvision's ``GeneralizedRCNN``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from mosaicfusion.detectors.config import Recipe
-from mosaicfusion.detectors.models.backbones import build_backbone
+from mosaicfusion.detectors.data.classes import ClassList
+from mosaicfusion.detectors.models.backbones import build_backbone, input_transform
 from mosaicfusion.detectors.models.cascade import STAGES, CascadeHeads
 from mosaicfusion.detectors.models.centernet import CenterNetProposals
 from mosaicfusion.detectors.models.classifier import build_classifier
@@ -22,30 +22,16 @@ from mosaicfusion.detectors.models.losses import SigmoidLoss, build_loss
 from mosaicfusion.errors import MosaicFusionError
 
 
-def build_centernet2(
+def build(
     recipe: Recipe,
-    num_classes: int,
-    image_counts: Sequence[int] | None = None,
+    classes: ClassList,
     text_embeddings: Tensor | None = None,
+    image_counts: Sequence[int] | None = None,
     load_weights: bool = True,
 ) -> GeneralizedRCNN:
-    """``num_classes``: C, without the background; ``image_counts``: training images of each class, for the federated loss;
-    ``text_embeddings``: float (C, D). In training the images come in their final size; in evaluation the model resizes.
-    """
-    config = recipe.heads
-    channels = recipe.backbone.channels
-    class_loss = build_loss(recipe.loss, image_counts)
-    if not isinstance(class_loss, SigmoidLoss):
-        raise MosaicFusionError("centernet2 has one sigmoid for each class and no background; set loss.kind=sigmoid")
-    if not (config.class_agnostic_boxes and config.class_agnostic_masks):
-        raise MosaicFusionError(
-            "centernet2's boxes and masks do not know the class; set heads.class_agnostic_boxes and "
-            "heads.class_agnostic_masks to true"
-        )
-    if channels % 32:
-        raise MosaicFusionError(
-            f"backbone.channels={channels} must be a multiple of 32, the groups of centernet2's norms; try 256"
-        )
+    """CenterNet2 of a recipe, see :class:`mosaicfusion.detectors.models.registry.Builder`."""
+    config, channels = recipe.heads, recipe.backbone.channels
+    class_loss = _checked_loss(recipe, image_counts)
     backbone = build_backbone(recipe.backbone, (8, 16, 32), LastLevelP6P7(channels, channels), load_weights)
     proposals = CenterNetProposals(
         channels,
@@ -53,14 +39,13 @@ def build_centernet2(
         top_k_train=config.proposals_train,
         top_k_test=config.proposals_test,
     )
+    classifiers = [
+        build_classifier(recipe.classifier, config.box_features, len(classes), class_loss.background, text_embeddings)
+        for _ in STAGES
+    ]
     heads = CascadeHeads(
         channels,
-        [
-            build_classifier(
-                recipe.classifier, config.box_features, num_classes, class_loss.background, text_embeddings
-            )
-            for _ in STAGES
-        ],
+        classifiers,
         class_loss,
         features=config.box_features,
         mask_layers=config.mask_layers,
@@ -69,11 +54,22 @@ def build_centernet2(
         nms_threshold=config.nms_threshold,
         detections=config.detections,
     )
-    resize = GeneralizedRCNNTransform(
-        recipe.data.test_side_px,
-        recipe.data.max_side_px,
-        backbone.image_mean,
-        backbone.image_std,
-        _skip_resize=True,  # in training, where the data set's workers have done it
-    )
-    return GeneralizedRCNN(backbone, proposals, heads, resize)
+    return GeneralizedRCNN(backbone, proposals, heads, input_transform(recipe.data, backbone))
+
+
+def _checked_loss(recipe: Recipe, image_counts: Sequence[int] | None) -> SigmoidLoss:
+    """The classification loss; raises :class:`MosaicFusionError` for settings that CenterNet2 cannot use."""
+    config, channels = recipe.heads, recipe.backbone.channels
+    loss = build_loss(recipe.loss, image_counts)
+    if not isinstance(loss, SigmoidLoss):
+        raise MosaicFusionError("centernet2 has one sigmoid for each class and no background; set loss.kind=sigmoid")
+    if not (config.class_agnostic_boxes and config.class_agnostic_masks):
+        raise MosaicFusionError(
+            "centernet2's boxes and masks are class-agnostic; set heads.class_agnostic_boxes and "
+            "heads.class_agnostic_masks to true"
+        )
+    if channels % 32:
+        raise MosaicFusionError(
+            f"backbone.channels={channels} must be a multiple of 32, the groups of centernet2's norms; try 256"
+        )
+    return loss

@@ -1,4 +1,4 @@
-"""Classifiers of region features: learned weights, or text embeddings that stay as they are."""
+"""Classifiers of region features: learned weights, or fixed text embeddings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mosaicfusion.errors import MosaicFusionError
 class TextClassifier(nn.Module):
     """Cosines between projected features and text embeddings, divided by a temperature (Detic, section 4; F-VLM, section 3.2).
 
-    ``embeddings``: float (C, D), one a class, of any length; kept with the weights but not trained. With ``background`` a
-    learned vector of D values stands for it, in column 0. ``bias``: first value of a learned bias of all classes.
-    ``learned_temperature``: the temperature is only where training begins.
+    ``embeddings``: float (C, D), one per class, of any length; saved with the weights but not trained. ``background``: add a
+    learned embedding of the background, in column 0. ``bias``: initial value of a learned bias shared by all classes.
+    ``learned_temperature``: train the temperature, starting from ``temperature``.
     """
 
     embeddings: Tensor
@@ -40,7 +40,7 @@ class TextClassifier(nn.Module):
         self.bias = nn.Parameter(torch.tensor(float(bias))) if bias is not None else None
 
     def anchors(self) -> Tensor:
-        """float32 (C, D), or (1 + C, D) with the background first, of length 1."""
+        """Class embeddings of length 1: float32 (C, D), or (1 + C, D) with the background first."""
         if self.background is None:
             return self.embeddings
         return torch.cat([F.normalize(self.background, dim=-1), self.embeddings])
@@ -59,9 +59,10 @@ def build_classifier(
     background: bool,
     text_embeddings: Tensor | None = None,
 ) -> nn.Module:
-    """(N, features) -> logits: (N, 1 + C) with the background first (for softmax), or (N, C) (for sigmoids).
+    """Build a classifier, float (N, features) -> logits: (N, 1 + C) with the background first (softmax), or (N, C) (sigmoids).
 
-    ``text_embeddings``: float (C, D) in the order of labels, needed by ``kind: text``.
+    ``text_embeddings``: float (C, D) by label, required by ``kind: text``. Raises :class:`MosaicFusionError` without them, or
+    if their shape does not fit.
     """
     if config.kind == "linear":
         linear = nn.Linear(features, num_classes + background)

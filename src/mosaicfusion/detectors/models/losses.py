@@ -1,4 +1,4 @@
-"""Losses of the classification of regions; every one also says what its logits mean as scores."""
+"""Classification losses of regions; each also turns its logits into scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mosaicfusion.detectors.config import LossConfig
 from mosaicfusion.errors import MosaicFusionError
 
 PRIOR = 0.01
-"""Score of every class before training with a sigmoid; else the many negatives drown the first steps."""
+"""Initial score of every class with a sigmoid, so that the many negatives do not dominate the first steps."""
 
 
 class SoftmaxLoss(nn.Module):
@@ -21,19 +21,20 @@ class SoftmaxLoss(nn.Module):
     background = True
 
     def forward(self, logits: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Tensor:
-        """float (N, 1 + C), int64 (N,) in 0..C -> mean, a scalar. ``ignored`` has no place here and is not used."""
+        """Logits float (N, 1 + C), labels int64 (N,) in 0..C -> mean, a scalar. ``ignored`` is not used."""
         return F.cross_entropy(logits.float(), labels) if len(labels) else logits.sum() * 0
 
     def scores(self, logits: Tensor) -> Tensor:
-        """float (N, 1 + C) -> float (N, C), probabilities that leave the rest to the background."""
+        """Logits float (N, 1 + C) -> probabilities float (N, C), without the background's."""
         return logits.float().softmax(dim=-1)[:, 1:]
 
 
 class SigmoidLoss(nn.Module):
-    """C binary cross-entropies, of all classes or, federated, of a sample (Zhou, Koltun, Krähenbühl 2021, section 5).
+    """Binary cross-entropy of C classes, of all or, federated, of a sample (Zhou, Koltun, Krähenbühl 2021, section 5).
 
-    The classes in a batch always count. Up to ``count`` others are drawn by (number of training images) ^ ``power``; the rest
-    gives no gradient: rare classes are not pushed down by every image they are not in.
+    The classes of the batch always count. Others are sampled with probability proportional to (training images) ^ ``power``
+    until ``count`` classes are reached. Classes outside the sample give no gradient, so that rare classes are not pushed down
+    by every image without them.
     """
 
     background = False
@@ -46,9 +47,9 @@ class SigmoidLoss(nn.Module):
         self.register_buffer("weights", weights)
 
     def forward(self, logits: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Tensor:
-        """float (N, C), int64 (N,) in 0..C -> sum over classes, mean over regions, a scalar.
+        """Logits float (N, C), labels int64 (N,) in 0..C -> sum over classes, mean over regions, a scalar.
 
-        ``ignored``: bool (N, C), classes that may be there without a label, so that a negative says nothing.
+        ``ignored``: bool (N, C), classes that may be present without a label; their negatives do not count.
         """
         targets = torch.zeros_like(logits, dtype=torch.float32)
         inside = labels > 0
@@ -61,7 +62,7 @@ class SigmoidLoss(nn.Module):
         return losses.sum() / max(1, len(labels))
 
     def scores(self, logits: Tensor) -> Tensor:
-        """float (N, C) -> float (N, C), a probability for each class by itself."""
+        """Logits float (N, C) -> independent probabilities float (N, C)."""
         return logits.float().sigmoid()
 
 
@@ -69,7 +70,7 @@ ClassificationLoss = SoftmaxLoss | SigmoidLoss
 
 
 def sample_classes(labels: Tensor, weights: Tensor, count: int) -> Tensor:
-    """bool (C,): the classes of ``labels``, int64 (N,) in 0..C, filled up to ``count`` by draws with ``weights``, float (C,)."""
+    """bool (C,): the classes of ``labels``, int64 (N,), and others sampled by ``weights``, float (C,), ``count`` in total."""
     chosen = torch.zeros_like(weights, dtype=torch.bool)
     chosen[labels[labels > 0] - 1] = True
     others = weights.masked_fill(chosen, 0)
@@ -80,7 +81,7 @@ def sample_classes(labels: Tensor, weights: Tensor, count: int) -> Tensor:
 
 
 def build_loss(config: LossConfig, image_counts: Sequence[int] | None = None) -> ClassificationLoss:
-    """``image_counts``: training images of each class, by label; only the federated loss needs them."""
+    """Build a loss. ``image_counts``: training images of each class, by label; required by the federated loss only."""
     if config.kind == "softmax":
         return SoftmaxLoss()
     if not config.federated:
@@ -93,7 +94,10 @@ def build_loss(config: LossConfig, image_counts: Sequence[int] | None = None) ->
 
 
 def not_exhaustive_classes(targets: Sequence[dict[str, Tensor]], regions: Sequence[int], num_classes: int) -> Tensor:
-    """bool (sum of ``regions``, C): True for the classes an image's ``not_exhaustive`` names, for each of its regions."""
+    """bool (sum of ``regions``, C): for each region, the classes that are not annotated exhaustively in its image.
+
+    ``regions``: number of regions of each image.
+    """
     rows = []
     for target, count in zip(targets, regions, strict=True):
         row = torch.zeros(num_classes, dtype=torch.bool, device=target["labels"].device)

@@ -1,6 +1,6 @@
 """Text embeddings of a vocabulary: the classifier of an open-vocabulary detector, in one safetensors file.
 
-The file's header says of which categories, in which words, and by which CLIP model.
+The file's header holds the categories, the prompt templates and the CLIP model.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from mosaicfusion.mosaic.prompts import render
 from mosaicfusion.quality.semantics import TEMPLATES, check_templates, text_vectors
 
 _VECTORS, _HEADER = "text_embeddings", "identity"
-_CATEGORIES = 64  # embedded between two reports of progress
+_CHUNK = 64  # categories embedded between two progress reports
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides the vectors. ``categories``: names in the order of the rows; ``texts``: 16 hex digits over all prompts;
-    ``clip``: the model as the user named it; ``clip_digest``: 16 hex digits over its files.
+    """Everything that determines the vectors.
+
+    ``categories``: names in the order of the rows; ``texts``: 16 hex digits over all prompts; ``clip``: the model's name, as
+    given by the user; ``clip_digest``: 16 hex digits over the model's files.
     """
 
     categories: tuple[str, ...]
@@ -46,16 +48,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """``vectors``: float32 (C, D) of length 1, one row a category, the mean over the templates; ``source``: their file."""
+    """``vectors``: float32 (C, D) of length 1, one row per category, the mean over the templates; ``source``: the file."""
 
     vectors: NDArray[np.float32]
     identity: Identity
     source: Path
 
     def by_label(self, classes: ClassList) -> Tensor:
-        """float32 (C, D): the rows of ``classes`` by label, label k in row k - 1. The file may hold other categories too.
+        """float32 (C, D): the vectors of ``classes``, label k in row k - 1. The file may contain other categories too.
 
-        Raises :class:`MosaicFusionError` that names the categories which the file lacks.
+        Raises :class:`MosaicFusionError` naming the categories that the file lacks.
         """
         rows = {name: row for row, name in enumerate(self.identity.categories)}
         missing = [name for name in classes.names if name not in rows]
@@ -68,7 +70,7 @@ class TextEmbeddings:
         return from_numpy(self.vectors[[rows[name] for name in classes.names]])
 
     def require_clip(self, name: str) -> None:
-        """Raise :class:`MosaicFusionError` unless the CLIP model ``name`` made them: vectors of two models do not compare."""
+        """Raise :class:`MosaicFusionError` unless the CLIP model ``name`` made them: vectors of two models cannot be compared."""
         if digest(find_clip(name)) != self.identity.clip_digest:
             raise MosaicFusionError(
                 f"{self.source} was made by the CLIP model {shown(self.identity.clip)}, the detector's is {shown(name)}; "
@@ -84,9 +86,9 @@ def embed_text(
     device: str = "auto",
     on_progress: Callable[[float, int], None] | None = None,
 ) -> TextEmbeddings:
-    """The embeddings of a vocabulary, from ``path`` if it holds them already, else made and kept there.
+    """Embed a vocabulary into the file ``path``; an existing file with the same identity is read instead.
 
-    ``clip``: see :func:`mosaicfusion.models.clip.load_clip`. Raises :class:`MosaicFusionError`; also for a file that holds something
+    ``clip``: see :func:`mosaicfusion.models.clip.load_clip`. Raises :class:`MosaicFusionError`, also if ``path`` holds anything
     else, which is never overwritten.
     """
     check_templates(templates)
@@ -100,14 +102,14 @@ def embed_text(
         clip_digest=digest(find_clip(clip)),
     )
     if path.exists():
-        held = read_text_embeddings(path)
-        _require_same(held.identity, identity, path)
-        return held
+        existing = read_text_embeddings(path)
+        _require_same(existing.identity, identity, path)
+        return existing
     model, vectors = load_clip(clip, device), []
-    for start in range(0, len(vocabulary), _CATEGORIES):
-        vectors.append(text_vectors(model, vocabulary[start : start + _CATEGORIES], templates))
+    for start in range(0, len(vocabulary), _CHUNK):
+        vectors.append(text_vectors(model, vocabulary[start : start + _CHUNK], templates))
         if on_progress is not None:
-            on_progress(min(start + _CATEGORIES, len(vocabulary)), len(vocabulary))
+            on_progress(min(start + _CHUNK, len(vocabulary)), len(vocabulary))
     embeddings = TextEmbeddings(np.concatenate(vectors), identity, path)
     header = {_HEADER: msgspec.json.encode(identity).decode()}
     write_atomic(path, save({_VECTORS: embeddings.vectors}, metadata=header))
@@ -115,7 +117,7 @@ def embed_text(
 
 
 def read_text_embeddings(path: Path) -> TextEmbeddings:
-    """What :func:`embed_text` wrote; raises :class:`MosaicFusionError` for a file that is missing, damaged or another."""
+    """Read a file of :func:`embed_text`; raises :class:`MosaicFusionError` if it is missing, damaged or of another kind."""
     try:
         with safe_open(path, framework="numpy") as file:
             identity = msgspec.json.decode((file.metadata() or {}).get(_HEADER, "{}"), type=Identity)
@@ -132,15 +134,15 @@ def read_text_embeddings(path: Path) -> TextEmbeddings:
     return TextEmbeddings(vectors.astype(np.float32), identity, path)
 
 
-def _require_same(held: Identity, wanted: Identity, path: Path) -> None:
-    """The same model may go by several names, as a hub id and its local folder."""
+def _require_same(existing: Identity, requested: Identity, path: Path) -> None:
+    """Raise if anything but the model's name differs: a model can have several names, such as a hub id and a local folder."""
     parts: dict[str, tuple[Any, Any]] = {
-        "categories": (held.categories, wanted.categories),
-        "templates": (held.templates, wanted.templates),
-        "definitions or spoken names": (held.texts, wanted.texts),
-        "CLIP model": (held.clip_digest, wanted.clip_digest),
+        "categories": (existing.categories, requested.categories),
+        "templates": (existing.templates, requested.templates),
+        "definitions or display names": (existing.texts, requested.texts),
+        "CLIP model": (existing.clip_digest, requested.clip_digest),
     }
-    differing = [what for what, (one, other) in parts.items() if one != other]
+    differing = [name for name, (one, other) in parts.items() if one != other]
     if differing:
         raise MosaicFusionError(
             f"{path} holds the embeddings of other {differing[0]}; choose another file, or remove this one first"

@@ -1,1 +1,1 @@
-"""."""
+"""The training loop, its devices, learning rate and log."""

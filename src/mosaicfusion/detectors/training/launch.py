@@ -1,4 +1,4 @@
-"""Lightning Fabric for a device, a number of devices and nodes, and a precision."""
+"""Lightning Fabric, set up for a device type, a number of devices and nodes, and a precision."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mosaicfusion.models.device import resolve_device
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that shows and writes, also before a training is launched."""
+    """True in the process that prints and writes; also valid before the launch of a training."""
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     return bool(rank_zero_only.rank == 0)
 
 
 def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
-    """A launched Fabric. On one machine it starts the other processes; on several, SLURM or torchrun does.
+    """Launch Fabric. It starts the other processes of this machine; on several machines, SLURM or torchrun does.
 
-    ``device``: as ``cuda`` or ``cuda:1``; ``precision``: 32-true, bf16-mixed or 16-mixed. Raises :class:`MosaicFusionError`.
+    ``device``: such as ``cuda`` or ``cuda:1``; ``precision``: 32-true, bf16-mixed or 16-mixed. Raises :class:`MosaicFusionError`.
     """
     try:
         from lightning.fabric import Fabric
@@ -28,7 +28,7 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
         raise MosaicFusionError('training needs Lightning; pip install "mosaicfusion[train]"') from None
 
     class Mixed(MixedPrecision):  # type: ignore[misc]
-        """Images and boxes go in as float32: bf16 has steps of 4 px at 1000."""
+        """Keep images and boxes in float32: bf16 has steps of 4 px at 1000."""
 
         def convert_input(self, data: Any) -> Any:
             return data
@@ -49,6 +49,10 @@ def make_fabric(device: str, devices: int, nodes: int, precision: str) -> Any:
             plugins=scaler,
         )
         fabric.launch()
-    except (RuntimeError, ValueError, TypeError) as error:  # fewer devices than asked for, no way to the other nodes
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+    ) as error:  # fewer devices than requested, or the other nodes cannot be reached
         raise MosaicFusionError(f"cannot use {devices} devices on {nodes} nodes: {first_line(error)}") from None
     return fabric

@@ -1,4 +1,4 @@
-"""The log of a training: JSON lines of losses and times, whole also after an interruption."""
+"""The log of a training: JSON lines of losses and times, consistent after an interruption."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mosaicfusion.files.atomic import write_atomic
 
 
 class TrainLog:
-    """Sums losses and times over ``every`` steps and writes their means as one line of ``log.jsonl``.
+    """Average losses and times over ``every`` steps and write them as one line of ``log.jsonl``.
 
-    A line: ``step`` (steps taken so far), each loss and their ``loss``, ``learning_rate``, ``step_s`` and of it ``data_s`` spent
-    waiting for images, ``images_per_s``, and on a GPU ``memory_mb``, the most that was held. Lines after the step a training
-    goes on from are dropped: they are written again.
+    A line: ``step`` (steps taken so far), each loss and their sum ``loss``, ``learning_rate``, ``step_s`` and the part of it
+    spent waiting for images, ``data_s``, ``images_per_s``, and on a GPU ``memory_mb``, the peak. Lines after step ``start``,
+    where training resumes, are removed and written again.
     """
 
     def __init__(self, folder: Path, start: int, every: int, batch_size: int, enabled: bool = True) -> None:
@@ -38,24 +38,24 @@ class TrainLog:
 
     @property
     def data_share(self) -> float:
-        """The part of the time that was spent waiting for images."""
+        """Share of the time spent waiting for images, in [0, 1]."""
         return self._data_seconds / self.seconds if self.seconds else 0.0
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around what waits for images."""
+        """Count the time of the block as waiting for images."""
         begun = time.perf_counter()
         yield
         self._waited += time.perf_counter() - begun
 
     def add(self, losses: Mapping[str, Tensor], parts: int) -> None:
-        """The losses of one of ``parts`` parts of a step."""
+        """Add the losses of one of the ``parts`` of a step."""
         for name, value in losses.items():
             self._step[name] += float(value.detach()) / parts
         self.latest = dict(self._step)
 
     def end_step(self, done: int, rate: float) -> None:
-        """After each step; ``done``: steps taken so far."""
+        """Finish a step; ``done``: steps taken so far."""
         self._count += 1
         for name, value in self._step.items():
             self._sums[name] += value
@@ -64,7 +64,7 @@ class TrainLog:
             self._write(done, rate)
 
     def close(self) -> None:
-        """Count the time of steps that no line has."""
+        """Add the time of the steps since the last line."""
         self._add_time()
 
     def _write(self, done: int, rate: float) -> None:
@@ -104,7 +104,7 @@ def _lines_until(path: Path, step: int) -> Iterator[str]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             kept = json.loads(line)["step"] <= step
-        except (ValueError, KeyError, TypeError):  # the last line of a killed process may be torn
+        except (ValueError, KeyError, TypeError):  # the last line of a killed process may be incomplete
             continue
         if kept:
             yield line + "\n"

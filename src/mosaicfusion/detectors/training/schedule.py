@@ -1,4 +1,4 @@
-"""Optimizer and learning rate of a recipe."""
+"""Optimizer and learning-rate schedule of a recipe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 from mosaicfusion.detectors.config import ScheduleConfig
 
-_BODY = "backbone.body."  # as all detectors name it
+_BODY = "backbone.body."  # prefix of its parameters in all detectors
 
 
 def learning_rate(schedule: ScheduleConfig, step: int) -> float:
-    """Of one step, counted from 0: linear warm-up, and a tenth at each of ``steps`` or half a cosine down to 0."""
+    """Learning rate of a step, counted from 0: linear warm-up, then a tenth at each of ``steps`` or half a cosine down to 0."""
     progress = min(1.0, step / max(1, schedule.warmup_iterations))
     warmup = schedule.warmup_factor + (1 - schedule.warmup_factor) * progress if schedule.warmup_iterations else 1.0
     if schedule.decay == "step":
@@ -24,7 +24,7 @@ def learning_rate(schedule: ScheduleConfig, step: int) -> float:
 
 
 def make_optimizer(schedule: ScheduleConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD or AdamW over the parameters that are not frozen; the rate is set before every step."""
+    """SGD or AdamW over the parameters that are not frozen; its rate is set by :func:`set_learning_rate` before every step."""
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     body = [parameter for name, parameter in trained.items() if name.startswith(_BODY)]
     others = [parameter for name, parameter in trained.items() if not name.startswith(_BODY)]
@@ -38,6 +38,6 @@ def make_optimizer(schedule: ScheduleConfig, model: nn.Module) -> torch.optim.Op
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """``rate``: of the heads and the pyramid; the backbone's body has its own part of it."""
+    """Set the rate of the heads and the pyramid to ``rate``, and that of the backbone's body to its share."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["times"]

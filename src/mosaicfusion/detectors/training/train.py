@@ -1,9 +1,9 @@
-"""The training loop, on Lightning Fabric: CPU, one GPU, many, many nodes.
+"""The training loop, on Lightning Fabric: one or more devices on one or more nodes.
 
-Step k sees the same images, the same augmentation and the same random numbers whether or not training was interrupted before:
-draws come from (seed, position), the global generator is set from (seed, step, rank, part) before each part of a step, and
-the rest (weights, averaged weights, optimizer, loss scale) is in ``last.ckpt``. So on a CPU the weights after an interruption
-equal those without one, bit by bit; a GPU adds the order of its atomic sums.
+Step k has the same images, augmentation and random numbers with and without an earlier interruption: samples depend on
+(seed, position), the global generator is seeded from (seed, step, rank, part) before each part of a step, and all other state
+(weights, averaged weights, optimizer, loss scale) is in ``last.ckpt``. So on a CPU a resumed training ends in bit-identical
+weights; on a GPU they differ by the order of its atomic sums.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mosaicfusion.detectors.checkpoint import WEIGHTS, begun, damaged_state, load_state, save_state, save_weights
+from mosaicfusion.detectors.checkpoint import (
+    WEIGHTS,
+    damaged_state,
+    load_state,
+    save_state,
+    save_weights,
+    training_folder,
+)
 from mosaicfusion.detectors.config import Recipe, ScheduleConfig
 from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
@@ -37,9 +44,9 @@ Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Options:
-    """What changes speed and safety but not what is learned. ``workers``: loading processes for each device.
+    """Execution settings, which do not change the result. ``workers``: loading processes per device.
 
-    ``checkpoint_every``: steps; a tenth of them all if None, 1000 at most.
+    ``checkpoint_every``: in steps; None: a tenth of all steps, at most 1000. ``log_every``: in steps.
     """
 
     device: str = "auto"
@@ -52,9 +59,9 @@ class Options:
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """``steps`` of ``iterations`` were taken now, in ``seconds``, of which ``data_share`` went into waiting for images.
+    """``steps``: taken by this call, of ``iterations`` in total; ``data_share``: share of ``seconds`` spent waiting for images.
 
-    ``loss``: mean of the last line of the log, None if there was none.
+    ``loss``: mean loss of the last line of the log, None without one.
     """
 
     path: Path
@@ -73,16 +80,16 @@ def train(
     text_embeddings: Tensor | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainSummary:
-    """Train into the folder ``out``, or go on with the training that is there; a finished one is left as it is.
+    """Train into the folder ``out``, or resume the training there; a finished one is left unchanged.
 
-    ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this;
-    the first one writes. Raises :class:`MosaicFusionError` for what the user can mend; checkpoints then stay.
+    ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this
+    function; the first one writes. Raises :class:`MosaicFusionError` for errors that the user can correct; checkpoints are kept.
     """
     options, schedule = options or Options(), recipe.schedule
     fabric = make_fabric(options.device, options.devices, options.nodes, schedule.precision)
-    parts = _parts(schedule, fabric.world_size)
+    parts = _count_parts(schedule, fabric.world_size)
     checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
-    with begun(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
+    with training_folder(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
         training = _Training(fabric, recipe, data, out, text_embeddings)
         start = training.resume()
@@ -92,7 +99,7 @@ def train(
         report(start, schedule.iterations)
         for step in range(start, schedule.iterations):
             with _memory_advice(schedule, step):
-                training.take(step, batches, log)
+                training.take_step(step, batches, log)
             done = step + 1
             log.end_step(done, learning_rate(schedule, step))
             if done % checkpoint_every == 0 or done == schedule.iterations:
@@ -105,7 +112,7 @@ def train(
 
 
 class _Training:
-    """All that changes while training: weights, their average, the optimizer, the loss scale."""
+    """The state of a training: weights, averaged weights, optimizer and loss scale."""
 
     def __init__(
         self, fabric: Any, recipe: Recipe, data: TrainingSet, out: Path, text_embeddings: Tensor | None
@@ -114,29 +121,29 @@ class _Training:
         self.digest = data.digest if text_embeddings is None else fingerprint(data.digest, text_embeddings.tolist())
         self.state = load_state(out)
         _seed(recipe.seed, 0)
-        fresh = self.state is None  # else the weights come from the checkpoint
+        fresh = self.state is None  # otherwise the weights come from the checkpoint
         raw = build_detector(recipe, data.classes, text_embeddings, data.image_counts, load_weights=fresh).train()
         self.model, self.optimizer = fabric.setup(raw, make_optimizer(recipe.schedule, raw))
-        # What last.ckpt holds, by name; the model is here without its wrapper.
-        self.held: dict[str, Any] = {"model": raw, "optimizer": self.optimizer, "precision": fabric.strategy.precision}
+        # The parts of last.ckpt by name; the model is without Fabric's wrapper.
+        self.parts: dict[str, Any] = {"model": raw, "optimizer": self.optimizer, "precision": fabric.strategy.precision}
         if recipe.schedule.ema is not None:
             average = get_ema_multi_avg_fn(recipe.schedule.ema)  # type: ignore[no-untyped-call]
-            self.held["averaged"] = AveragedModel(raw, multi_avg_fn=average, use_buffers=True)
+            self.parts["averaged"] = AveragedModel(raw, multi_avg_fn=average, use_buffers=True)
 
     def resume(self) -> int:
-        """Put everything back as it was; the step to go on with."""
+        """Restore the state of the checkpoint; return the step to continue with."""
         state, self.state = self.state, None
         if state is None:
             return 0
         if state["data"] != self.digest:
             raise MosaicFusionError(
                 f"the training set or the text embeddings have changed since the last checkpoint of {self.out}; give another "
-                "--out, or what it began with"
+                "--out, or the original ones"
             )
         if not 0 <= state["step"] <= self.recipe.schedule.iterations:
             raise damaged_state(self.out, f"step {state['step']} of {self.recipe.schedule.iterations}")
         try:
-            for name, part in self.held.items():
+            for name, part in self.parts.items():
                 part.load_state_dict(state[name])
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise damaged_state(self.out, first_line(error, 120)) from None
@@ -145,24 +152,24 @@ class _Training:
         return int(state["step"])
 
     def save(self, done: int) -> None:
-        """A checkpoint after ``done`` steps."""
+        """Write a checkpoint after ``done`` steps."""
         if self.fabric.is_global_zero:
-            self._save_weights()  # first: a training that is interrupted between the two takes the last steps again
-            state = {name: part.state_dict() for name, part in self.held.items()}
+            self._save_weights()  # first: a training interrupted between the two repeats the last steps
+            state = {name: part.state_dict() for name, part in self.parts.items()}
             save_state(self.out, {"step": done, "data": self.digest, **state})
         self.fabric.barrier()
 
     def _save_weights(self) -> None:
-        save_weights(self.out, self.held["averaged"].module if "averaged" in self.held else self.held["model"])
+        save_weights(self.out, self.parts["averaged"].module if "averaged" in self.parts else self.parts["model"])
 
-    def take(self, step: int, batches: Iterator[Batch], log: TrainLog) -> None:
-        """One step of the optimizer, over all parts of the batch."""
+    def take_step(self, step: int, batches: Iterator[Batch], log: TrainLog) -> None:
+        """Take one optimizer step over all parts of the batch."""
         fabric, model, schedule = self.fabric, self.model, self.recipe.schedule
         set_learning_rate(self.optimizer, learning_rate(schedule, step))
         for part in range(schedule.accumulate):
             with log.waiting():
                 images, targets = next(batches)
-            # After the batch: a loader that starts takes a number from the generator, others do not.
+            # Seed after loading: the first batch of a loader takes a number from the generator, later ones do not.
             _seed(self.recipe.seed, 1 + step, fabric.global_rank, part)
             with fabric.no_backward_sync(model, enabled=part + 1 < schedule.accumulate):
                 losses = model(*_to_device(fabric, images, targets))
@@ -170,20 +177,20 @@ class _Training:
                 _require_finite(log.latest, step)
                 fabric.backward(sum(losses.values()) / schedule.accumulate)
         if schedule.clip_norm is not None:
-            # Gradients that are not finite are left to the loss scale of 16-mixed.
+            # Non-finite gradients are handled by the loss scale of 16-mixed.
             fabric.clip_gradients(model, self.optimizer, max_norm=schedule.clip_norm, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if "averaged" in self.held:
-            self.held["averaged"].update_parameters(self.held["model"])
+        if "averaged" in self.parts:
+            self.parts["averaged"].update_parameters(self.parts["model"])
 
 
-def _parts(schedule: ScheduleConfig, devices: int) -> int:
-    """Into how many parts a batch is cut."""
+def _count_parts(schedule: ScheduleConfig, devices: int) -> int:
+    """Number of parts that a batch is split into; raises :class:`MosaicFusionError` unless they are equal."""
     parts = devices * schedule.accumulate
     if schedule.batch_size % parts:
         raise MosaicFusionError(
-            f"schedule.batch_size={schedule.batch_size} cannot be parted over {devices} devices and "
+            f"schedule.batch_size={schedule.batch_size} cannot be split over {devices} devices and "
             f"accumulate={schedule.accumulate}; give a multiple of {parts}"
         )
     return parts
@@ -192,14 +199,14 @@ def _parts(schedule: ScheduleConfig, devices: int) -> int:
 def _batches(
     fabric: Any, recipe: Recipe, data: TrainingSet, start: int, batch_size: int, workers: int
 ) -> Iterator[Batch]:
-    """An endless stream of this process' parts of the batches, from step ``start`` on."""
-    drawn = start * recipe.schedule.batch_size
-    sampler = RepeatFactorSampler(data.factors, recipe.seed, drawn, fabric.global_rank, fabric.world_size)
+    """Endless stream of this process' parts of the batches, from step ``start`` on."""
+    consumed = start * recipe.schedule.batch_size
+    sampler = RepeatFactorSampler(data.factors, recipe.seed, consumed, fabric.global_rank, fabric.world_size)
     return iter(make_loader(data.samples, sampler, batch_size, workers, fabric.device.type == "cuda"))
 
 
 def _to_device(fabric: Any, images: list[Tensor], targets: list[dict[str, Any]]) -> Batch:
-    """uint8 images -> float32 in [0, 1]; of the targets, the tensors."""
+    """Move a batch to the device: images uint8 -> float32 in [0, 1], targets reduced to their tensors."""
     tensors = [{k: v for k, v in target.items() if isinstance(v, Tensor)} for target in targets]
     pixels = [fabric.to_device(image).float() / 255 for image in images]
     return pixels, fabric.to_device(tensors)
@@ -214,13 +221,13 @@ def _require_finite(losses: Mapping[str, float], step: int) -> None:
     if wrong:
         raise MosaicFusionError(
             f"{', '.join(wrong)} is not finite at step {step}; lower schedule.learning_rate, set schedule.clip_norm=1, or "
-            "take schedule.precision=bf16-mixed in place of 16-mixed. The last checkpoint is kept"
+            "replace schedule.precision=16-mixed by bf16-mixed. The last checkpoint is kept"
         )
 
 
 @contextmanager
 def _memory_advice(schedule: ScheduleConfig, step: int) -> Iterator[None]:
-    """Out of memory says what to lower."""
+    """Turn out-of-memory errors into advice on the settings to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # CUDA's own error is a RuntimeError
@@ -228,6 +235,6 @@ def _memory_advice(schedule: ScheduleConfig, step: int) -> Iterator[None]:
             raise
         raise MosaicFusionError(
             f"out of memory at step {step}; try --set schedule.accumulate={2 * schedule.accumulate} (the same batch in "
-            f"smaller parts), a lower schedule.batch_size (now {schedule.batch_size}), or smaller pictures by "
+            f"smaller parts), a lower schedule.batch_size (now {schedule.batch_size}), or smaller images by "
             "data.train_sides_px, data.max_side_px or data.jitter_side_px. The last checkpoint is kept"
         ) from None

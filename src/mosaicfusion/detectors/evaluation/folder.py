@@ -1,0 +1,110 @@
+"""Evaluation of a trained detector; detections and scores are kept in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mosaicfusion.detectors.checkpoint import load_detector
+from mosaicfusion.detectors.data.dataset import DetectionDataset
+from mosaicfusion.detectors.data.samples import make_loader
+from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, Kind, Scores, score
+from mosaicfusion.detectors.evaluation.results import read_results, write_results
+from mosaicfusion.files.atomic import write_atomic
+
+OnImage = Callable[[int, int], None]
+"""Progress: called with the number of images done and the total."""
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """An LVIS json, opened once: ground truth and samples of the same images."""
+
+    path: Path
+    truth: GroundTruth
+    samples: DetectionDataset
+
+    @classmethod
+    def open(cls, path: Path, images: Path, skip_missing: bool = False) -> ValidationSet:
+        """Read a json with its images under the folder ``images``.
+
+        ``skip_missing`` leaves out images that are not on disk, with their annotations. Raises :class:`MosaicFusionError` for
+        a set that cannot be evaluated.
+        """
+        truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
+        return cls(path, truth.of_images({image.id for image in samples.images}), samples)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """AP of a detector on a validation set.
+
+    ``images``: number of images evaluated; ``left_out``: number of images and annotations left out, by reason.
+    ``detections_path`` and ``scores_path``: the files written into the detector's folder.
+    """
+
+    scores: dict[Kind, Scores]
+    images: int
+    left_out: dict[str, int]
+    detections_path: Path
+    scores_path: Path
+
+
+def evaluate_folder(
+    folder: Path,
+    val_json: Path,
+    images: Path,
+    *,
+    open_vocabulary: bool = False,
+    skip_missing: bool = False,
+    device: str = "auto",
+    workers: int = 2,
+    batch_size: int = 1,
+    on_image: OnImage | None = None,
+) -> Evaluation:
+    """Evaluate the detector in ``folder`` on an LVIS json with its images under the folder ``images``.
+
+    ``open_vocabulary`` adds AP_novel and AP_base. ``workers``: processes that load images; ``batch_size``: images at a time.
+    Raises :class:`MosaicFusionError` if the detector or the set cannot be used, or if their categories differ.
+    """
+    val = ValidationSet.open(val_json, images, skip_missing)
+    return evaluate_on(
+        folder,
+        val,
+        open_vocabulary=open_vocabulary,
+        device=device,
+        workers=workers,
+        batch_size=batch_size,
+        on_image=on_image,
+    )
+
+
+def evaluate_on(
+    folder: Path,
+    val: ValidationSet,
+    *,
+    open_vocabulary: bool = False,
+    device: str = "auto",
+    workers: int = 2,
+    batch_size: int = 1,
+    on_image: OnImage | None = None,
+) -> Evaluation:
+    """Evaluate the detector in ``folder`` on an open validation set; see :func:`evaluate_folder`."""
+    detector = load_detector(folder, device)
+    detector.classes.require_same(val.truth.classes)
+    total = len(val.samples)
+    detections, scores_path = folder / f"detections-{val.path.stem}.json", folder / f"scores-{val.path.stem}.json"
+    write_results(
+        detector.model,
+        make_loader(val.samples, None, batch_size, workers),
+        detector.classes,
+        detections,
+        next(detector.model.parameters()).device,
+        on_image=None if on_image is None else lambda done: on_image(done, total),
+    )
+    scores = score(val.truth, read_results(detections), open_vocabulary=open_vocabulary, source=str(detections))
+    values = {kind: one.to_json() for kind, one in scores.items()}
+    write_atomic(scores_path, json.dumps(values, indent=1, ensure_ascii=False).encode())
+    return Evaluation(scores, total, dict(val.samples.left_out), detections, scores_path)
