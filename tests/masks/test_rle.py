@@ -47,7 +47,7 @@ def test_placing_moves_the_mask_and_nothing_else(mask: np.ndarray, top: int, lef
 
 @pytest.mark.parametrize("top_left", [(-1, 0), (0, -1), (2, 0), (0, 2)])
 def test_a_region_over_the_canvas_is_named(top_left: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="reaches over the canvas of 5 x 6"):
+    with pytest.raises(ValueError, match="extends beyond the canvas of 5 x 6"):
         rle.place(FOUR, top_left, (5, 6))
 
 

@@ -1,7 +1,7 @@
 """Step 4 of the mask: edge-aware refinement with the bilateral solver.
 
-Barron and Poole, "The Fast Bilateral Solver", ECCV 2016, on the simplified bilateral grid: pixels that are close in
-place and colour share a vertex; the solver smooths over vertices, so edges of the image stay edges of the mask.
+Barron and Poole, "The Fast Bilateral Solver", ECCV 2016, on the simplified bilateral grid: pixels that are close in position
+and colour share a vertex; the solver smooths over vertices, so edges of the image stay edges of the mask.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def refine_mask(
     image: np.ndarray[Any, Any],
     config: MaskConfig = PAPER,
 ) -> NDArray[np.bool_]:
-    """Pull a mask to the edges of its region's image.
+    """Align a mask with the edges of its region's image.
 
-    mask: bool (H, W). image: uint8 RGB (H, W, 3). Each of ``config.rounds`` solves for the mask and cuts the soft answer at
-    ``config.cut`` times its maximum; the next round starts from that.
+    mask: bool (H, W). image: uint8 RGB (H, W, 3). Each of ``config.rounds`` solves for a soft mask and thresholds it at
+    ``config.cut`` times its maximum; the next round starts from the result.
     Returns bool (H, W); an empty mask stays empty and a full one full. Raises ValueError.
     """
     require_mask(mask)
@@ -43,7 +43,7 @@ def refine_mask(
 
 
 class BilateralSolver:
-    """Solves for one image and any number of targets.
+    """The bilateral solver of one image, for any number of targets.
 
     image: uint8 RGB (H, W, 3). The sigmas of ``config`` are the sides of a grid cell: in pixels, and in levels of luma and
     chroma (BT.601, 0 to 255); its smoothness is lambda of equation 1, how much neighbours outweigh the target.
@@ -56,10 +56,10 @@ class BilateralSolver:
         keys, strides = _grid_keys(image, config.sigma_spatial_px, config.sigma_luma, config.sigma_chroma)
         vertices, self._vertex = np.unique(keys, return_inverse=True)  # (V,), (H*W,)
         self._pixels = np.bincount(self._vertex).astype(np.float64)  # m of the paper: pixels of a vertex, S 1
-        diagonal, rest = _bistochastic_laplacian(_neighbours(vertices, strides), self._pixels)
+        diagonal, off_diagonal = _bistochastic_laplacian(_neighbours(vertices, strides), self._pixels)
         # A of equation 8, in two parts. The confidence is 1 everywhere: a uniform one only divides the smoothness.
         self._diagonal = config.smoothness * diagonal + self._pixels
-        self._rest = config.smoothness * rest
+        self._off_diagonal = config.smoothness * off_diagonal
 
     def solve(self, target: np.ndarray[Any, Any]) -> NDArray[np.float32]:
         """target: bool or float (H, W) -> float32 (H, W), within the target's range up to the solver's tolerance."""
@@ -70,7 +70,7 @@ class BilateralSolver:
         return solution.astype(np.float32)[self._vertex].reshape(self.shape_hw)  # slice, S^T y
 
     def _conjugate_gradients(self, right: NDArray[np.float64], start: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A y = right with Jacobi preconditioning.
+        """Solve A y = right with Jacobi preconditioning.
 
         Inner products are numpy sums, not BLAS: their result does not depend on the number of threads.
         """
@@ -78,9 +78,9 @@ class BilateralSolver:
         residual = right - self._multiply(solution)
         step = preconditioned = residual / self._diagonal
         energy = np.sum(residual * preconditioned)
-        enough = _CG_TOLERANCE**2 * np.sum(right * right / self._diagonal)
+        tolerance = _CG_TOLERANCE**2 * np.sum(right * right / self._diagonal)
         for _ in range(self.cg_iterations):
-            if energy <= enough:
+            if energy <= tolerance:
                 break
             image = self._multiply(step)
             length = energy / np.sum(step * image)
@@ -92,13 +92,13 @@ class BilateralSolver:
         return solution
 
     def _multiply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(self._diagonal * values + self._rest @ values)
+        return np.asarray(self._diagonal * values + self._off_diagonal @ values)
 
 
 def _grid_keys(
     image: NDArray[np.uint8], sigma_spatial_px: float, sigma_luma: float, sigma_chroma: float
 ) -> tuple[NDArray[np.int64], list[int]]:
-    """Every pixel's grid cell as one integer, (H*W,), and the step in that integer along each dimension."""
+    """The grid cell of every pixel as one integer, (H*W,), and the step in that integer along each dimension."""
     height, width = image.shape[:2]
     luma, red, blue = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
     cells = [
@@ -127,10 +127,10 @@ def _neighbours(vertices: NDArray[np.int64], strides: list[int]) -> sparse.csr_a
     rows, columns = [], []
     for stride in strides:
         ahead = vertices + stride
-        place = np.minimum(np.searchsorted(vertices, ahead), vertices.size - 1)
-        found = np.flatnonzero(vertices[place] == ahead)
-        rows += [found, place[found]]
-        columns += [place[found], found]
+        position = np.minimum(np.searchsorted(vertices, ahead), vertices.size - 1)
+        occupied = np.flatnonzero(vertices[position] == ahead)
+        rows += [occupied, position[occupied]]
+        columns += [position[occupied], occupied]
     row, column = np.concatenate(rows), np.concatenate(columns)
     return sparse.coo_array((np.ones(row.size), (row, column)), shape=(vertices.size,) * 2).tocsr()
 
@@ -138,16 +138,16 @@ def _neighbours(vertices: NDArray[np.int64], strides: list[int]) -> sparse.csr_a
 def _bistochastic_laplacian(
     neighbours: sparse.csr_array, pixels: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], sparse.csr_array]:
-    """D_m - D_n B D_n by algorithm 1 of the paper, as its diagonal (V,) and the rest, (V, V) with an empty diagonal.
+    """D_m - D_n B D_n by algorithm 1 of the paper: its diagonal (V,), and its off-diagonal part (V, V).
 
-    Rows sum to 0, so a constant answer costs nothing.
+    Rows sum to 0, so a constant solution has no smoothness cost.
     """
     scale = np.ones_like(pixels)
     for _ in range(_BISTOCHASTIC_ITERATIONS):
         scale = np.sqrt(scale * pixels / (_CENTRE * scale + neighbours @ scale))
-    # The degree is the row sum reached, not the pixel count aimed at: rows sum to 0 after any number of iterations.
+    # The degree is the row sum reached, not the target, the pixel count: rows sum to 0 after any number of iterations.
     diagonal = scale * (neighbours @ scale)
     rows = np.repeat(np.arange(scale.size), np.diff(neighbours.indptr))
-    rest = neighbours.copy()
-    rest.data = -scale[rows] * scale[rest.indices]
-    return diagonal, rest
+    off_diagonal = neighbours.copy()
+    off_diagonal.data = -scale[rows] * scale[off_diagonal.indices]
+    return diagonal, off_diagonal

@@ -1,4 +1,4 @@
-"""One region from attention to mask: the paper's steps in a row (section 3.3)."""
+"""All mask steps of the paper (section 3.3) for one region, from attention to mask."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mosaicfusion.masks.threshold import binarize
 
 @dataclass(frozen=True)
 class Extraction:
-    """What became of one region.
+    """The result of one region.
 
-    mask: bool (H, W), or None where ``rejection`` says why not; exactly one of the two is None.
+    mask: bool (H, W), or None if there is a ``rejection``; exactly one of the two is None.
     heat: float32 (H, W) in [0, 1].
     coarse: bool (H, W), the thresholded heat, before refinement and component rules.
-    score: in [0, 1], the mean heat inside the mask minus the mean heat outside; 0 without a mask. It is 1 for attention
-    that lies wholly on the mask, and falls when it is scattered or when the mask moved away from it.
+    score: in [0, 1], the mean heat inside the mask minus the mean heat outside; 0 without a mask. It is 1 if all attention lies
+    on the mask, and lower if it is scattered or the refined mask moved away from it.
     """
 
     mask: NDArray[np.bool_] | None
@@ -41,10 +41,10 @@ def extract_mask(
     image: np.ndarray[Any, Any],
     config: MaskConfig = PAPER,
 ) -> Extraction:
-    """The instance mask of one region, or the reason why there is none.
+    """Extract the instance mask of one region, or the reason of its rejection.
 
     sums: stride in pixels -> (h, w), see :func:`mosaicfusion.masks.heatmap.heat_map`. image: uint8 RGB (H, W, 3), the
-    region. Raises ValueError on malformed arguments only; a poor region is a rejection.
+    region. Raises ValueError for malformed arguments only; a poor region is a rejection.
     """
     require_image(image, image.shape[:2])
     heat = heat_map(sums, image.shape[:2])

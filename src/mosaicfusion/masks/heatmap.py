@@ -1,4 +1,4 @@
-"""Step 1 and 2 of the mask (paper, section 3.3): cross-attention sums to one heat map."""
+"""Steps 1 and 2 of the mask (paper, section 3.3): from cross-attention sums to one heat map."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from mosaicfusion.masks._checks import require_hw
 
-# A map flatter than this after scaling holds nothing but rounding.
+# A range below this is rounding error.
 _FLAT = 1e-6
 
 
 def heat_map(sums: Mapping[int, np.ndarray[Any, Any]], out_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Merge a subject's attention over resolutions.
+    """Merge the attention of one object over resolutions into a heat map.
 
-    sums: stride in pixels (8, 16, 32) -> real (h, w), the running sum of the subject's cross-attention over heads,
+    sums: stride in pixels (8, 16, 32) -> real (h, w), the running sum of the object's cross-attention over heads,
     layers and steps, at any scale; h and w may differ. out_hw: the region in pixels.
 
-    Each resolution is divided by its maximum, so that the number of layers behind a sum has no weight, resized, and
-    averaged. Returns float32 (H, W) scaled linearly to span [0, 1]; zeros when nothing stands out.
-    Raises ValueError on an empty mapping, a map that is not (h, w), and values that are negative or not finite.
+    Each resolution is divided by its maximum, so that the number of layers in a sum does not matter, then resized, and all are
+    averaged. Returns float32 (H, W) scaled linearly to span [0, 1]; zeros for a flat map. Raises ValueError for an empty
+    mapping, a map that is not (h, w), and values that are negative or not finite.
     """
     require_hw("out_hw", out_hw)
     if not sums:

@@ -1,4 +1,4 @@
-"""Intersection over union, the measure of how far two masks agree."""
+"""Intersection over union, a measure of the agreement of two masks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from numpy.typing import NDArray
 
 
 def mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Of two bool (H, W), in [0, 1]; two empty masks agree."""
+    """IoU of two masks, bool (H, W) each, in [0, 1]; 1 for two empty masks."""
     union = np.count_nonzero(one | other)
     return float(np.count_nonzero(one & other) / union) if union else 1.0

@@ -1,9 +1,9 @@
-"""How well does a mask fit? Measures without a second model, taken while the canvas is drawn, and the IoU they predict.
+"""Measures of mask quality that need no second model, recorded during generation, and the IoU that they predict.
 
-The prediction is a logistic curve over four of the measures; the other two added nothing to them. It was fitted on the bundled
-model with compositions whose exact alpha is known, as ``benchmarks/mask_quality.py`` makes them; on categories that the fit had
-not seen it correlates with the IoU at 0.85 (Pearson) and 0.78 (Spearman). For other models the order of masks should carry over,
-the values need a fit of their own: the measures are in the records for that.
+The prediction is a logistic function of four of the measures; the other two did not improve it. It was fitted on the bundled
+model with compositions of known alpha, see ``benchmarks/mask_quality.py``. On categories that were held out, it correlates with
+the IoU at 0.85 (Pearson) and 0.78 (Spearman). For another model the order of the masks should still hold, but the values need a
+new fit; the records keep the measures for that.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from mosaicfusion.masks.threshold import binarize
 _INTERCEPT = -4.35
 _WEIGHTS = {"refinement": 3.43, "separation": 2.9, "edge": 1.66, "touch": -2.11}
 MEASURES = tuple(_WEIGHTS)
-"""The measures that the prediction rests on."""
+"""The measures that :func:`predict_iou` needs."""
 
 _COLOUR_LEVELS = 32  # of 256 in a bin of the colour histograms
-_RING_PX = 4  # how far from the mask its surroundings reach
+_RING_PX = 4  # width of the ring around the mask that the edge is compared with
 
 
 def measure(
@@ -38,14 +38,14 @@ def measure(
     """Measures of a kept mask, each in [0, 1], rounded to four digits.
 
     - ``contrast``: the extraction's score, mean heat inside the mask minus mean heat outside.
-    - ``stability``: IoU of the thresholded heat after half of the steps (``half_sums``) and after all; left out if
-      ``half_sums`` is empty, as after a single step.
-    - ``refinement``: IoU of the thresholded heat and the mask that the image's edges made of it.
-    - ``separation``: part of the mask whose colours are not those of the rest of the region.
-    - ``edge``: the image's gradient on the mask's border, as a part of the sum of it and that just outside.
-    - ``touch``: part of the region's rim that lies in the mask.
+    - ``stability``: IoU of the thresholded heat after half of the steps (``half_sums``) and after all; absent if
+      ``half_sums`` is empty, for example after a single step.
+    - ``refinement``: IoU of the thresholded heat and the refined mask.
+    - ``separation``: part of the mask whose colours do not occur outside of it.
+    - ``edge``: the image's gradient on the mask's border, divided by the sum of it and the gradient just outside.
+    - ``touch``: part of the region's border that lies in the mask.
 
-    image: uint8 RGB (H, W, 3) of the region; extraction: with a mask, of the same image; threshold: as it was used there.
+    image: uint8 RGB (H, W, 3) of the region. extraction: its result, with a mask. threshold: the one used for the extraction.
     """
     mask = extraction.mask
     assert mask is not None
@@ -62,7 +62,7 @@ def measure(
 
 
 def predict_iou(measures: Mapping[str, float]) -> float:
-    """The expected IoU with the exact mask, in [0, 1], from :data:`MEASURES`."""
+    """Predict the IoU with the exact mask, in [0, 1], from :data:`MEASURES`."""
     logit = _INTERCEPT + sum(weight * measures[name] for name, weight in _WEIGHTS.items())
     return round(float(1 / (1 + np.exp(-logit))), 4)
 

@@ -1,4 +1,4 @@
-"""Masks as COCO polygons, for loaders that take no run lengths (detectron2's LVIS loader)."""
+"""Masks as COCO polygons, for loaders that do not read run lengths, such as detectron2's for LVIS."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 def polygons(mask: np.ndarray[Any, Any]) -> list[list[float]]:
     """bool (H, W) -> [[x, y, x, y, ...], ...], one polygon for each 4-connected component, in pixels.
 
-    ``pycocotools.mask.frPyObjects`` gives back the very same mask: the outline runs through the middles of the pixels'
-    edges, not through their centres as OpenCV's contours do, which loses half a pixel all round. Every polygon has 8
-    numbers or more, with corners at multiples of 0.5. COCO's polygons know no holes, so the outline of a hole is joined
-    to the outer one by a bridge of zero width, there and back. An empty mask gives [].
+    ``pycocotools.mask.frPyObjects`` returns exactly the same mask. The outline runs through the middles of the pixels' edges;
+    OpenCV's contours run through their centres and lose half a pixel on every side. Every polygon has at least 8 numbers, with
+    corners at multiples of 0.5. COCO's polygons cannot have holes, so the outline of a hole is joined to the outer one by a
+    bridge of zero width, in both directions. An empty mask gives [].
     """
     require_mask(mask)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
@@ -64,13 +64,12 @@ def _without_straight_corners(loop: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _bridge(loops: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Join holes to the outline, the first of the loops, where it comes close to them."""
+    """Join each hole to the outline, the first of the loops, at a close corner."""
     outline, *holes = loops
     for hole in holes:
-        here = _nearest(outline, hole[0])
-        there = _nearest(hole, outline[here])
-        turned = np.roll(hole, -there, axis=0)
-        outline = np.concatenate([outline[: here + 1], turned, turned[:1], outline[here:]])
+        start = _nearest(outline, hole[0])
+        rotated = np.roll(hole, -_nearest(hole, outline[start]), axis=0)
+        outline = np.concatenate([outline[: start + 1], rotated, rotated[:1], outline[start:]])
     return outline
 
 

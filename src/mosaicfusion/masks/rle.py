@@ -1,4 +1,4 @@
-"""Step 6 of the mask and its forms in a data set: canvas placement, COCO run lengths, area and box."""
+"""Step 6 of the mask, placement on the canvas, and its forms in a data set: COCO run lengths, area and box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mosaicfusion.masks._checks import require_hw, require_mask
-from mosaicfusion.masks.polygons import polygons as polygons  # one place for all that an annotation needs
+from mosaicfusion.masks.polygons import polygons as polygons  # so that one module has all that an annotation needs
 
 
 class Rle(TypedDict):
@@ -21,14 +21,14 @@ class Rle(TypedDict):
 
 
 def encode(mask: np.ndarray[Any, Any]) -> Rle:
-    """bool (H, W) -> compressed run lengths with ``size`` [H, W]."""
+    """Encode a mask, bool (H, W), as compressed run lengths with ``size`` [H, W]."""
     require_mask(mask)
     packed = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode("ascii")}
 
 
 def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Compressed run lengths -> bool (H, W). ``counts`` is str or bytes; raises ValueError as :func:`run_lengths` does."""
+    """Decode compressed run lengths to bool (H, W). ``counts`` is str or bytes; raises ValueError, see :func:`run_lengths`."""
     runs = run_lengths(rle)
     height, width = (int(side) for side in rle["size"])
     values = np.arange(len(runs)) % 2 == 1  # the first run is background
@@ -36,14 +36,14 @@ def decode(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
 
 
 def run_lengths(rle: Mapping[str, Any]) -> list[int]:
-    """Lengths of the runs column by column, background and mask by turns, beginning with background.
+    """Lengths of the runs, column by column, alternating between background and mask and starting with background.
 
-    Uncompressed counts (a list) and counts that do not fill ``size`` raise ValueError. That is why this reads the runs
-    itself: pycocotools fills what is missing with whatever was in memory.
+    Raises ValueError for uncompressed counts (a list) and for counts that do not fill ``size``. pycocotools does not check
+    that: it fills missing pixels with uninitialised memory.
     """
     counts = rle.get("counts")
     if not isinstance(counts, str | bytes) or "size" not in rle:
-        raise ValueError('not compressed run lengths; give {"size": [H, W], "counts": "..."}, as encode() makes them')
+        raise ValueError('not compressed run lengths; give {"size": [H, W], "counts": "..."}, the format of encode()')
     require_hw("size", rle["size"])
     height, width = (int(side) for side in rle["size"])
     runs = _runs(counts.encode() if isinstance(counts, str) else counts)
@@ -53,9 +53,10 @@ def run_lengths(rle: Mapping[str, Any]) -> list[int]:
 
 
 def _runs(counts: bytes) -> list[int]:
-    """Six bits a character from "0" on: five of the number, lowest first, and one that says more follow.
+    """Parse COCO's compressed counts.
 
-    The last one's top bit is the sign. From the fourth run on, numbers are differences to the run before the last.
+    Each character from "0" on holds six bits: five of a number, lowest first, and a flag that more follow. The top bit of a
+    number's last five is its sign. From the fourth run on, numbers are differences to the run before the last.
     """
     runs: list[int] = []
     number = shift = 0
@@ -75,14 +76,14 @@ def _runs(counts: bytes) -> list[int]:
 def place(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """Put a region's mask, bool (h, w), on an empty canvas with its first pixel at ``top_left_px`` (y, x).
 
-    Returns bool (H, W). A region that reaches over the canvas raises ValueError.
+    Returns bool (H, W). Raises ValueError for a region that extends beyond the canvas.
     """
     require_mask(mask)
     require_hw("canvas_hw", canvas_hw)
     (top, left), (height, width) = top_left_px, mask.shape
     if min(top, left) < 0 or top + height > canvas_hw[0] or left + width > canvas_hw[1]:
         raise ValueError(
-            f"a region of {height} x {width} at (y, x) = {(top, left)} reaches over the canvas of "
+            f"a region of {height} x {width} at (y, x) = {(top, left)} extends beyond the canvas of "
             f"{canvas_hw[0]} x {canvas_hw[1]}; both are in pixels of the image"
         )
     canvas = np.zeros(canvas_hw, np.bool_)
@@ -91,16 +92,16 @@ def place(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: t
 
 
 def area(mask: np.ndarray[Any, Any]) -> int:
-    """Pixels of a mask, bool (H, W): LVIS's ``area`` is the mask's, not its box's."""
+    """Number of pixels of a mask, bool (H, W). LVIS's ``area`` is that of the mask, not of its box."""
     require_mask(mask)
     return int(np.count_nonzero(mask))
 
 
 def box_xywh(mask: np.ndarray[Any, Any]) -> list[float]:
-    """The tight box of a mask, bool (H, W), as COCO writes it: [left, top, width, height] in pixels.
+    """The tight box of a mask, bool (H, W), in COCO's format: [left, top, width, height] in pixels.
 
-    ``[left, top]`` is the corner of the first pixel, so one pixel at the origin gives [0, 0, 1, 1].
-    An empty mask has none: ValueError.
+    ``[left, top]`` is the corner of the first pixel, so one pixel at the origin gives [0, 0, 1, 1]. Raises ValueError for an
+    empty mask.
     """
     require_mask(mask)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
