@@ -12,8 +12,8 @@ from mosaicfusion.layouts.geometry import Canvas, Region
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt
-from mosaicfusion.report.drawing import colour_map, resize
 from mosaicfusion.report.explain import explain_figure, step_ranges
+from mosaicfusion.report.overlays import colour_map, resize
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 MakeRegion = Callable[..., RegionRecord]
@@ -21,7 +21,7 @@ MakeRecord = Callable[..., CanvasRecord]
 CONFIG = make_config()
 
 
-def drawn_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> SampledCanvas:
+def sampled_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> SampledCanvas:
     """Two regions of 64 x 56 pixels with random attention, as in conftest."""
     rng = np.random.default_rng(0)
     grid = tuple(
@@ -35,10 +35,10 @@ def drawn_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> Sampled
 
 
 def test_the_framed_cell_is_the_heat_map_of_the_product(record: MakeRecord) -> None:
-    drawn = drawn_canvas()
-    figure = np.asarray(explain_figure(drawn, record(0), CONFIG))
+    sampled = sampled_canvas()
+    figure = np.asarray(explain_figure(sampled, record(0), CONFIG))
     cell_hw = (round(118 * 64 / 56), 118)
-    cell = resize(colour_map(heat_map(drawn.sums[0], (64, 56))), cell_hw)
+    cell = resize(colour_map(heat_map(sampled.sums[0], (64, 56))), cell_hw)
     places = np.argwhere((figure == cell[0, 0]).all(-1))
     found = [(y, x) for y, x in places if np.array_equal(figure[y : y + cell_hw[0], x : x + cell_hw[1]], cell)]
     assert len(found) == 1
@@ -48,8 +48,8 @@ def test_the_framed_cell_is_the_heat_map_of_the_product(record: MakeRecord) -> N
 def test_a_row_for_each_resolution_and_one_for_those_in_use(
     record: MakeRecord, strides: tuple[int, ...], rows: int
 ) -> None:
-    shortest = explain_figure(drawn_canvas(strides=(8,)), record(0), CONFIG)
-    figure = explain_figure(drawn_canvas(strides=strides), record(0), CONFIG)
+    shortest = explain_figure(sampled_canvas(strides=(8,)), record(0), CONFIG)
+    figure = explain_figure(sampled_canvas(strides=strides), record(0), CONFIG)
     assert figure.mode == "RGB"
     assert figure.width == shortest.width
     assert figure.height == shortest.height + 2 * (rows - 2) * (round(118 * 64 / 56) + 6)
@@ -57,38 +57,38 @@ def test_a_row_for_each_resolution_and_one_for_those_in_use(
 
 @pytest.mark.parametrize("steps", [1, 3, 8, 50])
 def test_any_number_of_steps(record: MakeRecord, steps: int) -> None:
-    assert explain_figure(drawn_canvas(steps), record(0), CONFIG).getpixel((1, 1)) == (255, 255, 255)
+    assert explain_figure(sampled_canvas(steps), record(0), CONFIG).getpixel((1, 1)) == (255, 255, 255)
 
 
 def test_rejected_regions_and_hostile_names(record: MakeRecord, region: MakeRegion) -> None:
     rejected = record(0, [region(0, "too_large \u8336 <b>" * 9, "too_large"), region(1, "teapot", "empty_mask")])
-    assert explain_figure(drawn_canvas(), rejected, CONFIG).height > 1000
+    assert explain_figure(sampled_canvas(), rejected, CONFIG).height > 1000
 
 
-def test_attention_that_is_not_finite_is_drawn_grey(record: MakeRecord, region: MakeRegion) -> None:
-    drawn = drawn_canvas()
-    broken = {s: np.full_like(m, np.nan) for s, m in drawn.sums[0].items()}
-    drawn = replace(drawn, sums=(broken, drawn.sums[1]))
-    assert explain_figure(drawn, record(0, [region(0, "teapot", "nan_latents"), region(1)]), CONFIG).height > 1000
+def test_attention_that_is_not_finite_is_rendered_grey(record: MakeRecord, region: MakeRegion) -> None:
+    sampled = sampled_canvas()
+    broken = {s: np.full_like(m, np.nan) for s, m in sampled.sums[0].items()}
+    sampled = replace(sampled, sums=(broken, sampled.sums[1]))
+    assert explain_figure(sampled, record(0, [region(0, "teapot", "nan_latents"), region(1)]), CONFIG).height > 1000
 
 
 def test_without_refinement_one_mask_is_shown(record: MakeRecord) -> None:
-    drawn, config = drawn_canvas(), make_config(overrides={"masks": {"refine": False}})
-    figures = [np.asarray(explain_figure(drawn, record(0), c)) for c in (CONFIG, config)]
+    sampled, config = sampled_canvas(), make_config(overrides={"masks": {"refine": False}})
+    figures = [np.asarray(explain_figure(sampled, record(0), c)) for c in (CONFIG, config)]
     assert (figures[0] < 250).sum() > (figures[1] < 250).sum()
 
 
 def test_a_canvas_without_an_image_is_refused(record: MakeRecord) -> None:
     with pytest.raises(MosaicFusionError, match="canvas 0 has no image"):
-        explain_figure(replace(drawn_canvas(), image=None), record(0), CONFIG)
+        explain_figure(replace(sampled_canvas(), image=None), record(0), CONFIG)
 
 
 def test_a_canvas_without_the_steps_is_refused(record: MakeRecord) -> None:
     with pytest.raises(MosaicFusionError, match="keep_steps=True"):
-        explain_figure(replace(drawn_canvas(), grid=({}, {})), record(0), CONFIG)
+        explain_figure(replace(sampled_canvas(), grid=({}, {})), record(0), CONFIG)
 
 
 def test_steps_are_cut_into_ranges() -> None:
     assert step_ranges([3, 1, 2]) == [[1], [2], [3]]
-    assert step_ranges(range(5), most=2) == [[0, 1, 2], [3, 4]]
+    assert step_ranges(range(5), max_ranges=2) == [[0, 1, 2], [3, 4]]
     assert [step for part in step_ranges(range(50)) for step in part] == list(range(50))

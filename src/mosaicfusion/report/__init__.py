@@ -1,1 +1,1 @@
-"""What a person looks at: the HTML report of a run and the attention figure of one canvas. Never imports torch."""
+"""The HTML report of a run and the attention figure of one canvas. Never imports torch."""

@@ -1,4 +1,4 @@
-"""The attention figure of one canvas: of each object its heat maps over steps and resolutions, and their mask."""
+"""The attention figure of one canvas: heat maps of each object over steps and resolutions, and the resulting mask."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.rejection import reason_name
 from mosaicfusion.masks.threshold import binarize, otsu_threshold
-from mosaicfusion.report.drawing import colour_map, instance_colour, mask_on_crop, render_instances, resize
 from mosaicfusion.report.figure import INK, SOFT, Page
 from mosaicfusion.report.images import region_instances
+from mosaicfusion.report.overlays import colour_map, instance_colour, mask_on_crop, render_instances, resize
 from mosaicfusion.report.text import full_name
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
@@ -26,52 +26,52 @@ if TYPE_CHECKING:  # it imports torch
 
 StrideMaps = Mapping[int, np.ndarray]
 
-_MARGIN, _GAP, _BETWEEN = 40, 6, 26  # pixels: of the page, between cells, between the average and the masks
+_MARGIN, _GAP, _GROUP_GAP = 40, 6, 26  # pixels: around the page, between cells, between groups of cells
 _CELL_W, _LABEL_W = 118, 104
-_LARGEST_CELL_H = 236  # a region twice as high as wide
+_MAX_CELL_H = 236  # a region twice as high as wide
 _MAX_COLUMNS = 8
 _TEXT_PX = 16
-_LONGEST_TITLE = 80  # characters
-_WIDTH = 2 * _MARGIN + _LABEL_W + (_MAX_COLUMNS + 3) * _CELL_W + (_MAX_COLUMNS + 1) * _GAP + _BETWEEN * 3 // 2
-_OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _BETWEEN) // 2
+_MAX_TITLE_LENGTH = 80  # characters
+_WIDTH = 2 * _MARGIN + _LABEL_W + (_MAX_COLUMNS + 3) * _CELL_W + (_MAX_COLUMNS + 1) * _GAP + _GROUP_GAP * 3 // 2
+_OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _GROUP_GAP) // 2
 
 
-def explain_figure(drawn: SampledCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
-    """Draw the figure, RGB on white, about 1500 pixels wide; its height grows with objects and resolutions.
+def explain_figure(sampled: SampledCanvas, record: CanvasRecord, config: RunConfig) -> Image.Image:
+    """Render the figure, RGB on white, about 1500 pixels wide; its height grows with objects and resolutions.
 
-    ``drawn`` must come from ``sample_canvases(..., keep_steps=True)``, ``record`` from the same canvas. Every map is made
-    by :func:`mosaicfusion.masks.heatmap.heat_map`, as the masks are: the framed cell of an object is the very map that
-    its mask was cut from. Raises :class:`MosaicFusionError` for a canvas with no image or without the maps of each step.
+    ``sampled`` must come from ``sample_canvases(..., keep_steps=True)``, ``record`` from the same canvas. Every map is
+    computed by :func:`mosaicfusion.masks.heatmap.heat_map`; the framed cell of an object is exactly the map that its mask was
+    extracted from. Raises :class:`MosaicFusionError` for a canvas without an image or without the maps of each step.
     """
-    if drawn.image is None:
+    if sampled.image is None:
         raise MosaicFusionError(
             f"canvas {record.index} has no image, because the sampler's numbers were not finite; try another --seed"
         )
-    if len(drawn.grid) != len(record.regions) or not all(drawn.grid):
+    if len(sampled.grid) != len(record.regions) or not all(sampled.grid):
         raise MosaicFusionError(
-            f"canvas {record.index} was drawn without the attention of each step; draw it with keep_steps=True"
+            f"canvas {record.index} was sampled without the attention of each step; sample it with keep_steps=True"
         )
     page = Page(_WIDTH, _MARGIN)
     sampling = config.sampling
     names = ", ".join(dict.fromkeys(full_name(region.category) for region in record.regions))
-    page.text(names if len(names) <= _LONGEST_TITLE else f"{names[:_LONGEST_TITLE]}...", 32, INK)
+    page.text(names if len(names) <= _MAX_TITLE_LENGTH else f"{names[:_MAX_TITLE_LENGTH]}...", 32, INK)
     page.text(
         f"model {config.model}  ·  seed {config.seed}  ·  {sampling.scheduler}, {sampling.steps} steps, "
         f"guidance {sampling.guidance:g}",
         _TEXT_PX,
         SOFT,
     )
-    _overview(page, drawn.image, record)
+    _overview(page, sampled.image, record)
     for k, region in enumerate(record.regions):
-        _object(page, drawn, k, region, config)
+        _object(page, sampled, k, region, config)
     page.skip(18)
-    page.text("Each map is scaled to its own range: dark is its least attention, bright its most.", _TEXT_PX, SOFT)
+    page.text("Each map is scaled to its own range: dark is its lowest attention, bright its highest.", _TEXT_PX, SOFT)
     return page.image()
 
 
-def step_ranges(steps: Sequence[int], most: int = _MAX_COLUMNS) -> list[list[int]]:
-    """Cut the steps into at most ``most`` ranges of nearly equal length, in order."""
-    return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(most, len(steps)))]
+def step_ranges(steps: Sequence[int], max_ranges: int = _MAX_COLUMNS) -> list[list[int]]:
+    """Split the steps into at most ``max_ranges`` ranges of nearly equal length, in order."""
+    return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(max_ranges, len(steps)))]
 
 
 def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> None:
@@ -80,30 +80,30 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
     scale = _OVERVIEW_W / max(width, height)
     annotated = render_instances(image, region_instances(record), scale)
     plain = resize(image, annotated.shape[:2])
-    right = _MARGIN + annotated.shape[1] + _BETWEEN
+    right = _MARGIN + annotated.shape[1] + _GROUP_GAP
     page.skip(14)
     page.label("image", _MARGIN, _TEXT_PX, SOFT)
     page.label("masks from its cross-attention, with their scores", right, _TEXT_PX, SOFT)
     page.skip(24)
-    page.place(plain, _MARGIN)
-    page.place(annotated, right)
+    page.paste(plain, _MARGIN)
+    page.paste(annotated, right)
     page.skip(annotated.shape[0])
 
 
-def _object(page: Page, drawn: SampledCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
-    """Heading, a row for each resolution, and one for the average of those the mask is made from; masks follow its map."""
-    assert drawn.image is not None
+def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
+    """A heading, a row for each resolution, and a row for the average that the mask is made from, with the mask."""
+    assert sampled.image is not None
     left, top, width, height = region.region_xywh
-    crop = drawn.image[top : top + height, left : left + width]
-    cell_hw = min(_LARGEST_CELL_H, round(_CELL_W * height / width)), _CELL_W
-    sums, grid = drawn.sums[k], drawn.grid[k]
+    crop = sampled.image[top : top + height, left : left + width]
+    cell_hw = min(_MAX_CELL_H, round(_CELL_W * height / width)), _CELL_W
+    sums, grid = sampled.sums[k], sampled.grid[k]
     ranges = step_ranges(list(grid))
     used, shown = sorted(sums), sorted({stride for shares in grid.values() for stride in shares})
     page.skip(34)
     _object_heading(page, k, region)
 
     columns = [_LABEL_W + _MARGIN + column * (_CELL_W + _GAP) for column in range(len(ranges))]
-    average_x = columns[-1] + _CELL_W + _GAP + _BETWEEN // 2
+    average_x = columns[-1] + _CELL_W + _GAP + _GROUP_GAP // 2
     for x, steps in zip(columns, ranges, strict=True):
         page.label(_range_name(steps), x, _TEXT_PX, SOFT)
     page.label("all steps", average_x, _TEXT_PX, SOFT)
@@ -115,11 +115,11 @@ def _object(page: Page, drawn: SampledCanvas, k: int, region: RegionRecord, conf
         page.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
         for x, steps in zip(columns, ranges, strict=True):
             shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
-            page.place(_map_cell(shares, crop.shape[:2], cell_hw), x)
+            page.paste(_map_cell(shares, crop.shape[:2], cell_hw), x)
         totals = {stride: np.sum([shares[stride] for shares in grid.values()], axis=0) for stride in merged}
-        page.place(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
+        page.paste(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
         if final:
-            _masks(page, average_x + _CELL_W + _BETWEEN, sums, crop, cell_hw, k, config)
+            _masks(page, average_x + _CELL_W + _GROUP_GAP, sums, crop, cell_hw, k, config)
         page.skip(cell_hw[0] + _GAP)
 
 
@@ -140,7 +140,7 @@ def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
 def _masks(
     page: Page, x: int, sums: StrideMaps, crop: NDArray[np.uint8], cell_hw: tuple[int, int], k: int, config: RunConfig
 ) -> None:
-    """Threshold and refinement, recomputed from the same map with the same settings."""
+    """The thresholded and the refined mask, recomputed from the same map with the same settings."""
     if not _is_finite(sums):
         return
     heat = heat_map(sums, crop.shape[:2])
@@ -153,7 +153,7 @@ def _masks(
     for name, stage in steps:
         page.label(name, x, _TEXT_PX, SOFT, down=-24)
         large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127
-        page.place(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
+        page.paste(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
         x += _CELL_W + _GAP
 
 
@@ -168,6 +168,6 @@ def _is_finite(sums: StrideMaps) -> bool:
 
 
 def _range_name(steps: Sequence[int]) -> str:
-    """Steps as people count them, from 1."""
+    """The label of a range of steps, counted from 1."""
     first, last = steps[0] + 1, steps[-1] + 1
     return f"step {first}" if first == last else f"steps {first}-{last}"

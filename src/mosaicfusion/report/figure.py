@@ -1,4 +1,4 @@
-"""A white page that is filled from top to bottom and cut to what was used."""
+"""A white page that is filled from top to bottom and cropped to its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_SPACING = 1.45
 
 
 class Page:
-    """Collects what to draw while the cursor moves down; the page's height is known only at the end."""
+    """Collects rendering commands while a cursor moves down, because the page's height is known only at the end."""
 
     def __init__(self, width: int, margin: int) -> None:
         self.width = width
@@ -26,43 +26,43 @@ class Page:
         self._commands: list[Callable[[Image.Image, ImageDraw.ImageDraw], None]] = []
 
     def skip(self, pixels: float) -> None:
-        """Move down."""
+        """Move the cursor down."""
         self._y += pixels
 
     def text(self, text: str, size: float, colour: Colour, indent: int = 0) -> None:
-        """One line over the width of the page, cut if it is longer; moves down."""
+        """Add a line of text, truncated to the width of the page, and move the cursor below it."""
         self.label(text, self.margin + indent, size, colour, width=self.width - 2 * self.margin - indent)
         self.skip(size * _LINE_SPACING)
 
     def label(
         self, text: str, x: float, size: float, colour: Colour, down: float = 0, width: float | None = None
     ) -> None:
-        """A line of text with its left end at ``x``; does not move."""
+        """Add a line of text with its left end at ``x``; the cursor stays."""
         shown = fit_text(text, size, self.width - self.margin - x if width is None else width)
-        place = (x, self._y + down)
-        self._commands.append(lambda _, draw: draw.text(place, shown, fill=colour, font=font(size)))
+        position = (x, self._y + down)
+        self._commands.append(lambda _, draw: draw.text(position, shown, fill=colour, font=font(size)))
 
-    def place(self, picture: NDArray[np.uint8], x: int, frame: bool = False) -> None:
-        """uint8 RGB (H, W, 3) with its left edge at ``x``; does not move. A frame marks the cell that counts."""
+    def paste(self, pixels: NDArray[np.uint8], x: int, frame: bool = False) -> None:
+        """Add an image, uint8 RGB (H, W, 3), with its left edge at ``x`` and maybe a frame; the cursor stays."""
         left, top = x, round(self._y)
-        height, width = picture.shape[:2]
+        height, width = pixels.shape[:2]
 
         def command(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
-            page.paste(Image.fromarray(picture), (left, top))
+            page.paste(Image.fromarray(pixels), (left, top))
             if frame:
                 draw.rectangle((left - 3, top - 3, left + width + 2, top + height + 2), outline=INK, width=2)
 
         self._commands.append(command)
 
     def rule(self) -> None:
-        """A line over the width of the page."""
+        """Add a line over the width of the page."""
         y = round(self._y)
         ends = (self.margin, y, self.width - self.margin, y)
         self._commands.append(lambda _, draw: draw.line(ends, fill=_RULE, width=1))
         self.skip(16)
 
     def swatch(self, colour: Colour) -> None:
-        """A square of colour at the left margin, beside the line of text that follows."""
+        """Add a coloured square at the left margin, beside the next line of text."""
         left, top = self.margin, round(self._y) + 4
         self._commands.append(
             lambda _, draw: draw.rounded_rectangle((left, top, left + 17, top + 17), radius=4, fill=colour)

@@ -18,7 +18,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.images import read_rgb
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.rejection import reason_name
-from mosaicfusion.report.drawing import (
+from mosaicfusion.report.overlays import (
     Instance,
     instance_colour,
     instance_layer,

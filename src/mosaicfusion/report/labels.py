@@ -1,4 +1,4 @@
-"""Text in figures: the font, cutting to a width, and boxes that do not cover each other."""
+"""Text in figures: the font, truncation, and label boxes that do not overlap."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _PADDING = 6
 
 @lru_cache(maxsize=32)
 def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own scalable font, so that figures look the same everywhere."""
+    """Pillow's bundled scalable font, which makes figures look the same everywhere."""
     return ImageFont.load_default(size)
 
 
 def fit_text(text: str, size: float, width_px: float) -> str:
-    """The text on one line, cut with an ellipsis where it is wider than ``width_px``."""
-    text = drawable(text)
+    """The text on one line, truncated with an ellipsis if it is wider than ``width_px``."""
+    text = printable(text)
     if font(size).getlength(text) <= width_px:
         return text
-    shortest, longest = 0, len(text)
-    while shortest < longest:
-        middle = (shortest + longest + 1) // 2
+    low, high = 0, len(text)  # characters that fit
+    while low < high:
+        middle = (low + high + 1) // 2
         if font(size).getlength(text[:middle].rstrip() + "…") <= width_px:
-            shortest = middle
+            low = middle
         else:
-            longest = middle - 1
-    return text[:shortest].rstrip() + "…"
+            high = middle - 1
+    return text[:low].rstrip() + "…"
 
 
-def drawable(text: str) -> str:
-    """The text on one line, with plain frequencies for those the font lacks, or else ``?``."""
-    return "".join(_drawable_character(character) for character in " ".join(text.split()))
+def printable(text: str) -> str:
+    """The text on one line. Characters that the font lacks become plain letters (``ñ`` -> ``n``), or else ``?``."""
+    return "".join(_printable_character(character) for character in " ".join(text.split()))
 
 
 @lru_cache(maxsize=4096)
-def _drawable_character(character: str) -> str:
+def _printable_character(character: str) -> str:
     for candidate in (character, unicodedata.normalize("NFKD", character)[0]):
         if candidate.isspace() or bytes(font(LABEL_PX).getmask(candidate)) != _missing_glyph():
             return candidate
@@ -63,9 +63,9 @@ def write_label(
     taken: list[Box],
     centred: bool = False,
 ) -> None:
-    """Write a label on a coloured box above its target, or where it covers none of the boxes ``taken``, and add it.
+    """Render a label on a coloured box above its target, or where it overlaps none of the boxes ``taken``; append its box.
 
-    It stays within ``bounds``, so that nobody takes it for a neighbour's; a long one is cut.
+    It stays within ``bounds``, the region, so that it is not mistaken for a neighbour's; a long label is truncated.
     """
     text = fit_text(label, LABEL_PX, bounds[2] - bounds[0] - 2 * _PADDING)
     size = (int(font(LABEL_PX).getlength(text)) + 2 * _PADDING, LABEL_PX + 8)
@@ -77,23 +77,23 @@ def write_label(
 
 
 def _label_box(size: tuple[int, int], target: Box, bounds: Box, taken: Sequence[Box], centred: bool) -> Box:
-    """Above the target, below it, at the edges of the bounds, or inside; or in its centre."""
+    """The first free box above the target, below it, at the edges of the bounds or inside; or near its centre."""
     (width, height), (left, top, right, bottom) = size, target
-    x, lowest = max(bounds[0], min(left, bounds[2] - width)), bounds[3] - height
-    spots = [(x, y) for y in (top - height - 2, bottom + 2, bounds[1] + 2, lowest - 2, top, bottom - height)]
+    x, max_y = max(bounds[0], min(left, bounds[2] - width)), bounds[3] - height
+    spots = [(x, y) for y in (top - height - 2, bottom + 2, bounds[1] + 2, max_y - 2, top, bottom - height)]
     if centred:
         x, y = (left + right - width) // 2, (top + bottom - height) // 2
         spots = [(x, y), (x, y + height), (x, y - height)]
-    boxes = [(x, y, x + width, y + height) for x, y in spots if bounds[1] <= y <= lowest]
-    free = [box for box in boxes if not any(_meet(box, other) for other in taken)]
+    boxes = [(x, y, x + width, y + height) for x, y in spots if bounds[1] <= y <= max_y]
+    free = [box for box in boxes if not any(_overlap(box, other) for other in taken)]
     return [*free, *boxes, (bounds[0], bounds[1], bounds[0] + width, bounds[1] + height)][0]
 
 
-def _meet(one: Box, other: Box) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _ink(colour: Colour) -> Colour:
-    """Black or white, whichever reads better on the colour (BT.601 luma)."""
+    """Black or white, whichever contrasts more with the colour (BT.601 luma)."""
     red, green, blue = colour
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

@@ -47,7 +47,7 @@ def heading(run: RunFolder, stats: RunStats) -> Section:
 
 
 def _settings(manifest: Manifest, stats: RunStats) -> dict[str, dict[str, Any]]:
-    """Every value of the manifest but the categories, by group; settings to come need nothing here."""
+    """All values of the manifest except the categories, by group; new settings appear without a change here."""
     config = manifest.config.model_dump(mode="json")
     groups = {key: value for key, value in config.items() if isinstance(value, dict)}
     single = {key: value for key, value in config.items() if key not in groups}

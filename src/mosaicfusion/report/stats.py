@@ -1,4 +1,4 @@
-"""One pass over a run's records: counters of fixed size and a sample of canvases, whatever the run's length."""
+"""Statistics of a run from one pass over its records: counters of fixed size, and a sample of canvases."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from mosaicfusion.dataset.lvis import is_used
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 BINS = 20  # of the area and score histograms
-CELLS = 16  # a side of the map of positions
+CELLS = 16  # on each side of the map of positions
 
 Item = TypeVar("Item")
 
 
 class EvenSample(Generic[Item]):
-    """At most ``capacity`` items of a stream of unknown length, spread evenly over it, in order.
+    """A sample of at most ``capacity`` items of a stream of unknown length, spread evenly over it, in order.
 
-    The stream is cut into stretches of equal length, and each keeps one item at random; when there are too many
-    stretches, neighbours merge. A fixed stride would not do: canvas i leads with category i modulo their number, so a
-    stride that shares a factor with it would show some categories and never others. Equal streams, equal samples.
+    The stream is divided into intervals of equal length. Each keeps one random item; when there are too many intervals,
+    neighbours merge. A fixed stride is no alternative: canvas i leads with category i modulo their number, so a stride that
+    shares a factor with that number would never show some categories. Equal streams give equal samples.
     """
 
     def __init__(self, capacity: int) -> None:
         if capacity < 0:
             raise ValueError(f"capacity={capacity} must be 0 or more")
         self.capacity = capacity
-        self._kept: list[tuple[float, Item]] = []  # one a stretch, with its lot; the lowest stays
-        self._stretch = 1
-        self._seen = 0
-        self._lots = random.Random(0)
+        self._kept: list[tuple[float, Item]] = []  # one per interval with a random priority; the lowest priority stays
+        self._interval = 1
+        self._offered = 0
+        self._rng = random.Random(0)
 
     def offer(self, item: Item) -> None:
-        """Show the next item of the stream."""
-        candidate = (self._lots.random(), item)
-        stretch = self._seen // self._stretch
-        self._seen += 1
-        if stretch < len(self._kept):
+        """Offer the next item of the stream."""
+        candidate = (self._rng.random(), item)
+        interval = self._offered // self._interval
+        self._offered += 1
+        if interval < len(self._kept):
             self._kept[-1] = _lowest([self._kept[-1], candidate])
             return
         self._kept.append(candidate)
         if len(self._kept) > 2 * max(1, self.capacity):
             self._kept = [_lowest(self._kept[k : k + 2]) for k in range(0, len(self._kept), 2)]
-            self._stretch *= 2
+            self._interval *= 2
 
     def items(self) -> list[Item]:
         """The sample so far."""
@@ -66,27 +66,28 @@ def _lowest(candidates: list[tuple[float, Item]]) -> tuple[float, Item]:
 
 @dataclass
 class CategoryTally:
-    """Regions of one category. ``used`` counts the kept ones on canvases that are in the data set."""
+    """Counts of the regions of one category. ``used``: those kept on canvases that are in the data set."""
 
     name: str
     requested: int = 0
     kept: int = 0
     used: int = 0
-    area_sum: float = 0.0  # of the kept: parts of their regions
+    area_sum: float = 0.0  # of kept regions: the parts of them that masks cover
     score_sum: float = 0.0
 
     @property
     def yield_(self) -> float:
-        """Kept per requested, in [0, 1]."""
+        """Kept regions per requested region, in [0, 1]."""
         return self.kept / self.requested if self.requested else 0.0
 
 
 @dataclass
 class RunStats:
-    """What the sections of a report are made of.
+    """Statistics of a run, under the policy of its data set.
 
-    ``areas`` counts kept masks by their part of the region, ``scores`` by score, (BINS,) over [0, 1]; ``centres`` by
-    the centre of their box on the canvas, (CELLS, CELLS), rows down. ``sizes`` counts canvases by (height, width).
+    ``areas`` and ``scores`` are histograms of the kept masks, (BINS,) over [0, 1]: the part of the region that the mask covers,
+    and its score. ``centres`` counts the centres of their boxes on the canvas, (CELLS, CELLS), from top to bottom. ``sizes``
+    counts canvases by (height, width).
     """
 
     policy: Policy
@@ -103,12 +104,12 @@ class RunStats:
 
     @property
     def requested(self) -> int:
-        """Regions drawn."""
+        """Requested regions."""
         return sum(tally.requested for tally in self.categories.values())
 
     @property
     def kept(self) -> int:
-        """Regions with a mask."""
+        """Kept regions: those with a mask."""
         return sum(tally.kept for tally in self.categories.values())
 
     @property
@@ -117,13 +118,13 @@ class RunStats:
         return sum(tally.used for tally in self.categories.values())
 
     def read(self, records: Iterable[CanvasRecord], max_canvases: int) -> RunStats:
-        """Count the records and keep a sample of at most ``max_canvases``; returns itself."""
+        """Count the records and sample at most ``max_canvases`` of them; returns itself."""
         for _ in self.watch(records, max_canvases):
             pass
         return self
 
     def watch(self, records: Iterable[CanvasRecord], max_canvases: int) -> Iterator[CanvasRecord]:
-        """:meth:`read` the records while they pass by to another reader."""
+        """:meth:`read` the records and pass them on to another reader."""
         sample: EvenSample[CanvasRecord] = EvenSample(max_canvases)
         for record in records:
             self._count(record)

@@ -1,4 +1,4 @@
-"""Text on the page: names, numbers and settings as people read them."""
+"""Names, numbers and settings formatted for readers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mosaicfusion.report.drawing import (
+from mosaicfusion.report.labels import fit_text, font, printable
+from mosaicfusion.report.overlays import (
     Instance,
     colour_map,
     instance_colour,
@@ -10,7 +11,6 @@ from mosaicfusion.report.drawing import (
     readable_scale,
     render_instances,
 )
-from mosaicfusion.report.labels import drawable, fit_text, font
 
 BLACK = np.zeros((200, 300, 3), np.uint8)
 
@@ -21,16 +21,16 @@ def instance(k: int = 0, label: str = "teapot 0.50") -> Instance:
     return Instance((150 * k, 0, 150, 200), label, mask)
 
 
-def test_a_mask_tints_its_inside_and_draws_its_edge_in_its_colour() -> None:
-    picture = render_instances(BLACK, [instance()])
-    np.testing.assert_allclose(picture[120, 80], 0.25 * np.array(instance_colour(0)), atol=1)
-    np.testing.assert_allclose(picture[120, 40], instance_colour(0), atol=1)
-    assert (picture[120, 140] == 0).all()
+def test_a_mask_tints_its_inside_and_outlines_its_edge_in_its_colour() -> None:
+    image = render_instances(BLACK, [instance()])
+    np.testing.assert_allclose(image[120, 80], 0.25 * np.array(instance_colour(0)), atol=1)
+    np.testing.assert_allclose(image[120, 40], instance_colour(0), atol=1)
+    assert (image[120, 140] == 0).all()
 
 
 def test_regions_have_different_colours_that_do_not_depend_on_the_others() -> None:
-    picture = render_instances(BLACK, [instance(0), instance(1)])
-    np.testing.assert_allclose(picture[120, 190], instance_colour(1), atol=1)
+    image = render_instances(BLACK, [instance(0), instance(1)])
+    np.testing.assert_allclose(image[120, 190], instance_colour(1), atol=1)
     assert len({instance_colour(k) for k in range(9)}) == 9
 
 
@@ -42,7 +42,7 @@ def test_a_rejected_region_is_hatched_and_says_why() -> None:
     assert tuple(layer[100, 75, :3].astype(int)) != (0, 0, 0), "the label stands in the middle"
 
 
-def test_the_layer_over_the_image_is_the_picture() -> None:
+def test_the_layer_over_the_image_gives_the_rendering() -> None:
     image = np.full((200, 300, 3), 90, np.uint8)
     layer = instance_layer((200, 300), [instance()]).astype(float)
     alpha = layer[..., 3:] / 255
@@ -59,8 +59,8 @@ def test_small_canvases_are_enlarged(hw: tuple[int, int], scale: float) -> None:
 
 def test_large_canvases_are_reduced_on_demand() -> None:
     assert readable_scale((640, 1280), 640) == 0.5
-    picture = render_instances(np.zeros((640, 1280, 3), np.uint8), [], 0.5)
-    assert picture.shape == (320, 640, 3)
+    image = render_instances(np.zeros((640, 1280, 3), np.uint8), [], 0.5)
+    assert image.shape == (320, 640, 3)
 
 
 def test_every_label_stays_in_its_region_and_covers_no_other() -> None:
@@ -89,10 +89,10 @@ def test_heat_maps_go_from_dark_to_bright() -> None:
 def test_a_mask_on_a_crop_fades_what_is_outside() -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:30, 10:30] = True
-    picture = mask_on_crop(np.full((40, 40, 3), 100, np.uint8), mask, (255, 0, 0))
-    assert tuple(picture[20, 20]) == (100, 100, 100)
-    assert picture[2, 2].min() > 190
-    assert tuple(picture[20, 10]) == (255, 0, 0)
+    image = mask_on_crop(np.full((40, 40, 3), 100, np.uint8), mask, (255, 0, 0))
+    assert tuple(image[20, 20]) == (100, 100, 100)
+    assert image[2, 2].min() > 190
+    assert tuple(image[20, 10]) == (255, 0, 0)
 
 
 def test_text_is_cut_to_a_width() -> None:
@@ -103,7 +103,7 @@ def test_text_is_cut_to_a_width() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "drawn"), [("pi\u00f1ata", "pinata"), ("茶壶", "??"), ("tea\n pot", "tea pot"), ("", "")]
+    ("text", "shown"), [("pi\u00f1ata", "pinata"), ("茶壶", "??"), ("tea\n pot", "tea pot"), ("", "")]
 )
-def test_text_the_font_lacks_is_replaced(text: str, drawn: str) -> None:
-    assert drawable(text) == drawn
+def test_text_the_font_lacks_is_replaced(text: str, shown: str) -> None:
+    assert printable(text) == shown

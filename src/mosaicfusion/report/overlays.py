@@ -1,4 +1,4 @@
-"""Pictures of masks and heat maps. Arrays in, arrays out: uint8 RGB (H, W, 3) unless a docstring says otherwise."""
+"""Renderings of masks and heat maps. All images are arrays, uint8 RGB (H, W, 3) unless a docstring says otherwise."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PALETTE: tuple[Colour, ...] = (
     (175, 125, 90),
 )
 _REJECTED: Colour = (70, 74, 82)
-_READABLE_PX = 512
+_MIN_READABLE_PX = 512
 _COLOUR_MAPS = {"viridis": cv2.COLORMAP_VIRIDIS, "inferno": cv2.COLORMAP_INFERNO}
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One region to draw. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region."""
+    """One region to render. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region."""
 
     region_xywh: tuple[int, int, int, int]
     label: str
@@ -52,25 +52,25 @@ def colour_map(heat: np.ndarray[Any, Any], name: Literal["viridis", "inferno"] =
     return np.ascontiguousarray(cv2.applyColorMap(levels, _COLOUR_MAPS[name])[..., ::-1])
 
 
-def readable_scale(hw: tuple[int, int], largest_px: int | None = None) -> float:
-    """By how much to enlarge a canvas so that labels can be read: 1 from 512 px on, else a whole number up to 4.
+def readable_scale(hw: tuple[int, int], max_px: int | None = None) -> float:
+    """The factor that enlarges a canvas so that labels are readable: 1 from 512 px on, else a whole number up to 4.
 
-    With ``largest_px`` a larger canvas is reduced to that side.
+    A canvas with a longer side than ``max_px`` is reduced to it.
     """
     side = max(hw)
-    if largest_px and side > largest_px:
-        return largest_px / side
-    return min(4, -(-_READABLE_PX // side))
+    if max_px and side > max_px:
+        return max_px / side
+    return min(4, -(-_MIN_READABLE_PX // side))
 
 
 def resize(image: np.ndarray[Any, Any], hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """uint8 (H, W, C) -> uint8 (h, w, C), antialiased when it gets smaller."""
+    """Resize uint8 (H, W, C) to ``hw``, with antialiasing if it gets smaller."""
     smaller = hw[0] < image.shape[0]
     return np.asarray(cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
 
 
 def render_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
-    """Masks, outlines, labels and region borders on an image that is first resized by ``scale``."""
+    """Render masks, outlines, labels and region borders on an image that is first resized by ``scale``."""
     layer = instance_layer(image.shape[:2], instances, scale).astype(np.float32)
     below = resize(image, _scaled(image.shape[:2], scale)).astype(np.float32)
     alpha = layer[..., 3:] / 255
@@ -78,26 +78,26 @@ def render_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance],
 
 
 def instance_layer(hw: tuple[int, ...], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
-    """What :func:`render_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), alpha straight."""
+    """The layer that :func:`render_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), straight alpha."""
     layer = np.zeros((*_scaled(hw, scale), 4), np.float32)  # premultiplied
     for instance in instances:
-        _paint_region(layer, instance, scale)
+        _blend_region(layer, instance, scale)
     for k, instance in enumerate(instances):
         if instance.mask is not None:
-            _paint_mask(layer, instance.mask, instance_colour(k))
+            _blend_mask(layer, instance.mask, instance_colour(k))
     layer[..., :3] /= np.maximum(layer[..., 3:], 1e-6)
     layer[..., 3] *= 255
-    picture = Image.fromarray(np.rint(layer).astype(np.uint8), "RGBA")
-    _write_labels(picture, instances, scale)
-    return np.asarray(picture)
+    image = Image.fromarray(np.rint(layer).astype(np.uint8), "RGBA")
+    _render_labels(image, instances, scale)
+    return np.asarray(image)
 
 
 def mask_on_crop(crop: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], colour: Colour) -> NDArray[np.uint8]:
-    """RGB (H, W, 3) and bool (H, W) -> the crop faded to white outside the mask, with its outline."""
+    """Fade a crop to white outside of its mask, bool (H, W), and add the mask's outline."""
     inside = mask[..., None].astype(np.float32)
     faded = crop * (0.3 + 0.7 * inside) + 255 * 0.7 * (1 - inside)
     layer = np.concatenate([faded, np.ones_like(inside)], axis=-1).astype(np.float32)
-    _paint(layer, colour, _outline(mask.astype(np.float32), 3))
+    _blend(layer, colour, _outline(mask.astype(np.float32), 3))
     return np.rint(layer[..., :3]).astype(np.uint8)
 
 
@@ -105,28 +105,28 @@ def _scaled(hw: tuple[int, ...], scale: float) -> tuple[int, int]:
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
 
 
-def _paint(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32] | float) -> None:
-    """Put a colour over a premultiplied layer, (H, W, 4); alpha in [0, 1] for all of it or (H, W)."""
+def _blend(layer: NDArray[np.float32], colour: Colour, alpha: NDArray[np.float32] | float) -> None:
+    """Blend a colour over a premultiplied layer, (H, W, 4), in place; alpha in [0, 1], a number or (H, W)."""
     share = np.float32(alpha) if isinstance(alpha, float) else alpha[..., None]
     layer *= 1 - share
     layer += share * np.array([*colour, 1], np.float32)
 
 
-def _paint_mask(layer: NDArray[np.float32], mask: np.ndarray[Any, Any], colour: Colour) -> None:
+def _blend_mask(layer: NDArray[np.float32], mask: np.ndarray[Any, Any], colour: Colour) -> None:
     soft = _soft(mask, layer.shape[:2])
     left, top, width, height = cv2.boundingRect((soft > 0).astype(np.uint8))
-    window = np.s_[max(0, top - 4) : top + height + 4, max(0, left - 4) : left + width + 4]  # with room for the rim
+    window = np.s_[max(0, top - 4) : top + height + 4, max(0, left - 4) : left + width + 4]  # with a margin for the rim
     soft, layer = soft[window], layer[window]
-    _paint(layer, colour, 0.25 * soft)
-    _paint(layer, (0, 0, 0), 0.35 * _outline(soft, 6))  # a dark rim, for objects of the outline's own colour
-    _paint(layer, colour, _outline(soft, 4))
+    _blend(layer, colour, 0.25 * soft)
+    _blend(layer, (0, 0, 0), 0.35 * _outline(soft, 6))  # a dark rim, for objects of the outline's own colour
+    _blend(layer, colour, _outline(soft, 4))
 
 
 def _soft(mask: np.ndarray[Any, Any], hw: tuple[int, ...]) -> NDArray[np.float32]:
-    """bool (H, W) -> float32 (h, w) in [0, 1] with smooth edges, also where a pixel of the mask becomes many."""
+    """Resize a mask, bool (H, W), to float32 (h, w) in [0, 1], with smooth edges even if it is enlarged."""
     soft = cv2.resize(mask.astype(np.float32), hw[::-1], interpolation=cv2.INTER_LINEAR)
     scale = hw[0] / mask.shape[0]
-    if scale > 1:  # round off the steps, then make the edge about a pixel wide again
+    if scale > 1:  # smooth the staircase, then make the edge about a pixel wide again
         soft = np.clip((cv2.GaussianBlur(soft, (0, 0), 0.6 * scale) - 0.5) * 2 * scale + 0.5, 0, 1)
     return np.asarray(soft, np.float32)
 
@@ -136,19 +136,19 @@ def _outline(soft: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:
     return np.asarray(cv2.dilate(soft, kernel) - cv2.erode(soft, kernel), np.float32)
 
 
-def _paint_region(layer: NDArray[np.float32], instance: Instance, scale: float) -> None:
-    """A faint border, light and dark so that it shows on both; a rejected region is hatched."""
+def _blend_region(layer: NDArray[np.float32], instance: Instance, scale: float) -> None:
+    """A faint border, light and dark so that it is visible on both; a rejected region is hatched."""
     left, top, right, bottom = _scaled_box(instance.region_xywh, scale)
     tile = layer[top:bottom, left:right]
     if instance.mask is None:
         rows, columns = np.ogrid[: tile.shape[0], : tile.shape[1]]
         stripe = (rows + columns) % 12
-        _paint(tile, (255, 255, 255), 0.3 * (stripe < 2).astype(np.float32))
-        _paint(tile, (0, 0, 0), 0.2 * ((stripe >= 2) & (stripe < 4)).astype(np.float32))
+        _blend(tile, (255, 255, 255), 0.3 * (stripe < 2).astype(np.float32))
+        _blend(tile, (0, 0, 0), 0.2 * ((stripe >= 2) & (stripe < 4)).astype(np.float32))
     for inset, colour in ((0, (255, 255, 255)), (1, (0, 0, 0))):
         edges = np.s_[inset, :], np.s_[-1 - inset, :], np.s_[:, inset], np.s_[:, -1 - inset]
         for edge in edges if min(tile.shape[:2]) > 4 else ():
-            _paint(tile[edge], colour, 0.35)
+            _blend(tile[edge], colour, 0.35)
 
 
 def _scaled_box(xywh: Sequence[float], scale: float) -> Box:
@@ -156,8 +156,8 @@ def _scaled_box(xywh: Sequence[float], scale: float) -> Box:
     return round(left * scale), round(top * scale), round((left + width) * scale), round((top + height) * scale)
 
 
-def _write_labels(picture: Image.Image, instances: Sequence[Instance], scale: float) -> None:
-    draw = ImageDraw.Draw(picture)
+def _render_labels(image: Image.Image, instances: Sequence[Instance], scale: float) -> None:
+    draw = ImageDraw.Draw(image)
     taken: list[Box] = []
     for k, instance in enumerate(instances):
         region = _scaled_box(instance.region_xywh, scale)
