@@ -1,33 +1,27 @@
-"""The page of results says what the results say."""
+"""The page of results agrees with the results."""
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 
+from benchmarks.experiment_report.figure import FIGURE, plot
+from benchmarks.experiment_report.page import PAGE, render
+from benchmarks.experiment_report.results import RESULTS, ROOT, About, collect, read_all
+from benchmarks.experiment_report.tables import NAMES
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.experiment.plan import PAIRS, RECIPES
 from mosaicfusion.experiment.result import Result, write_result
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    monkeypatch.delitem(sys.modules, "experiment_report", raising=False)
-    return importlib.import_module("experiment_report")
+from mosaicfusion.experiment.table import Row, make_rows, pair_of
 
 
 def result(detector: str, variant: str, seed: int, ap: float, ap_r: float) -> Result:
     metrics: dict[str, float | None] = {"AP": ap, "AP_r": ap_r, "AP_c": ap, "AP_f": ap}
-    parts = [f"{part}_{what}" for part in ("real", "drawn") for what in ("images", "instances", "r", "c", "f")]
+    parts = [f"{part}_{what}" for part in ("real", "synthetic") for what in ("images", "instances", "r", "c", "f")]
     values: dict[str, Any] = {
         "run": f"{detector}-{variant}-seed{seed}", "detector": detector, "variant": variant, "title": variant, "seed": seed,
         "identity": "0" * 16, "metrics": {"mask": metrics, "box": metrics}, "styles": {"noto": metrics},
@@ -38,12 +32,10 @@ def result(detector: str, variant: str, seed: int, ap: float, ap_r: float) -> Re
     return Result(**values)
 
 
-def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Path) -> None:
+def test_the_page_gives_means_spreads_and_gains(tmp_path: Path) -> None:
     results = [result("mask_rcnn", "baseline", seed, 0.1, 0.01 * seed) for seed in range(3)]
-    results += [result("mask_rcnn", "drawn", seed, 0.15, 0.02 * seed) for seed in range(3)]
-    page = report.render(
-        [*results, result("mask_rcnn", "unrefined", 0, 0.12, 0.03)], report.About("the command", "a machine")
-    )
+    results += [result("mask_rcnn", "synthetic", seed, 0.15, 0.02 * seed) for seed in range(3)]
+    page = render([*results, result("mask_rcnn", "unrefined", 0, 0.12, 0.03)], About("the command", "a machine"))
     assert "| Mask R-CNN | baseline | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 |" in page
     assert "|  | gain |  | +5.0 ± 0.0 | +1.0 ± 1.0 | +5.0 ± 0.0 | +5.0 ± 0.0 |" in page
     assert "| unrefined | 1 | 12.0 | 3.0 | 12.0 | 12.0 | -3.0 | +3.0 |" in page  # against seed 0, whose AP_r is 0
@@ -53,17 +45,17 @@ def test_the_page_gives_means_spreads_and_gains(report: ModuleType, tmp_path: Pa
     assert "A run took 5 minutes of CPU time" in page
     assert "23 of the 30 runs are still to be done: `centernet2-baseline-seed0`, " in page
     assert "5.1%" in page
-    report.draw(report.make_rows(results), tmp_path / "figure.png")
+    plot(make_rows(results), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
 
 
-def test_a_gain_is_of_the_seeds_that_were_run_with_both(report: ModuleType) -> None:
+def test_a_gain_uses_the_seeds_of_both_variants() -> None:
     results = [result("mask_rcnn", "baseline", seed, 0.1 * seed, 0.1) for seed in range(3)]
-    page = report.render([*results, result("mask_rcnn", "drawn", 2, 0.25, 0.1)], report.About("c", "m"))
+    page = render([*results, result("mask_rcnn", "synthetic", 2, 0.25, 0.1)], About("c", "m"))
     assert "|  | gain |  | +5.0 | +0.0 | +5.0 | +5.0 |" in page
 
 
-def test_gains_by_number_of_real_images(report: ModuleType) -> None:
+def test_gains_by_number_of_real_images() -> None:
     train = json.loads((ROOT / "datasets/minilvis/train.json").read_text(encoding="utf-8"))
     first, second, *_ = (one["name"] for one in train["categories"] if one["image_count"] == 2)
     results = [
@@ -71,45 +63,51 @@ def test_gains_by_number_of_real_images(report: ModuleType) -> None:
             result("mask_rcnn", variant, seed, 0.1, 0.1), per_category={first: 0.1 + gained, second: 0.1, "kite": 0.9}
         )
         for seed, gained in enumerate((0.04, 0.08))
-        for variant, gained in (("baseline", 0), ("drawn", gained))
+        for variant, gained in (("baseline", 0), ("synthetic", gained))
     ]
-    page = report.render(results, report.About("c", "m"))
+    page = render(results, About("c", "m"))
     assert "| 1 to 3 | 14 | +3.0 ± 1.4 |" in page  # of the two that were measured
     assert "| 4 to 6 | 18 | - |" in page
-    assert "By number of real images" not in report.render(results[::2], report.About("c", "m"))
+    assert "By number of real images" not in render(results[::2], About("c", "m"))
 
 
-def test_a_single_detector_needs_no_pair(report: ModuleType) -> None:
-    page = report.render([result("fvlm", "baseline", 0, 0.1, 0.01)], report.About("c", "m"))
+def test_a_single_detector_needs_no_pair() -> None:
+    page = render([result("fvlm", "baseline", 0, 0.1, 0.01)], About("c", "m"))
     assert "| F-VLM | baseline | 1 | 10.0 | 1.0 | 10.0 | 10.0 |" in page
     assert "gain |  |" not in page
 
 
-def test_collected_and_read_back(report: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+def test_collected_and_read_back(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
     with pytest.raises(MosaicFusionError, match=r"has no runs/\*/result.json"):
-        report.collect(tmp_path / "exp", "c")
+        collect(tmp_path / "exp", "c", folder)
     for seed in (0, 1):
-        write_result(tmp_path / f"exp/runs/run{seed}/result.json", result("fvlm", "drawn", seed, 0.1, 0.1))
-    assert report.collect(tmp_path / "exp", "the command") == 2
-    results, about = report.read_all(tmp_path / "results")
+        write_result(tmp_path / f"exp/runs/run{seed}/result.json", result("fvlm", "synthetic", seed, 0.1, 0.1))
+    assert collect(tmp_path / "exp", "the command", folder) == 2
+    results, about = read_all(folder)
     assert [one.seed for one in results] == [0, 1]
     assert about.command == "the command"
 
 
-def test_docs_say_what_was_found(report: ModuleType) -> None:
-    """No page without results, and none that differs from them."""
-    if not list(report.RESULTS.glob("*.json")):
-        assert not report.PAGE.exists()
+def test_the_page_agrees_with_the_results() -> None:
+    """No page exists without results."""
+    if not list(RESULTS.glob("*.json")):
+        assert not PAGE.exists()
     else:
-        assert report.PAGE.read_text(encoding="utf-8") == report.render(*report.read_all())
-        assert report.FIGURE.exists()
+        assert PAGE.read_text(encoding="utf-8") == render(*read_all())
+        assert FIGURE.exists()
 
 
-def test_the_readme_says_the_same(report: ModuleType) -> None:
-    rows, readme = report.make_rows(report.read_all()[0]), (ROOT / "README.md").read_text(encoding="utf-8")
-    for detector in report.RECIPES:
-        before, after = (row.metrics["mask"]["AP_r"].mean for row in report.pair_of(rows, detector))
-        assert f"from {100 * before:.1f} to {100 * after:.1f} ({report.NAMES[detector]})" in readme
-    before, after = (row.metrics["mask"]["AP_r"].mean for row in report.pair_of(rows, "mask_rcnn", report.PAIRS[1]))
-    assert f"from {100 * before:.1f} to {100 * after:.1f} in a training half as long again" in readme
+def test_the_readme_agrees_with_the_results() -> None:
+    rows, readme = make_rows(read_all()[0]), (ROOT / "README.md").read_text(encoding="utf-8")
+    for detector in RECIPES:
+        assert f"{from_to(pair_of(rows, detector))} ({NAMES[detector]})" in readme
+    longer = from_to(pair_of(rows, "mask_rcnn", PAIRS[1]))
+    assert f"{longer} in a training half as long again" in readme
+
+
+def from_to(pair: list[Row]) -> str:
+    """Mask AP of rare categories without and with synthetic data, as in the README."""
+    before, after = (row.metrics["mask"]["AP_r"] for row in pair)
+    assert before is not None and after is not None
+    return f"from {100 * before.mean:.1f} to {100 * after.mean:.1f}"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from shapes import write_set
-from tiny_clip import save_clip
+from support.shapes_set import write_set
+from support.tiny_clip import save_clip
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
@@ -69,7 +69,7 @@ def test_a_single_name_has_nothing_to_be_like(clip: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--clip", "{clip}"], "say which, with --categories or --vocabulary"),
+        (["--clip", "{clip}"], "has no vocabulary of its own; give --categories or --vocabulary"),
         (["--clip", "{clip}", "-c", "kite", "--vocabulary", "x.json"], "give --categories or --vocabulary, not both"),
         (["--clip", "{clip}", "--vocabulary", "x.json"], "cannot read x.json"),
         (["--clip", "{clip}", "-c", "kite", "--templates", "x.txt"], "cannot read x.txt"),

@@ -1,4 +1,4 @@
-"""The experiment on the command line: its plan, what is resumed, what is refused, and a short one for real."""
+"""`experiment minilvis` on the command line: its plan, resuming, errors, and a short real run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from minilvis_part import write_part
+from support.minilvis_part import write_part
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
@@ -25,19 +25,19 @@ def call(*arguments: Any, columns: int = 160) -> Result:
 
 
 def files(folder: Path) -> dict[Path, int]:
-    """When each file of a folder was written."""
+    """Modification time of each file of a folder."""
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
-def test_the_plan_is_shown_without_doing_anything(tmp_path: Path) -> None:
+def test_the_plan_is_shown_and_nothing_else_happens(tmp_path: Path) -> None:
     real = write_part(tmp_path / "real")
     result = call(
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
     )
     assert result.exit_code == 0, result.output
     assert "20 runs" in result.stdout
-    assert "mask_rcnn-copy-paste-drawn-seed0" in result.stdout  # whole, also where a terminal is narrow
-    assert "fvlm-drawn-seed1" in result.stdout
+    assert "mask_rcnn-copy-paste-synthetic-seed0" in result.stdout  # in full, also in a narrow terminal
+    assert "fvlm-synthetic-seed1" in result.stdout
     assert re.search(r"mask_rcnn-baseline-seed0 .* 1200 ", result.stdout)
     assert re.search(r"mask_rcnn-longer-seed0 .* 1800 ", result.stdout)
     assert "centernet2" not in result.stdout
@@ -56,7 +56,7 @@ def test_a_run_is_done_once(tmp_path: Path) -> None:
     assert result["styles"]
     assert all({"AP", "AP_r"} <= style.keys() for style in result["styles"].values())
     assert result["recipe"]["schedule"]["iterations"] == result["cost"]["steps"] == 2
-    assert result["data"]["drawn_instances"] == 0 < result["data"]["real_r"]
+    assert result["data"]["synthetic_instances"] == 0 < result["data"]["real_r"]
 
     before = files(exp)
     second = call(*arguments)
@@ -83,7 +83,7 @@ def test_a_run_is_done_once(tmp_path: Path) -> None:
         (("--data", "absent"), "absent has no train.json and no val.json and no images"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_done(
+def test_errors_come_before_any_work(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -103,14 +103,14 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_quick_for_real(tmp_path: Path) -> None:
-    """Drawn, merged, trained and evaluated, with fewer categories, images and steps."""
+    """Generate, merge, train and evaluate, with fewer categories, images and steps."""
     real, exp = write_part(tmp_path / "real", each=3, images=(24, 12)), tmp_path / "exp"
     result = call("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)
     assert result.exit_code == 0, result.output
     assert "2 of 2 runs done" in result.stdout
-    for words in ("real alone", "real + drawn", "gain", "AP_r", "a shortened experiment"):
+    for words in ("real alone", "real + synthetic", "gain", "AP_r", "a shortened experiment"):
         assert words in result.stdout
-    drawn = json.loads((exp / "runs/mask_rcnn-drawn-seed0/result.json").read_text())
-    assert drawn["data"]["drawn_r"] >= 3  # one canvas for each rare category, if none is rejected
-    assert drawn["data"]["real_instances"] > 0
-    assert len(list((exp / "drawn/four/images").rglob("*.jpg"))) == 3
+    result_json = json.loads((exp / "runs/mask_rcnn-synthetic-seed0/result.json").read_text())
+    assert result_json["data"]["synthetic_r"] >= 3  # one canvas for each rare category, if none is rejected
+    assert result_json["data"]["real_instances"] > 0
+    assert len(list((exp / "synthetic/four/images").rglob("*.jpg"))) == 3

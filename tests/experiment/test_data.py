@@ -1,4 +1,4 @@
-"""Training sets: which canvases are chosen, what is merged, what is kept."""
+"""Training sets: selection of canvases, merging, and reuse."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hand_made import disc, make_run, region
-from minilvis_part import write_part
+from support.hand_made_runs import disc, make_run, region
+from support.minilvis_part import write_part
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
@@ -31,7 +31,7 @@ def run_named(name: str) -> Run:
 def test_instances_are_taken_canvas_by_canvas(tmp_path: Path) -> None:
     one, two = [region(0, disc(0)), region(1, None)], [region(0, disc(0)), region(1, disc(1))]
     records = list(make_run(tmp_path / "run", [two, two, one, two, one]).records())
-    indices = {wanted: [record.index for record in take_instances(records, wanted)] for wanted in (0, 2, 3, 4, 5, 8, 9)}
+    indices = {target: [record.index for record in take_instances(records, target)] for target in (0, 2, 3, 4, 5, 8, 9)}
     assert indices == {0: [], 2: [0], 3: [0, 2], 4: [0, 1], 5: [0, 1, 2], 8: [0, 1, 2, 3, 4], 9: [0, 1, 2, 3, 4]}
 
 
@@ -63,7 +63,7 @@ def test_an_experiment_stays_with_its_data(tmp_path: Path) -> None:
         TrainingData(tmp_path / "other", tmp_path / "exp", 1, "cpu").make(run, no_bar)
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("{}")
     with pytest.raises(
         MosaicFusionError, match=r"has no val\.json and no images; give the folder of MiniLVIS with --data"
@@ -71,25 +71,28 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         TrainingData(tmp_path, tmp_path / "exp", 1, "cpu")
 
 
-def test_a_set_waits_for_no_drawing_but_its_own(tmp_path: Path) -> None:
+def test_a_set_waits_only_for_its_own_sources(tmp_path: Path) -> None:
     data = TrainingData(write_part(tmp_path / "real"), tmp_path / "exp", 1, "cpu")
-    (tmp_path / "exp/drawn").mkdir(parents=True)
-    with FileLock(tmp_path / "exp/drawn/one-rare.lock"), ThreadPoolExecutor(1) as thread:  # another process draws it
+    (tmp_path / "exp/synthetic").mkdir(parents=True)
+    with (
+        FileLock(tmp_path / "exp/synthetic/one-rare.lock"),
+        ThreadPoolExecutor(1) as thread,
+    ):  # another process generates it
         assert thread.submit(data.make, Run("mask_rcnn", BASELINE, 0), no_bar).result(timeout=60).is_file()
 
 
 @pytest.mark.slow
-def test_drawn_sets_are_what_the_plan_says(tmp_path: Path) -> None:
+def test_synthetic_sets_follow_the_plan(tmp_path: Path) -> None:
     real = write_part(tmp_path / "real")
     data = TrainingData(real, tmp_path / "exp", 0.1, "cpu")  # one canvas for each of 2 rare categories
-    names = ("drawn", "one-region", "two-regions", "drawn-alone", "not-exhaustive", "canvases-5")
+    names = ("synthetic", "one-region", "two-regions", "synthetic-alone", "not-exhaustive", "canvases-5")
     counts = {name: count_instances(data.make(run_named(f"mask_rcnn-{name}-seed0"), no_bar)) for name in names}
-    assert counts["drawn"]["drawn_instances"] % 4 == 0  # a canvas with a rejected region is dropped
-    for name in ("one-region", "two-regions", "drawn-alone"):
-        assert counts[name]["drawn_instances"] == counts["drawn"]["drawn_instances"]
-    assert counts["one-region"]["drawn_images"] == counts["drawn"]["drawn_instances"]
-    assert counts["drawn-alone"]["real_images"] == 0 < counts["drawn"]["real_images"]
-    assert counts["not-exhaustive"]["drawn_instances"] >= counts["drawn"]["drawn_instances"]
+    assert counts["synthetic"]["synthetic_instances"] % 4 == 0  # a canvas with a rejected region is dropped
+    for name in ("one-region", "two-regions", "synthetic-alone"):
+        assert counts[name]["synthetic_instances"] == counts["synthetic"]["synthetic_instances"]
+    assert counts["one-region"]["synthetic_images"] == counts["synthetic"]["synthetic_instances"]
+    assert counts["synthetic-alone"]["real_images"] == 0 < counts["synthetic"]["real_images"]
+    assert counts["not-exhaustive"]["synthetic_instances"] >= counts["synthetic"]["synthetic_instances"]
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "exp").rglob("*.jsonl")}
-    data.make(run_named("mask_rcnn-copy-paste-drawn-seed0"), no_bar)
+    data.make(run_named("mask_rcnn-copy-paste-synthetic-seed0"), no_bar)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exp").rglob("*.jsonl")} == written

@@ -1,4 +1,4 @@
-"""The plan: what is compared with what, and that the comparison is fair."""
+"""The plan: its comparisons, and their fairness."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_every_detector_is_compared_by_three_seeds() -> None:
     runs = make_plan()
     for detector in RECIPES:
         pairs = {(run.variant.name, run.seed) for run in runs if run.detector == detector}
-        assert pairs >= {(name, seed) for name in ("baseline", "drawn") for seed in range(3)}
+        assert pairs >= {(name, seed) for name in ("baseline", "synthetic") for seed in range(3)}
     assert len({run.name for run in runs}) == len(runs) == 3 * 2 * 3 + len(ABLATIONS)
 
 
@@ -26,46 +26,46 @@ def test_ablations_come_seed_by_seed_after_the_comparison() -> None:
     assert len(make_plan(["mask_rcnn"], seeds=1, ablation_seeds=0)) == 2
 
 
-def test_only_the_drawn_data_differs_between_the_two() -> None:
-    baseline, drawn = make_plan(["fvlm"], seeds=1)
-    assert (baseline.variant.drawn, drawn.variant.drawn) == (None, SYNTHETIC)
+def test_only_the_synthetic_data_differs_within_a_pair() -> None:
+    baseline, synthetic = make_plan(["fvlm"], seeds=1)
+    assert (baseline.variant.synthetic, synthetic.variant.synthetic) == (None, SYNTHETIC)
     assert baseline.variant.real
-    assert drawn.variant.real
+    assert synthetic.variant.real
     assert baseline.open_vocabulary
-    assert drawn.open_vocabulary
+    assert synthetic.open_vocabulary
 
 
 @pytest.mark.parametrize("name", ["one-region", "two-regions"])
 def test_as_many_instances_of_the_same_categories_with_fewer_regions(name: str) -> None:
-    drawn = next(variant.drawn for variant in ABLATIONS if variant.name == name)
-    assert drawn is not None
-    assert drawn.like is SYNTHETIC
-    assert sum(part.share for part in drawn.parts) == 1
-    # A rare category leads one region of a 2 x 2 canvas; all other regions show any.
-    led_by_rare = sum(part.share / part.drawing.regions for part in drawn.parts if part.drawing.lead == "r")
+    synthetic = next(variant.synthetic for variant in ABLATIONS if variant.name == name)
+    assert synthetic is not None
+    assert synthetic.like is SYNTHETIC
+    assert sum(part.share for part in synthetic.parts) == 1
+    # A rare category leads one region of a 2 x 2 canvas; the other regions show any category.
+    led_by_rare = sum(part.share / part.source.regions for part in synthetic.parts if part.source.lead == "r")
     assert led_by_rare == Fraction(1, 4)
 
 
-def test_ablations_draw_again_only_what_differs_in_the_picture_or_the_mask() -> None:
-    drawings = {part.drawing.name for drawn in _drawn_sets() for part in drawn.parts}
-    assert drawings == {"four", "four-unrefined", "one-any", "one-rare", "two-any", "two-rare"}
+def test_ablations_share_sources_unless_images_or_masks_differ() -> None:
+    sources = {part.source.name for synthetic in _synthetic_sets() for part in synthetic.parts}
+    assert sources == {"four", "four-unrefined", "one-any", "one-rare", "two-any", "two-rare"}
 
 
 def test_no_more_than_600_canvases_of_rare_categories() -> None:
-    assert max(drawn.canvases_per_category or 0 for drawn in _drawn_sets()) * 56 <= 600
+    assert max(synthetic.canvases_per_category or 0 for synthetic in _synthetic_sets()) * 56 <= 600
 
 
 def test_quick_is_one_pair() -> None:
-    assert [run.name for run in make_plan(quick=True)] == ["mask_rcnn-baseline-seed0", "mask_rcnn-drawn-seed0"]
+    assert [run.name for run in make_plan(quick=True)] == ["mask_rcnn-baseline-seed0", "mask_rcnn-synthetic-seed0"]
     assert QUICK.iterations < FULL.iterations
 
 
 def test_only_takes_variants_and_runs() -> None:
     assert [run.name for run in make_plan(only=["unrefined"])] == ["mask_rcnn-unrefined-seed0"]
-    assert [run.name for run in make_plan(only=["fvlm-drawn-seed2"])] == ["fvlm-drawn-seed2"]
+    assert [run.name for run in make_plan(only=["fvlm-synthetic-seed2"])] == ["fvlm-synthetic-seed2"]
 
 
-def test_what_is_not_in_the_plan_is_named() -> None:
+def test_unknown_names_are_refused() -> None:
     with pytest.raises(MosaicFusionError, match="unknown detector 'yolo'; choose from mask_rcnn, centernet2, fvlm"):
         make_plan(["yolo"])
     with pytest.raises(MosaicFusionError, match=r"'unrefine' is no variant.*nearest: unrefined"):
@@ -80,5 +80,5 @@ def test_repeat_factors_begin_where_lvis_does() -> None:
         assert load_recipe(name).data.repeat_threshold * 1371 == pytest.approx(100, abs=10)
 
 
-def _drawn_sets() -> list[SyntheticSet]:
-    return [run.variant.drawn for run in make_plan() if run.variant.drawn is not None]
+def _synthetic_sets() -> list[SyntheticSet]:
+    return [run.variant.synthetic for run in make_plan() if run.variant.synthetic is not None]

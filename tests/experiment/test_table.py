@@ -1,4 +1,4 @@
-"""Means and spreads over seeds, of results made by hand."""
+"""Means and spreads over seeds, of hand-made results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def result(detector: str, variant: str, seed: int, ap: float | None, **more: Any
 
 
 def test_mean_and_sample_standard_deviation() -> None:
-    (row,) = make_rows([result("fvlm", "drawn", seed, ap) for seed, ap in ((2, 0.16), (0, 0.1), (1, 0.13))])
+    (row,) = make_rows([result("fvlm", "synthetic", seed, ap) for seed, ap in ((2, 0.16), (0, 0.1), (1, 0.13))])
     assert row.seeds == (0, 1, 2)
     found = row.metrics["mask"]["AP"]
     assert found is not None
@@ -41,8 +41,14 @@ def test_one_seed_has_no_spread() -> None:
     assert Estimate({0: -0.01, 1: -0.03}).percent("+") == "-2.0 ± 1.4"
 
 
-def test_a_gain_is_of_the_seeds_that_were_run_with_both() -> None:
-    values = {("baseline", 0): 0.1, ("baseline", 1): 0.2, ("baseline", 2): 0.3, ("drawn", 1): 0.21, ("drawn", 2): 0.35}
+def test_a_gain_uses_the_seeds_of_both_variants() -> None:
+    values = {
+        ("baseline", 0): 0.1,
+        ("baseline", 1): 0.2,
+        ("baseline", 2): 0.3,
+        ("synthetic", 1): 0.21,
+        ("synthetic", 2): 0.35,
+    }
     rows = make_rows(result("fvlm", variant, seed, ap) for (variant, seed), ap in values.items())
     before, after = pair_of(rows, "fvlm")
     found = gain(before.per_category["kite"], after.per_category["kite"])
@@ -53,20 +59,20 @@ def test_a_gain_is_of_the_seeds_that_were_run_with_both() -> None:
 
 def test_rows_come_in_the_order_of_the_plan() -> None:
     names = [
-        ("fvlm", "drawn"),
+        ("fvlm", "synthetic"),
         ("mask_rcnn", "unrefined"),
         ("mask_rcnn", "baseline"),
         ("new", "x"),
-        ("mask_rcnn", "drawn"),
+        ("mask_rcnn", "synthetic"),
     ]
     rows = make_rows(result(detector, variant, 0, 0.1) for detector, variant in names)
     assert [(row.detector, row.variant) for row in rows] == [
-        ("mask_rcnn", "baseline"), ("mask_rcnn", "drawn"), ("mask_rcnn", "unrefined"), ("fvlm", "drawn"), ("new", "x"),
+        ("mask_rcnn", "baseline"), ("mask_rcnn", "synthetic"), ("mask_rcnn", "unrefined"), ("fvlm", "synthetic"), ("new", "x"),
     ]  # fmt: skip
 
 
-def test_a_result_survives_being_written(tmp_path: Path) -> None:
-    written = result("fvlm", "drawn", 1, 0.25)
+def test_a_result_is_read_back_unchanged(tmp_path: Path) -> None:
+    written = result("fvlm", "synthetic", 1, 0.25)
     write_result(tmp_path / "result.json", written)
     assert read_result(tmp_path / "result.json") == written
 

@@ -1,4 +1,4 @@
-"""The command embed-text: a vocabulary as vectors, for detectors that classify by text."""
+"""The command embed-text: text embeddings of a vocabulary, for open-vocabulary detectors."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _PAIRS = 5
 
 `mosaicfusion embed-text -c "banana, teapot, umbrella" -o fruit.safetensors`
 
-Run it again and nothing is computed: the file knows its categories, its templates and its model.""",
+The file stores its categories, templates and model: running the same command again computes nothing.""",
 )
 def embed_text(
     out: Annotated[Path, typer.Option("--out", "-o", help="The safetensors file.")],
     categories: CategoriesOption = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    vocabulary: Annotated[Path | None, typer.Option(help="LVIS or COCO json: embed its categories.")] = None,
     clip: Annotated[str, typer.Option(help=CLIP_HELP)] = "mini",
     templates: Annotated[
         Path | None,
         typer.Option(
-            help="Text file with one template a line; the mean of their vectors counts.",
+            help="Text file with one prompt template per line; their vectors are averaged.",
             show_default="a photo of a single {name}",
         ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Turn category names into vectors by a CLIP model: the classifier of open-vocabulary detectors."""
+    """Embed category names by a CLIP model, as the classifier of open-vocabulary detectors."""
     from mosaicfusion.categories import read_lines, split_names
-    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.detectors.models.text_embeddings import embed_text as embed
     from mosaicfusion.generation.selection import vocabulary_for
     from mosaicfusion.quality.semantics import TEMPLATES
@@ -51,16 +51,16 @@ def embed_text(
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")
     if categories is None and vocabulary is None and clip != "mini":
-        raise MosaicFusionError(f"{clip} takes any words; say which, with --categories or --vocabulary")
+        raise MosaicFusionError(f"{clip} has no vocabulary of its own; give --categories or --vocabulary")
     known = vocabulary_for(clip, split_names(categories) if categories is not None else None, vocabulary)
     texts = read_lines(templates) if templates else TEMPLATES
-    with Progress("embedding", "categories") as progress:
+    with ProgressBar("embedding", "categories") as progress:
         embeddings = embed(out, known.categories, clip, texts, device, progress.show)
     _print(embeddings)
 
 
 def _print(embeddings: TextEmbeddings) -> None:
-    """What the file holds, and the categories that a classifier will find hardest to tell apart."""
+    """Print the contents of the file, and the most similar categories, which are hardest to tell apart."""
     import numpy as np
     from rich.console import Console
     from rich.text import Text
@@ -68,13 +68,13 @@ def _print(embeddings: TextEmbeddings) -> None:
     from mosaicfusion.cli.console import make_table
 
     names, vectors = embeddings.identity.categories, embeddings.vectors
-    ones, others = np.triu_indices(len(names), k=1)
-    cosines = (vectors @ vectors.T)[ones, others]
+    first, second = np.triu_indices(len(names), k=1)
+    cosines = (vectors @ vectors.T)[first, second]
     title = f"{len(names)} categories, {vectors.shape[1]} values each"
-    table = make_table("most alike", "and", "cosine", title=title, words=2)
+    table = make_table("most similar", "and", "cosine", title=title, words=2)
     for pair in np.argsort(cosines)[::-1][:_PAIRS]:
-        table.add_row(Text(names[ones[pair]]), Text(names[others[pair]]), f"{cosines[pair]:.3f}")
+        table.add_row(Text(names[first[pair]]), Text(names[second[pair]]), f"{cosines[pair]:.3f}")
     console = Console()
     console.print(table)
-    typer.echo(f"by the CLIP model {embeddings.identity.clip}, templates: {len(embeddings.identity.templates)}")
+    typer.echo(f"CLIP model {embeddings.identity.clip}, templates: {len(embeddings.identity.templates)}")
     typer.echo(f"result: {embeddings.source}")

@@ -1,4 +1,4 @@
-"""The commands of experiment: a whole comparison, from drawing to a table of AP."""
+"""The commands of `experiment`: a whole comparison, from generation to a table of AP."""
 
 from __future__ import annotations
 
@@ -21,17 +21,34 @@ if TYPE_CHECKING:
     from mosaicfusion.experiment.runner import Experiment
     from mosaicfusion.experiment.table import Estimate
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder of the experiment: new, or to be resumed.", show_default="exp, or exp-quick"
+    ),
+]
+DataOption = Annotated[Path, typer.Option(help="Folder of MiniLVIS, in the source repository.")]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Try it out: Mask R-CNN only, one seed, too short to compare.")
+]
+DetectorsOption = Annotated[str, typer.Option(help="Detectors to compare, comma-separated.")]
+AblationOption = Annotated[int, typer.Option(help="Seeds of each of Mask R-CNN's ablations.", min=0)]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option(help="A variant or a run of the plan; may be repeated.", show_default="all")
+]
+ScaleOption = Annotated[float, typer.Option(help="Factor for iterations and canvases, to try it out.")]
+
 experiments = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Find out what drawn data changes: draw, train with and without it, compare.",
+    help="Measure the effect of synthetic data: generate it, train with and without it, compare.",
 )
 app.add_typer(experiments, name="experiment")
 
 
 @experiments.callback()
 def _group() -> None:
-    """Keeps `minilvis` a command of its own while it is the only one."""
+    """Keep `minilvis` a subcommand although it is the only one."""
 
 
 @experiments.command(
@@ -41,69 +58,61 @@ def _group() -> None:
 
 `mosaicfusion experiment minilvis --out exp`
 
-`mosaicfusion experiment minilvis --out exp --only baseline --only drawn --seeds 2`
+`mosaicfusion experiment minilvis --out exp --only baseline --only synthetic --seeds 2`
 
 `mosaicfusion experiment minilvis --out exp --list`
 
-The same command again goes on where it stopped. Started a second time beside the first one, it takes the runs that the other has
-not begun: with OMP_NUM_THREADS=1 each, two use two cores better than one does."""
+Run the same command again to resume. A second process with the same command works on the runs that the first has not started:
+with OMP_NUM_THREADS=1 each, two processes use two cores better than one does."""
 )
 def minilvis(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="Folder of the experiment: new, or to go on with.", show_default="exp, or exp-quick"
-        ),
-    ] = None,
-    data: Annotated[Path, typer.Option(help="Folder of MiniLVIS, in the source repository.")] = Path(
-        "datasets/minilvis"
-    ),
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            help="To try it out: Mask R-CNN alone, one seed, too short to compare.",
-        ),
-    ] = False,
-    detectors: Annotated[
-        str, typer.Option(help="Detectors to compare, parted by commas.")
-    ] = "mask_rcnn,centernet2,fvlm",
+    out: OutOption = None,
+    data: DataOption = Path("datasets/minilvis"),
+    quick: QuickOption = False,
+    detectors: DetectorsOption = "mask_rcnn,centernet2,fvlm",
     seeds: Annotated[int, typer.Option(help="Seeds of each comparison.", min=1)] = 3,
-    ablation_seeds: Annotated[int, typer.Option(help="Seeds of each of Mask R-CNN's ablations.", min=0)] = 1,
-    only: Annotated[
-        list[str] | None, typer.Option(help="A variant or a run of the plan; may be repeated.", show_default="all")
-    ] = None,
-    scale: Annotated[float, typer.Option(help="Part of the iterations and canvases, to try it out.")] = 1.0,
-    show_plan: Annotated[bool, typer.Option("--list", help="Show the runs and what is done; do nothing.")] = False,
+    ablation_seeds: AblationOption = 1,
+    only: OnlyOption = None,
+    scale: ScaleOption = 1.0,
+    show_plan: Annotated[bool, typer.Option("--list", help="Show the runs and their results; do nothing.")] = False,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(help="Processes that load images.", min=0)] = 1,
 ) -> None:
-    """Train on MiniLVIS without and with drawn data, by detector and seed, and in variants; print AP with its spread."""
+    """Train on MiniLVIS without and with synthetic data, by detector, seed and variant; print AP with its spread."""
     from mosaicfusion.experiment.plan import FULL, QUICK, make_plan
 
     runs = make_plan([name.strip() for name in detectors.split(",")], seeds, ablation_seeds, only or [], quick)
     scales = (QUICK if quick else FULL).times(scale)
 
     try:
-        from mosaicfusion.experiment.runner import Experiment, run_all
+        from mosaicfusion.experiment.runner import Experiment
     except ModuleNotFoundError as error:
         raise MosaicFusionError(f'training needs {error.name}: pip install "mosaicfusion[train]"') from None
 
-    out = out or Path("exp-quick" if quick else "exp")
-    experiment = Experiment(data, out, scales, device, workers)
+    experiment = Experiment(data, out or Path("exp-quick" if quick else "exp"), scales, device, workers)
     if show_plan:
         _print_plan(experiment, runs)
         return
+    _run(experiment, runs)
+    if scales != FULL:
+        typer.echo("a shortened experiment: its AP does not show what synthetic data changes")
+    typer.echo(f"results: {experiment.out / 'runs'}/*/result.json")
+
+
+def _run(experiment: Experiment, runs: Sequence[Run]) -> None:
+    """Run what has no result yet, with a line per result, and print the table."""
+    from mosaicfusion.experiment.runner import run_all
+
     results: list[Result] = []
-    begun, fresh = time.monotonic(), 0
+    start, new_results = time.monotonic(), 0
 
     def on_result(result: Result, new: bool) -> None:
-        nonlocal fresh
+        nonlocal new_results
         results.append(result)
         if new:
-            fresh += 1
+            new_results += 1
             missing = len(runs) - len(results)
-            left = (time.monotonic() - begun) / fresh * missing / 60
+            left = (time.monotonic() - start) / new_results * missing / 60
             typer.echo(
                 f"{_line(result)}; {len(results)} of {len(runs)} runs done"
                 + f", about {left:.0f} min left" * (missing > 0)
@@ -112,17 +121,14 @@ def minilvis(
     elsewhere = list(run_all(experiment, runs, _bar, on_result))
     _print_results(results)
     if elsewhere:
-        typer.echo(f"another process is at work on {', '.join(run.name for run in elsewhere)}")
-    if scales != FULL:
-        typer.echo("a shortened experiment: its AP does not tell what drawn data changes")
-    typer.echo(f"results: {out / 'runs'}/*/result.json")
+        typer.echo(f"another process works on {', '.join(run.name for run in elsewhere)}")
 
 
 @contextmanager
 def _bar(doing: str, unit: str) -> Iterator[Show]:
-    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.cli.console import ProgressBar
 
-    with Progress(doing, unit, doing) as progress:
+    with ProgressBar(doing, unit, doing) as progress:
         yield progress.show
 
 
@@ -139,11 +145,11 @@ def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
 
     data = experiment.training_data
     table = make_table("run", "training set", "steps", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
-    table.columns[0].no_wrap = True  # its names are what --only takes
+    table.columns[0].no_wrap = True  # --only takes these names
     for run in runs:
         result = experiment.finished(run, data)
-        found = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
-        table.add_row(run.name, run.variant.title, str(experiment.recipe(run).schedule.iterations), *found)
+        values = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
+        table.add_row(run.name, run.variant.title, str(experiment.recipe(run).schedule.iterations), *values)
     Console().print(table)
 
 
@@ -160,8 +166,8 @@ def _print_results(results: Sequence[Result]) -> None:
     table = make_table("detector", "training set", "seeds", *COLUMNS, title=title, words=2)
     rows = make_rows(results)
     for row in rows:
-        found = [row.metrics["mask"].get(name) for name in COLUMNS]
-        table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(found))
+        values = [row.metrics["mask"].get(name) for name in COLUMNS]
+        table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(values))
         for variants in PAIRS:
             pair = pair_of(rows, row.detector, variants)
             if len(pair) == 2 and row is pair[1]:

@@ -1,1 +1,1 @@
-"""A whole comparison: data is drawn and merged, detectors are trained and evaluated, a table says what it changed."""
+"""Experiments: generate and merge data, train and evaluate detectors, and compare the results in a table."""

@@ -1,9 +1,9 @@
-"""The training sets of an experiment: drawn, chosen and merged, each at most once.
+"""The training sets of an experiment: generated, selected and merged, each at most once.
 
-exp/drawn/four/            a run folder of `mosaicfusion generate`
-exp/data/5d0c...json       a training set, named by what decides it; beside it its images, as links
+exp/synthetic/four/        a run folder of `mosaicfusion generate`
+exp/data/5d0c...json       a training set, named by its identity; beside it its images, as links
 
-Processes that work on one experiment wait for each other where they need the same: one draws a drawing, and one merges.
+Processes that work on one experiment wait for each other if they need the same canvases or sets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import Generation, Part, Run, SyntheticSet
+from mosaicfusion.experiment.plan import CanvasSource, Part, Run, SyntheticSet
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.generation.events import on_progress
 from mosaicfusion.generation.generate import generate
@@ -38,15 +38,17 @@ from mosaicfusion.run.records import CanvasRecord
 
 Show = Callable[[float, int], None]
 Bar = Callable[[str, str], AbstractContextManager[Show]]
-"""Makes a progress bar of what is done and in which unit; inside it, call with what is done and the total."""
+"""Makes a progress bar with a text and a unit; its value is called with the number done and the total."""
 
 _IMAGES = "images"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Makes the training sets of runs. ``real``: a folder with ``train.json``, ``val.json`` and ``images``; ``canvases``: part of
-    the canvases of the plan that are drawn, at least one a category.
+    """Makes the training sets of runs.
+
+    ``real``: a folder with ``train.json``, ``val.json`` and ``images``; ``canvases``: factor for the number of canvases in the
+    plan; at least one per category is generated.
     """
 
     real: Path
@@ -64,30 +66,30 @@ class TrainingData:
 
     @property
     def root(self) -> Path:
-        """What the file names of all training sets are relative to."""
+        """Root folder of the file names in all training sets."""
         return self.out / "data"
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Of the real sets and the model, 16 hex digits each."""
+        """Digests of the real sets and the model, 16 hex digits each."""
         sets = {
             name: fingerprint((self.real / name).read_text(encoding="utf-8")) for name in ("train.json", "val.json")
         }
         return {**sets, "model": digest(find_model(BUNDLED_MODEL))}
 
     def identity(self, run: Run) -> str:
-        """16 hex digits over what decides a run's training set."""
-        drawn = None if run.variant.drawn is None else [asdict(run.variant.drawn), self.canvases, self.digests["model"]]
-        parts = [str(drawn), run.variant.real, run.open_vocabulary, self.digests["train.json"]]
-        return fingerprint(parts)
+        """16 hex digits over everything that determines a run's training set."""
+        synthetic = run.variant.synthetic
+        settings = None if synthetic is None else [asdict(synthetic), self.canvases, self.digests["model"]]
+        return fingerprint([str(settings), run.variant.real, run.open_vocabulary, self.digests["train.json"]])
 
     def make(self, run: Run, bar: Bar) -> Path:
-        """The json of a run's training set, drawn and merged unless it is there already."""
+        """Generate and merge a run's training set, unless it exists; return its json."""
         path = self.root / f"{self.identity(run)}.json"
         if path.exists():
             return path
-        drawn = run.variant.drawn
-        sources = [] if drawn is None else self._sources(drawn, bar)
+        synthetic = run.variant.synthetic
+        sources = [] if synthetic is None else self._write_sources(synthetic, bar)
         with _locked(self.out / "data.lock"):
             if path.exists():  # another process made it meanwhile
                 return path
@@ -97,50 +99,51 @@ class TrainingData:
                 merge(real, sources, path, open_vocabulary=run.open_vocabulary, image_mode="link", on_image=show)
         return path
 
-    def _sources(self, drawn: SyntheticSet, bar: Bar) -> list[Path]:
-        """Jsons in the drawings' run folders that hold the chosen canvases."""
-        chosen = self._choose(drawn, bar)
-        return [self._write_choice(run, records, drawn) for run, records in chosen]
+    def _write_sources(self, synthetic: SyntheticSet, bar: Bar) -> list[Path]:
+        """Write the selected canvases as jsons into the run folders of their sources."""
+        selected = self._select(synthetic, bar)
+        return [self._write_json(run, records, synthetic) for run, records in selected]
 
-    def _choose(self, drawn: SyntheticSet, bar: Bar) -> list[tuple[RunFolder, list[CanvasRecord]]]:
-        """The canvases of each part that are in the set."""
-        if drawn.like is None:
-            return [self._first_canvases(part.drawing, drawn, bar) for part in drawn.parts]
-        instances = sum(_instances(records) for _, records in self._choose(drawn.like, bar))
-        return [self._as_many(part, drawn, instances, bar) for part in drawn.parts]
+    def _select(self, synthetic: SyntheticSet, bar: Bar) -> list[tuple[RunFolder, list[CanvasRecord]]]:
+        """Select the canvases of each part of a set."""
+        if synthetic.like is None:
+            return [self._select_first(part.source, synthetic, bar) for part in synthetic.parts]
+        instances = sum(_instances(records) for _, records in self._select(synthetic.like, bar))
+        return [self._select_instances(part, synthetic, instances, bar) for part in synthetic.parts]
 
-    def _first_canvases(
-        self, drawing: Generation, drawn: SyntheticSet, bar: Bar
+    def _select_first(
+        self, source: CanvasSource, synthetic: SyntheticSet, bar: Bar
     ) -> tuple[RunFolder, list[CanvasRecord]]:
-        assert drawn.canvases_per_category is not None
-        each = max(1, round(drawn.canvases_per_category * self.canvases))
-        run = self.draw(drawing, each, bar)
-        end = each * len(run.manifest.categories.main)  # a larger set may have been drawn before
-        return run, [record for record in accepted(run) if record.index < end and is_used(record, drawn.policy)]
+        """Select the first canvases of each category."""
+        assert synthetic.canvases_per_category is not None
+        each = max(1, round(synthetic.canvases_per_category * self.canvases))
+        run = self.generate(source, each, bar)
+        end = each * len(run.manifest.categories.main)  # the run may already have more canvases
+        return run, [record for record in accepted(run) if record.index < end and is_used(record, synthetic.policy)]
 
-    def _as_many(
-        self, part: Part, drawn: SyntheticSet, instances: int, bar: Bar
+    def _select_instances(
+        self, part: Part, synthetic: SyntheticSet, instances: int, bar: Bar
     ) -> tuple[RunFolder, list[CanvasRecord]]:
-        """The first canvases that hold the part's share of the instances; more are drawn until there are enough."""
-        wanted = round(part.share * instances)
-        each = max(1, math.ceil(wanted / part.drawing.regions / len(self._selection(part.drawing).main)))
+        """Select the first canvases with the part's share of the instances; generate until there are enough."""
+        target = round(part.share * instances)
+        each = max(1, math.ceil(target / part.source.regions / len(self._selection(part.source).main)))
         while True:
-            run = self.draw(part.drawing, each, bar)
-            chosen = take_instances((r for r in accepted(run) if is_used(r, drawn.policy)), wanted)
-            if _instances(chosen) == wanted:
-                return run, chosen
+            run = self.generate(part.source, each, bar)
+            selected = take_instances((r for r in accepted(run) if is_used(r, synthetic.policy)), target)
+            if _instances(selected) == target:
+                return run, selected
             each += 1
 
-    def draw(self, drawing: Generation, canvases_per_category: int, bar: Bar) -> RunFolder:
-        """A run folder with at least so many canvases of each leading category; what is there is not drawn again."""
-        path = self.out / "drawn" / drawing.name
-        overrides = {"layout": {"grids": drawing.grids}, "masks": {"refine": drawing.refine}}
-        with _locked(self.out / "drawn" / f"{drawing.name}.lock"):
+    def generate(self, source: CanvasSource, canvases_per_category: int, bar: Bar) -> RunFolder:
+        """Generate a run folder with at least this number of canvases per leading category, or extend it."""
+        path = self.out / "synthetic" / source.name
+        overrides = {"layout": {"grids": source.grids}, "masks": {"refine": source.refine}}
+        with _locked(self.out / "synthetic" / f"{source.name}.lock"):
             if (path / "run.json").exists():  # a run can grow, not shrink
                 canvases_per_category = max(canvases_per_category, RunFolder.open(path).manifest.canvases_per_category)
-            with bar(f"drawing {drawing.name}", "canvases") as show:
+            with bar(f"generating {source.name}", "canvases") as show:
                 generate(
-                    self._selection(drawing),
+                    self._selection(source),
                     out=path,
                     canvases_per_category=canvases_per_category,
                     config=make_config(None, overrides),
@@ -149,46 +152,46 @@ class TrainingData:
                 )
         return RunFolder.open(path)
 
-    def _selection(self, drawing: Generation) -> Selection:
+    def _selection(self, source: CanvasSource) -> Selection:
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")
-        return Selection(known.with_frequency(drawing.lead), known)
+        return Selection(known.with_frequency(source.lead), known)
 
-    def _write_choice(self, run: RunFolder, records: Sequence[CanvasRecord], drawn: SyntheticSet) -> Path:
-        """The chosen canvases as a json beside their images."""
+    def _write_json(self, run: RunFolder, records: Sequence[CanvasRecord], synthetic: SyntheticSet) -> Path:
+        """Write canvases as a json beside their images."""
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")
-        data = to_bytes(compile_lvis(records, list(known), drawn.policy))
-        path = run.path / f"{run.path.name}-{drawn.policy}-{len(records)}.json"
+        data = to_bytes(compile_lvis(records, list(known), synthetic.policy))
+        path = run.path / f"{run.path.name}-{synthetic.policy}-{len(records)}.json"
         write_atomic(path, data)
         return path
 
     def _link_images(self) -> None:
-        """The real images, under the root of the drawn ones."""
+        """Link the real images into the root folder."""
         link, images = self.root / _IMAGES, (self.real / _IMAGES).resolve()
         if link.exists() and link.resolve() != images:
             raise MosaicFusionError(f"{self.out} holds an experiment on {link.resolve().parent}; give another --out")
         if not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)  # one that leads nowhere
+            link.unlink(missing_ok=True)  # a dangling link
             link.symlink_to(os.path.relpath(images, self.root.resolve()), target_is_directory=True)
 
     def _without_rows(self) -> Path:
-        """The real set with its categories alone."""
+        """Write the real set without images and annotations."""
         path = self.root / "categories.json"
         write_atomic(path, DatasetFile.open(self.real / "train.json").with_lists(images=[], annotations=[]))
         return path
 
 
-def take_instances(records: Iterable[CanvasRecord], wanted: int) -> list[CanvasRecord]:
-    """The first canvases that together hold ``wanted`` instances, or fewer if that is all; one that goes over it is left out."""
-    chosen, count = [], 0
+def take_instances(records: Iterable[CanvasRecord], target: int) -> list[CanvasRecord]:
+    """The first canvases with ``target`` instances in total, or fewer if there are no more; skip canvases that exceed it."""
+    taken, count = [], 0
     for record in records:
         kept = _instances([record])
-        if count + kept <= wanted:
-            chosen.append(record)
+        if count + kept <= target:
+            taken.append(record)
             count += kept
-        if count == wanted:
+        if count == target:
             break
-    return chosen
+    return taken
 
 
 def _locked(path: Path) -> FileLock:

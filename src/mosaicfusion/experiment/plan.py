@@ -1,4 +1,4 @@
-"""What `mosaicfusion experiment minilvis` runs, as plain data: drawn sets, variants of the training data, runs."""
+"""The plan of `mosaicfusion experiment minilvis` as plain data: synthetic sets, variants of the training data, runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ OPEN_VOCABULARY = ("fvlm",)
 
 
 @dataclass(frozen=True)
-class Generation:
-    """Canvases of one kind, in one run folder. ``lead``: frequencies of the categories that take turns in leading a canvas.
+class CanvasSource:
+    """Settings of canvases that are generated into one run folder.
 
-    Any category fills the other regions, as in the paper, where that beats rare ones alone (15.2 against 14.2 AP_r).
+    ``lead``: frequencies of the categories that lead a canvas, in turn. The other regions show any category: in the paper this
+    beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
     """
 
     name: str
@@ -30,23 +31,24 @@ class Generation:
 
     @property
     def regions(self) -> int:
-        """Of a canvas."""
+        """Number of regions of a canvas."""
         rows, columns = self.grids[0].split("x")
         return int(rows) * int(columns)
 
 
 @dataclass(frozen=True)
 class Part:
-    """``share`` of a drawn set's instances come from this drawing."""
+    """A source and its share of a synthetic set's instances."""
 
-    drawing: Generation
+    source: CanvasSource
     share: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """Canvases of some drawings, from the first on: ``canvases_per_category`` of each leading category, or, if None, as many
-    as it takes to hold the same number of instances as the set ``like``.
+    """The first canvases of one or more sources.
+
+    ``canvases_per_category``: number per leading category; None: until the instances are as many as those of the set ``like``.
     """
 
     parts: tuple[Part, ...]
@@ -55,22 +57,22 @@ class SyntheticSet:
     policy: Policy = "drop"
 
 
-FOUR = Generation("four")
+FOUR = CanvasSource("four")
 SYNTHETIC = SyntheticSet((Part(FOUR),), canvases_per_category=10)
-# One region in four of a 2 x 2 canvas is the leading category's. With fewer regions a canvas, part of the canvases is led by any
-# category, so that the instances stay as many and of the same categories.
+# One of the four regions of a 2 x 2 canvas shows the leading category. With fewer regions, some canvases are led by any category,
+# so that the number of instances and their categories stay the same.
 _TWO_GRIDS = ("1x2", "2x1")
 TWO_REGIONS = SyntheticSet(
     (
-        Part(Generation("two-rare", _TWO_GRIDS), Fraction(1, 2)),
-        Part(Generation("two-any", _TWO_GRIDS, "rcf"), Fraction(1, 2)),
+        Part(CanvasSource("two-rare", _TWO_GRIDS), Fraction(1, 2)),
+        Part(CanvasSource("two-any", _TWO_GRIDS, "rcf"), Fraction(1, 2)),
     ),
     like=SYNTHETIC,
 )
 ONE_REGION = SyntheticSet(
     (
-        Part(Generation("one-rare", ("1x1",)), Fraction(1, 4)),
-        Part(Generation("one-any", ("1x1",), "rcf"), Fraction(3, 4)),
+        Part(CanvasSource("one-rare", ("1x1",)), Fraction(1, 4)),
+        Part(CanvasSource("one-any", ("1x1",), "rcf"), Fraction(3, 4)),
     ),
     like=SYNTHETIC,
 )
@@ -78,39 +80,42 @@ ONE_REGION = SyntheticSet(
 
 @dataclass(frozen=True)
 class Variant:
-    """What a detector is trained on. ``real``: whether the real images are part of it; ``steps``: times those of the recipe."""
+    """A variant of the training set. ``real``: use the real images; ``steps``: multiple of the recipe's iterations."""
 
     name: str
     title: str
-    drawn: SyntheticSet | None = None
+    synthetic: SyntheticSet | None = None
     real: bool = True
     copy_paste: bool = False
     steps: float = 1.0
 
 
 BASELINE = Variant("baseline", "real alone")
-PLUS_SYNTHETIC = Variant("drawn", "real + drawn", SYNTHETIC)
-# A third of the looks go to drawn images: half as many steps again show each real one as often as without them.
+PLUS_SYNTHETIC = Variant("synthetic", "real + synthetic", SYNTHETIC)
+# A third of the samples are synthetic: with 1.5 times the steps each real image is seen as often as without them.
 LONGER = Variant("longer", "real alone, 1.5 times the steps", steps=1.5)
-SYNTHETIC_LONGER = Variant("drawn-longer", "real + drawn, 1.5 times the steps", SYNTHETIC, steps=1.5)
+SYNTHETIC_LONGER = Variant("synthetic-longer", "real + synthetic, 1.5 times the steps", SYNTHETIC, steps=1.5)
 PAIRS = ((BASELINE, PLUS_SYNTHETIC), (LONGER, SYNTHETIC_LONGER))
-"""Without and with drawn data, all else equal."""
+"""Pairs without and with synthetic data, all else equal."""
 ABLATIONS = (
-    Variant("drawn-alone", "drawn alone", SYNTHETIC, real=False),
+    Variant("synthetic-alone", "synthetic alone", SYNTHETIC, real=False),
     Variant("copy-paste", "real, Copy-Paste", copy_paste=True),
-    Variant("copy-paste-drawn", "real + drawn, Copy-Paste", SYNTHETIC, copy_paste=True),
+    Variant("copy-paste-synthetic", "real + synthetic, Copy-Paste", SYNTHETIC, copy_paste=True),
     Variant("canvases-2", "2 canvases a category", SyntheticSet((Part(FOUR),), 2)),
     Variant("canvases-5", "5 canvases a category", SyntheticSet((Part(FOUR),), 5)),
     Variant("one-region", "N = 1 region a canvas", ONE_REGION),
-    # Four times as many images for as many instances: a look at each real image takes 1.8 times the steps.
+    # Four times as many images for the same instances: to see each real image as often takes 1.8 times the steps.
     Variant("one-region-longer", "N = 1 region a canvas, 1.8 times the steps", ONE_REGION, steps=1.8),
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
     Variant("not-exhaustive", "rejected regions marked, none dropped", SyntheticSet((Part(FOUR),), 10, policy="not_exhaustive")),
-    Variant("unrefined", "masks not refined", SyntheticSet((Part(Generation("four-unrefined", refine=False)),), 10)),
+    Variant("unrefined", "masks not refined", SyntheticSet((Part(CanvasSource("four-unrefined", refine=False)),), 10)),
     LONGER,
     SYNTHETIC_LONGER,
 )  # fmt: skip
-"""Of Mask R-CNN, compared with ``drawn``: 10 canvases a category, N = 4, canvases with a rejected region dropped, refined."""
+"""Variants for Mask R-CNN.
+
+They are compared with ``synthetic``: 10 canvases per category, N = 4, canvases with a rejected region dropped, masks refined.
+"""
 
 
 @dataclass(frozen=True)
@@ -123,26 +128,26 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Also the name of its folder."""
+        """Name of the run and its folder."""
         return f"{self.detector}-{self.variant.name}-seed{self.seed}"
 
     @property
     def open_vocabulary(self) -> bool:
-        """Whether the real annotations of rare categories are removed."""
+        """True if the real annotations of rare categories are removed."""
         return self.detector in OPEN_VOCABULARY
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Parts of the iterations of the recipes and of the canvases of the plan."""
+    """Factors for the iterations of the recipes and the canvases of the plan, to shorten an experiment."""
 
     iterations: float = 1.0
     canvases: float = 1.0
 
     def times(self, factor: float) -> Scale:
-        """Raises :class:`MosaicFusionError` unless ``factor`` is in (0, 1]."""
+        """Multiply both by ``factor``; raises :class:`MosaicFusionError` unless it is in (0, 1]."""
         if not 0 < factor <= 1:
-            raise MosaicFusionError(f"--scale {factor:g} must be above 0 and at most 1, as in --scale 0.1")
+            raise MosaicFusionError(f"--scale {factor:g} must be above 0 and at most 1, such as --scale 0.1")
         return Scale(self.iterations * factor, self.canvases * factor)
 
 
@@ -156,9 +161,9 @@ def make_plan(
     only: Iterable[str] = (),
     quick: bool = False,
 ) -> list[Run]:
-    """The runs in their order: the comparison of each detector, then Mask R-CNN's ablations, both seed by seed.
+    """Plan the runs in order: the comparison of each detector, then Mask R-CNN's ablations, both seed by seed.
 
-    ``only``: names of variants or runs; all if empty. ``quick``: Mask R-CNN's comparison with one seed. Raises
+    ``only``: names of variants or runs; all if empty. ``quick``: only Mask R-CNN's comparison, with one seed. Raises
     :class:`MosaicFusionError` for a name that is not in the plan.
     """
     for detector in detectors:
@@ -174,9 +179,9 @@ def make_plan(
     ]
     if "mask_rcnn" in detectors and not quick:
         runs += [Run("mask_rcnn", variant, seed) for seed in range(ablation_seeds) for variant in ABLATIONS]
-    wanted = set(only)
+    requested = set(only)
     names = [name for run in runs for name in (run.variant.name, run.name)]
-    for name in wanted - set(names):
+    for name in requested - set(names):
         near = difflib.get_close_matches(name, names, 3, cutoff=0) if name.isprintable() else []
         raise MosaicFusionError(f"--only {name!r:.80} is no variant or run of this plan; nearest: {', '.join(near)}")
-    return [run for run in runs if not wanted or wanted & {run.variant.name, run.name}]
+    return [run for run in runs if not requested or requested & {run.variant.name, run.name}]

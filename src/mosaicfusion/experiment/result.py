@@ -1,4 +1,4 @@
-"""What one run found, as its ``result.json``: written once it has ended, so a run is done if the file is there."""
+"""The result of one run, its ``result.json``; written at the end, so a run is done if the file exists."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Metrics = dict[str, float | None]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """AP is in [0, 1], None where there is nothing to measure.
+    """Scores, data and cost of a run. AP is in [0, 1], None if no category has an instance.
 
-    ``identity``: 16 hex digits over what decides the result. ``metrics``: by ``mask`` and ``box``, then by name as AP_r.
-    ``styles``: of masks, by the style of the drawing, then AP, AP_r and so on. ``per_category``: AP of masks. ``data``: images
-    and instances of the training set, by part and frequency. ``cost``: seconds, and ``data_share``, the part of the training
-    time that went into waiting for images.
+    ``identity``: 16 hex digits over everything that determines the result. ``metrics``: by kind (``mask``, ``box``) and name,
+    such as AP_r. ``styles``: mask metrics by drawing style. ``per_category``: mask AP. ``data``: counts of the training set, see
+    :func:`mosaicfusion.experiment.counts.count_instances`. ``cost``: seconds, and ``data_share``, the share of the training time
+    spent waiting for images.
     """
 
     run: str
@@ -41,17 +41,17 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_result(path: Path) -> Result:
-    """Raises :class:`MosaicFusionError` for a file that is not one."""
+    """Read a ``result.json``; raises :class:`MosaicFusionError` if it is not one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Result)
     except OSError as error:
         raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MosaicFusionError(
-            f"{path} is not the result of a run ({error!s:.160}); delete it, and the run is repeated"
+            f"{path} is not the result of a run ({error!s:.160}); delete it to repeat the run"
         ) from None
 
 
 def write_result(path: Path, result: Result) -> None:
-    """Whole or not at all."""
+    """Write a ``result.json`` atomically."""
     write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")

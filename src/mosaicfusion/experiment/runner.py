@@ -1,9 +1,13 @@
-"""Runs an experiment, run by run: makes its data, trains, evaluates, writes the result.
+"""Run an experiment, run by run: make its data, train, evaluate, write the result.
 
-exp/runs/mask_rcnn-drawn-seed0/   the folder of `mosaicfusion train`, detections-val.json, scores-val.json, and at the end result.json
+exp/runs/mask_rcnn-synthetic-seed0/
+  recipe.yaml, ...          the folder of `mosaicfusion train`
+  detections-val.json       detections on the validation images
+  scores-val.json           their AP
+  result.json               the result, written last
 
-Every step goes on where it was interrupted: canvases, merged sets and runs that are there are kept, and a training goes on from
-its last checkpoint to the same weights. Several processes may work on one folder: each takes the next run that nobody works on.
+Each step is resumed after an interruption: existing canvases, merged sets and results are kept, and a training continues from
+its last checkpoint to the same weights. Several processes may work on one folder: each takes the next run that is free.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Experiment:
-    """``data``: the folder of MiniLVIS; ``out``: of the experiment; ``workers``: processes that load images."""
+    """Settings of an experiment. ``data``: folder of MiniLVIS; ``out``: of the experiment; ``workers``: to load images."""
 
     data: Path
     out: Path
@@ -56,15 +60,15 @@ class Experiment:
 
     @property
     def training_data(self) -> TrainingData:
-        """Raises :class:`MosaicFusionError` if MiniLVIS is not there."""
+        """The training sets; raises :class:`MosaicFusionError` if MiniLVIS is missing."""
         return TrainingData(self.data, self.out, self.scale.canvases, self.device)
 
     def folder(self, run: Run) -> Path:
-        """Where a run is."""
+        """Folder of a run."""
         return self.out / "runs" / run.name
 
     def recipe(self, run: Run) -> Recipe:
-        """A detector's recipe, with the seed and the choices of the variant."""
+        """Recipe of a run, with its seed and the settings of its variant."""
         recipe = load_recipe(RECIPES[run.detector])
         iterations = max(1, round(recipe.schedule.iterations * run.variant.steps * self.scale.iterations))
         changes = {
@@ -75,13 +79,13 @@ class Experiment:
         return load_recipe(RECIPES[run.detector], changes)
 
     def identity(self, run: Run, data: TrainingData) -> str:
-        """16 hex digits over what decides a run's result."""
+        """16 hex digits over everything that determines a run's result."""
         recipe = self.recipe(run)
         clip = [] if recipe.backbone.clip is None else [digest(find_clip(recipe.backbone.clip))]
         return fingerprint([recipe.model_dump(mode="json"), data.identity(run), data.digests["val.json"], *clip])
 
     def finished(self, run: Run, data: TrainingData) -> Result | None:
-        """The result of a run that is done; raises :class:`MosaicFusionError` if it is damaged, or of another plan."""
+        """The result of a run, None if it is not done; raises :class:`MosaicFusionError` if it is damaged or of another plan."""
         path = self.folder(run) / RESULT
         if not path.exists():
             return None
@@ -96,20 +100,20 @@ class Experiment:
 def run_all(
     experiment: Experiment, runs: Sequence[Run], bar: Bar, on_result: Callable[[Result, bool], None]
 ) -> Iterator[Run]:
-    """Do what is missing of ``runs``, in order. ``on_result`` is told each result and whether it is new.
+    """Run the ``runs`` that have no result yet, in order, and yield those that another process works on.
 
-    Gives the runs that another process is at work on. Raises :class:`MosaicFusionError`; what was done by then stays.
+    ``on_result`` is called with each result and True if it is new. Raises :class:`MosaicFusionError`; finished work is kept.
     """
     check_writable(experiment.out)
     data = experiment.training_data
-    found = [experiment.finished(run, data) for run in runs]  # all are looked at before hours are spent
-    for result in found:
+    existing = [experiment.finished(run, data) for run in runs]  # all are checked before hours are spent
+    for result in existing:
         if result is not None:
             on_result(result, False)
     for number, run in enumerate(runs, start=1):
-        if found[number - 1] is not None:
+        if existing[number - 1] is not None:
             continue
-        with _claimed(experiment, run) as free:
+        with _lock(experiment, run) as free:
             if not free:
                 yield run
                 continue
@@ -133,7 +137,7 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
         title=run.variant.title,
         seed=run.seed,
         identity=identity,
-        metrics={kind: of_kind.metrics for kind, of_kind in scores.items()},
+        metrics={kind: one.metrics for kind, one in scores.items()},
         styles=styles,
         per_category=scores["mask"].per_category,
         data=count_instances(train_json),
@@ -148,7 +152,7 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
 
 
 def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, bar: Bar) -> dict[str, float]:
-    """Seconds of the training; of the last part of one that was interrupted."""
+    """Train, and return the cost; for an interrupted training, that of its last part."""
     embeddings, clip = None, recipe.backbone.clip
     if clip is not None:
         vocabulary = vocabulary_for(clip, None, experiment.data / "train.json")
@@ -185,8 +189,8 @@ def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Kind, Sc
 
 
 @contextmanager
-def _claimed(experiment: Experiment, run: Run) -> Iterator[bool]:
-    """Whether no other process is at work on the run; until the end of the block, none begins. The lock goes with its process."""
+def _lock(experiment: Experiment, run: Run) -> Iterator[bool]:
+    """Lock the run until the end of the block or of the process; False if another process works on it."""
     path = experiment.out / "runs" / f".{run.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -202,5 +206,5 @@ def _claimed(experiment: Experiment, run: Run) -> Iterator[bool]:
 
 
 def _numbered(bar: Bar, run: Run, number: int, total: int) -> Bar:
-    """A bar that also says which run it belongs to."""
+    """A bar whose text names the run."""
     return lambda doing, unit: bar(f"run {number} of {total}, {run.name}: {doing}", unit)

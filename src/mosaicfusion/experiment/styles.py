@@ -1,4 +1,4 @@
-"""AP by the style of a drawing: whether a gain is in the style that the drawn data has, or in all of them."""
+"""AP by drawing style, to compare gains in the style of the synthetic data and in others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class _Annotation(msgspec.Struct):
 
 
 def score_styles(val: Path, results: Path) -> dict[str, Metrics]:
-    """AP of masks by style, for each value of the annotations' field ``style``, in order; empty without it.
+    """Mask metrics by style, for each value of the annotations' field ``style``, sorted; empty without the field.
 
-    Detections of objects in another style are ignored. Those of no object at all count in every style, so a style's AP is
-    lower than that of the whole set: compare variants, not styles.
+    Detections of objects of other styles are ignored. False positives count in every style, so a style's AP is lower than that
+    of the whole set: compare variants, not styles.
     """
     styles = [row.style for row in DatasetFile.open(val).parse("annotations", list[_Annotation])]
-    truth, found = GroundTruth.open(val), read_results(results)
+    truth, detections = GroundTruth.open(val), read_results(results)
     return {
-        style: score(truth.counting_only([one == style for one in styles]), found, ["mask"])["mask"].metrics
+        style: score(truth.counting_only([one == style for one in styles]), detections, ["mask"])["mask"].metrics
         for style in sorted({style for style in styles if style})
     }

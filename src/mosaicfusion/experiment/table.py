@@ -1,4 +1,4 @@
-"""From results of single runs to means and spreads over seeds."""
+"""Means and spreads over seeds, from the results of single runs."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
 
 @dataclass(frozen=True)
 class Estimate:
-    """One or more values, by seed."""
+    """One or more values, by seed, with their mean and spread."""
 
     by_seed: dict[int, float]
 
     @property
     def mean(self) -> float:
-        """Of all values."""
+        """Mean of all values."""
         return mean(self.by_seed.values())
 
     @property
     def spread(self) -> float | None:
-        """The sample's standard deviation, None of a single value."""
+        """Sample standard deviation; None for a single value."""
         return stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
     def percent(self, sign: str = "") -> str:
-        """``12.3 ± 0.4``, or ``12.3`` of a single value; with ``sign="+"`` as ``+12.3``."""
+        """Format in percent: ``12.3 ± 0.4``, or ``12.3`` for a single value; ``sign="+"`` gives ``+12.3``."""
         return f"{100 * self.mean:{sign}.1f}" + ("" if self.spread is None else f" ± {100 * self.spread:.1f}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A detector on one variant of the data.
+    """Results of a detector on one variant of the data, over seeds.
 
-    ``metrics``: by kind and name, as mask and AP_r; ``styles``: of masks, by style; ``per_category``: AP of masks. None where
-    there is nothing to measure.
+    ``metrics``: by kind and name, such as mask and AP_r; ``styles``: mask metrics by style; ``per_category``: mask AP. None if no
+    category has an instance.
     """
 
     detector: str
@@ -52,21 +52,21 @@ class Row:
 
 
 def make_rows(results: Iterable[Result]) -> list[Row]:
-    """One row a detector and variant, in the order of the plan; what the plan does not know comes last."""
+    """Make one row per detector and variant, in the order of the plan; those that are not in the plan come last."""
     grouped: defaultdict[tuple[str, str], list[Result]] = defaultdict(list)
     for result in results:
         grouped[result.detector, result.variant].append(result)
-    return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_place)]
+    return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_plan_order)]
 
 
 def pair_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_SYNTHETIC)) -> list[Row]:
-    """The detector on these variants, which are without and with drawn data, as far as they were run."""
+    """The detector's rows of two variants, without and with synthetic data; fewer if they were not run."""
     names = [variant.name for variant in variants]
     return [row for row in rows if row.detector == detector and row.variant in names]
 
 
 def gain(before: Estimate | None, after: Estimate | None) -> Estimate | None:
-    """The differences of the runs of one seed, which share first weights and random numbers; None without one."""
+    """Differences of runs with the same seed, which share initial weights and random numbers; None without such runs."""
     if before is None or after is None:
         return None
     seeds = sorted(before.by_seed.keys() & after.by_seed.keys())
@@ -88,18 +88,18 @@ def _row(results: Sequence[Result]) -> Row:
     )
 
 
-def _estimates(seeds: Sequence[int], of_runs: Sequence[Metrics]) -> dict[str, Estimate | None]:
+def _estimates(seeds: Sequence[int], metrics: Sequence[Metrics]) -> dict[str, Estimate | None]:
     estimates: dict[str, Estimate | None] = {}
-    for name in of_runs[0]:
-        values = {seed: run.get(name) for seed, run in zip(seeds, of_runs, strict=True)}
+    for name in metrics[0]:
+        values = {seed: run.get(name) for seed, run in zip(seeds, metrics, strict=True)}
         known = {seed: value for seed, value in values.items() if value is not None}
         estimates[name] = Estimate(known) if known else None
     return estimates
 
 
-def _place(key: tuple[str, str]) -> tuple[int, int, str]:
+def _plan_order(key: tuple[str, str]) -> tuple[int, int, str]:
+    """Sort key of a detector and variant."""
     detectors = list(RECIPES)
     variants = [variant.name for variant in (BASELINE, PLUS_SYNTHETIC, *ABLATIONS)]
     detector, variant = key
-    places = ([*names, name].index(name) for names, name in ((detectors, detector), (variants, variant)))
-    return (*places, variant)  # type: ignore[return-value]
+    return [*detectors, detector].index(detector), [*variants, variant].index(variant), variant

@@ -1,0 +1,1 @@
+"""Benchmarks and measurements of the project; each module is run by ``python -m benchmarks.NAME``."""
