@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.config import parse_config
+from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import PRESETS, load_config, make_config
 from mosaicfusion.identity import differences, fingerprint
+from mosaicfusion.layouts import GridLayout
 
 
 def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:
@@ -24,7 +25,7 @@ class TestPresets:
     @pytest.mark.parametrize("preset", PRESETS)
     def test_valid_and_whole_in_json(self, preset: str) -> None:
         config = make_config(preset)
-        assert parse_config(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+        assert RunConfig.parse(json.loads(json.dumps(config.model_dump(mode="json")))) == config
 
     def test_paper_numbers(self) -> None:
         paper = make_config("paper")
@@ -38,7 +39,8 @@ class TestPresets:
 
     def test_the_model_chooses_the_preset(self) -> None:
         assert make_config() == make_config("mini") == make_config(None, {"model": "mini"})
-        assert make_config(None, {"model": "owner/name"}).layout == make_config("paper").layout
+        with pytest.raises(MosaicFusionError, match="there is no model folder no-such-model"):
+            make_config(None, {"model": "no-such-model"})
 
     def test_unknown(self) -> None:
         with pytest.raises(MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, sdxl"):
@@ -145,18 +147,18 @@ class TestLoadConfig:
         path.write_text(json.dumps({"format": 1, "config": values} if wrapped else values))
         assert load_config(path) == self.config
 
-    def test_what_is_left_out_comes_from_the_preset_of_the_model(self, tmp_path: Path) -> None:
+    def test_what_is_left_out_comes_from_the_preset_of_the_model(self, tmp_path: Path, tiny_sd: Path) -> None:
         (tmp_path / "c.json").write_text('{"seed": 5}')
         assert load_config(tmp_path / "c.json") == make_config("mini", {"seed": 5})
-        (tmp_path / "c.json").write_text('{"model": "some/model"}')
-        assert load_config(tmp_path / "c.json") == make_config("paper", {"model": "some/model"})
+        (tmp_path / "c.json").write_text(json.dumps({"model": str(tiny_sd)}))
+        assert load_config(tmp_path / "c.json") == make_config("paper", {"model": str(tiny_sd)})
 
     @pytest.mark.parametrize(
         ("text", "said"),
         [
             ("{", "cannot read the config"),
             ("[]", "holds a list, not a JSON object"),
-            ('{"config": 3}', "do not hold together"),
+            ('{"config": 3}', "do not fit together"),
             ('{"steps": 3}', "steps: Extra inputs"),
         ],
     )
@@ -184,11 +186,37 @@ class TestIdentity:
         assert differences({"a": {"b": 1}}, {}) == ["a: {'b': 1} -> None"]
 
 
-def test_sdxl_gets_its_own_preset(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
-    assert make_config(None, {"model": str(tmp_path)}).layout.region_hw_px == (768, 1024)
-    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
-    assert make_config(None, {"model": str(tmp_path)}).layout.region_hw_px == (384, 512)
+def test_each_family_has_its_own_preset(tiny_sd: Path, tiny_sdxl: Path) -> None:
+    assert make_config(None, {"model": str(tiny_sdxl)}).layout.region_hw_px == (768, 1024)
+    assert make_config(None, {"model": str(tiny_sd)}).layout.region_hw_px == (384, 512)
+
+
+class TestOutputSettings:
+    def test_only_what_was_set_replaces_the_earlier_value(self) -> None:
+        earlier = OutputSettings(policy="not_exhaustive", min_quality=0.5)
+        assert earlier.updated(None) == earlier.updated(OutputSettings()) == earlier
+        later = earlier.updated(OutputSettings(min_quality=0.0, masks="polygon"))
+        assert later == OutputSettings(policy="not_exhaustive", masks="polygon")
+
+    @pytest.mark.parametrize(
+        "values", [{"min_quality": 1.5}, {"min_semantics": -1}, {"policy": "keep"}, {"mask": "rle"}]
+    )
+    def test_refused(self, values: dict[str, Any]) -> None:
+        with pytest.raises(MosaicFusionError, match=next(iter(values))):
+            OutputSettings.parse(values)
+
+
+class TestLayoutKinds:
+    def test_grid_is_the_default(self) -> None:
+        assert RunConfig.parse({"layout": {"grids": ["1x2"]}}).layout == GridLayout(grids=("1x2",))
+
+    def test_unknown(self) -> None:
+        with pytest.raises(MosaicFusionError, match="layout: unknown layout 'spiral'; choose one of grid"):
+            RunConfig.parse({"layout": {"kind": "spiral"}})
+
+    def test_a_wrong_value_is_named_with_its_location(self) -> None:
+        with pytest.raises(MosaicFusionError, match=r"layout\.region_hw_px\.0: .*got 0"):
+            RunConfig.parse({"layout": {"region_hw_px": [0, 8]}})
 
 
 def test_areas_that_allow_no_mask() -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layouts import LAYOUTS, GridLayout, Layout
 from mosaicfusion.settings import Settings
 
@@ -21,6 +20,8 @@ Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Policy = Literal["drop", "not_exhaustive"]
+MaskFormat = Literal["rle", "polygon"]
 
 
 class PromptConfig(Settings):
@@ -102,6 +103,29 @@ class MaskConfig(Settings):
         return self
 
 
+class OutputSettings(Settings):
+    """How the data set of a run is compiled. None of it needs a canvas to be generated again.
+
+    Where settings of an earlier time exist, fields that were not set explicitly keep their earlier value, see :meth:`updated`.
+    """
+
+    policy: Policy = Field(
+        "drop",
+        description="canvases with a rejected region: leave out (drop, the paper's rule), or keep and list the region's category "
+        "in not_exhaustive_category_ids, so that federated losses and LVIS' evaluation ignore it there (not_exhaustive)",
+    )
+    masks: MaskFormat = Field(
+        "rle", description="detectron2's LVIS loader reads polygons only; both hold the same pixels"
+    )
+    min_quality: Fraction = Field(0.0, description="instances of a lower predicted mask IoU count as rejected")
+    min_semantics: Fraction = Field(0.0, description="the same for the probability of the category, as judged by CLIP")
+    clip: str = Field(BUNDLED_MODEL, description="the CLIP model that judges for min_semantics")
+
+    def updated(self, choices: OutputSettings | None) -> OutputSettings:
+        """These settings with the explicitly set fields of ``choices``."""
+        return self.model_copy(update=choices.model_dump(exclude_unset=True)) if choices else self
+
+
 class RunConfig(Settings):
     """Everything that decides what canvas number i looks like, apart from the categories themselves.
 
@@ -127,18 +151,3 @@ class RunConfig(Settings):
         if kind not in LAYOUTS:
             raise ValueError(f"unknown layout {kind!r:.40}; choose one of {', '.join(LAYOUTS)}")
         return LAYOUTS[kind].model_validate(layout)
-
-
-def parse_config(values: dict[str, Any]) -> RunConfig:
-    """Plain values to a config; a wrong one is named with its place. Raises :class:`MosaicFusionError`."""
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            place = ".".join(str(part) for part in item["loc"])
-            message = item["msg"].removeprefix("Value error, ")
-            problems.append(
-                f"{place}: {message}" + ("" if "Value error" in item["msg"] else f" (got {item['input']!r:.80})")
-            )
-        raise MosaicFusionError("the settings do not hold together:\n  " + "\n  ".join(problems)) from None

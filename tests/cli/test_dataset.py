@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from lvis_sets import REAL_LVIS, category, make_run, read, write_json, write_lvis
+from support.lvis_sets import REAL_LVIS, category, make_run, read, write_json, write_lvis
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app

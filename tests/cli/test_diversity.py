@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tiny_clip import save_clip
+from support.tiny_clip import save_clip
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app

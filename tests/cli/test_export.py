@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
+from support.manifests import make_manifest
 from typer.testing import CliRunner
 
 from mosaicfusion.categories import Category
@@ -44,11 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask = np.zeros((24, 32), bool)
     mask[4:12, 5:20] = True
     categories = [Category(1, "banana"), Category(2, "teapot")]
-    listed = [category.to_json() for category in categories]
-    header = {"config": {}, "model": {}, "categories": {"main": listed, "partners": listed}}
-    run = RunFolder.create(
-        tmp_path_factory.mktemp("export") / "run", {**header, "canvases_per_category": 1, "versions": {}}
-    )
+    run = RunFolder.open_or_create(tmp_path_factory.mktemp("export") / "run", make_manifest(1, categories, categories))
     box = tuple(rle.box_xywh(mask))
     kept = RegionRecord(1, "banana", "", (0, 0, 20, 24), area=120, box_xywh=box, segmentation=dict(rle.encode(mask)))
     rejected = RegionRecord(2, "teapot", "", (12, 0, 20, 24), reason="area")

@@ -158,7 +158,7 @@ class TestRefused:
             (["--config", "none.json", "--preset", "mini"], "give --preset or --config, not both"),
             (["-c", "banana", "--model", "no such model"], "there is no model folder no such model"),
             (["--model", "x" * 5000, "-c", "banana"], "there is no model folder"),
-            (["--model", "nobody/nothing"], "say what, with --categories or --vocabulary"),
+            (["--model", "nobody/nothing"], "cannot get nobody/nothing from the model hub"),
             (["--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ],
     )
@@ -177,7 +177,7 @@ class TestRefused:
         (tmp_path / "scenes.txt").write_text("# none yet\n")
         result = call("generate", "--backgrounds", tmp_path / "scenes.txt", "--out", tmp_path / "run")
         assert result.exit_code == 2
-        assert "holds no background; write one a line" in result.stderr
+        assert "holds no background; write one per line" in result.stderr
 
     @pytest.mark.parametrize("arguments", [["--steps", "0"], ["-n", "0"], ["--seed", "-1"], ["--policy", "keep"]])
     def test_wrong_flags(self, tmp_path: Path, arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from hand_made import disc, make_run, region
+from support.hand_made_runs import disc, make_run, region
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
@@ -58,7 +58,7 @@ class TestJudge:
         assert sum(f"{name} {k:02d}" in output for name in ("kite", "drum") for k in range(7)) == 10
 
     def test_sam_from_a_folder(self, run: RunFolder, tmp_path: Path) -> None:
-        from tiny import save_sam
+        from support.tiny_models import save_sam
 
         model = save_sam(tmp_path / "sam")
         result = call("judge", run.path, "-a", "sam", "-m", model, "--device", "cpu")
@@ -132,7 +132,7 @@ class TestMinQuality:
         assert result.exit_code == 0, result.output
         assert "0 instances in" in result.stdout
         run = RunFolder.open(tmp_path / "run")
-        assert run.header["output"]["min_quality"] == 1
+        assert run.manifest.output.min_quality == 1
         ((region,),) = [record.regions for record in run.records()]
         assert region.kept and set(region.measures) >= {"stability", "refinement", "separation", "edge", "touch"}
         assert region.quality is not None and 0 < region.quality < 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from small_runs import draw
+from support.tiny_runs import generate_tiny
 from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
@@ -26,8 +26,8 @@ def call(*arguments: Any) -> Result:
 def half(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first of two shards, and a canvas of the second that failed."""
     path = tmp_path_factory.mktemp("progress") / "run"
-    draw(path, tiny_sd, shard="1/2")
-    note_failures(RunFolder.open(path), [5], [4, 5], "out_of_memory", "too little memory")
+    generate_tiny(path, tiny_sd, shard="1/2")
+    note_failures(RunFolder.open(path), [5], [4, 5], "out_of_memory")
     return path
 
 
@@ -51,14 +51,14 @@ class TestRetry:
     def test_draws_what_failed_and_says_what_is_missing(self, half: Path) -> None:
         result = call("retry", half, "--failed")
         assert result.exit_code == 0, result.output
-        assert "2 canvases are missing: whoever draws the last compiles" in result.stdout
+        assert "2 canvases are missing: the process that generates the last one compiles" in result.stdout
         assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
 
     def test_settings_of_the_device(self, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         compiled: list[Any] = []
         monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
         run = RunFolder.open(half)
-        note_failures(run, [run.total - 1], [run.total - 1], "worker_lost", "")
+        note_failures(run, [run.total - 1], [run.total - 1], "worker_lost")
         result = call("retry", half, "--failed", "--compile", "--offload", "--vae-tiling")
         assert result.exit_code == 0, result.output
         assert [backend.vae.use_tiling for backend in compiled] == [True]

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
+from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.masks import rle
@@ -74,14 +75,7 @@ def region(category: Category, mask: Mask | None) -> RegionRecord:
 
 
 def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> Made:
-    header = {
-        "config": {},
-        "categories": {"main": [CATEGORIES[0].to_json()], "partners": [category.to_json() for category in CATEGORIES]},
-        "model": {},
-        "canvases_per_category": len(canvases),
-        "versions": {},
-    }
-    run = RunFolder.create(path, header)
+    run = RunFolder.open_or_create(path, make_manifest(len(canvases), CATEGORIES[:1], CATEGORIES))
     images = {index + 1: noise(index, HW) for index in range(len(canvases))}
     (path / "images/000").mkdir(parents=True)
     records = []

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mosaicfusion.categories import Category
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis, is_used, to_bytes, write_lvis
+from mosaicfusion.config import MaskFormat, Policy
+from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes, write_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 

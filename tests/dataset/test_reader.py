@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.reader import open_dataset
 from mosaicfusion.errors import MosaicFusionError
@@ -60,7 +61,7 @@ def test_the_thresholds_of_the_run_hold(run: Any) -> None:
         for record, quality in zip(folder.records(), qualities, strict=True)
     ]
     folder.write_part(records)  # in the place of the only one
-    folder.remember_output(folder.output_with(min_quality=0.5))
+    folder.remember_output(folder.manifest.output.updated(OutputSettings(min_quality=0.5)))
     assert [sample.image["id"] for sample in open_dataset(run.source)] == [1]
 
 

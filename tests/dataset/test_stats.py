@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lvis_sets import REAL_COCO, category, make_run, write_json, write_lvis
+from support.lvis_sets import REAL_COCO, category, make_run, write_json, write_lvis
 
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.dataset.stats import Spread, read_stats

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from hand_made import disc, make_run, region
+from support.hand_made_runs import disc, make_run, region
 
-from mosaicfusion.dataset.thresholds import Thresholds, accepted, reject_below
+from mosaicfusion.config import OutputSettings
+from mosaicfusion.dataset.thresholds import accepted, reject_below
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.build_dataset import compile_run
+from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.run.folder import RunFolder
 
 
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_reasons_and_values(run: RunFolder) -> None:
-    records = list(reject_below(run.records(), Thresholds(0.8)))
+    records = list(reject_below(run.records(), OutputSettings(min_quality=0.8)))
     reasons = [[region.reason for region in record.regions] for record in records]
     assert reasons == [[None, "low_quality"], [None, None], ["too_small", "low_quality"]]
     assert records[0].regions[1].values == {"quality": 0.7, "min_quality": 0.8}
@@ -35,48 +36,45 @@ def test_reasons_and_values(run: RunFolder) -> None:
 
 
 def test_zero_asks_for_nothing_and_one_for_all(run: RunFolder) -> None:
-    assert list(reject_below(run.records(), Thresholds())) == list(run.records())
-    assert not any(region.kept for record in reject_below(run.records(), Thresholds(1)) for region in record.regions)
+    assert list(reject_below(run.records(), OutputSettings())) == list(run.records())
+    assert not any(
+        region.kept
+        for record in reject_below(run.records(), OutputSettings(min_quality=1))
+        for region in record.regions
+    )
 
 
 def test_a_mask_without_a_quality(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, None), region(1, disc(1), quality=None)]])
-    assert list(reject_below(run.records(), Thresholds())) == list(run.records())
+    assert list(reject_below(run.records(), OutputSettings())) == list(run.records())
     with pytest.raises(MosaicFusionError, match=r"canvas 0 holds a mask without a quality.*--min-quality 0"):
-        list(reject_below(run.records(), Thresholds(0.5)))
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_not_a_quality(value: float) -> None:
-    with pytest.raises(MosaicFusionError, match=r"must be from 0 to 1.*try 0\.8"):
-        Thresholds(value)
+        list(reject_below(run.records(), OutputSettings(min_quality=0.5)))
 
 
 class TestCompiled:
     def test_data_set_summary_and_report(self, run: RunFolder) -> None:
-        summary = compile_run(run, "not_exhaustive", min_quality=0.8)
+        summary = build_dataset(run, OutputSettings(policy="not_exhaustive", min_quality=0.8))
         assert (summary.instances, summary.used, summary.rejections) == (3, 2, {"low_quality": 2, "too_small": 1})
         data = json.loads((run.path / "lvis.json").read_text())
         assert [annotation["quality"] for annotation in data["annotations"]] == [0.95, 0.8, 0.9]
         assert "low quality" in (run.path / "report.html").read_text()
 
     def test_a_canvas_with_a_poor_mask_is_dropped(self, run: RunFolder) -> None:
-        assert compile_run(run, "drop", min_quality=0.8).instances == 2
+        assert build_dataset(run, OutputSettings(policy="drop", min_quality=0.8)).instances == 2
 
     def test_remembered_until_told_otherwise(self, run: RunFolder) -> None:
-        compile_run(run, "not_exhaustive", min_quality=0.8)
+        build_dataset(run, OutputSettings(policy="not_exhaustive", min_quality=0.8))
         again = RunFolder.open(run.path)
-        assert compile_run(again).instances == 3
+        assert build_dataset(again).instances == 3
         assert len(list(accepted(again))) == 3
         assert sum(region.kept for record in accepted(again) for region in record.regions) == 3
-        assert compile_run(again, min_quality=0).instances == 5
-        assert RunFolder.open(run.path).header["output"]["min_quality"] == 0
+        assert build_dataset(again, OutputSettings(min_quality=0)).instances == 5
+        assert RunFolder.open(run.path).manifest.output.min_quality == 0
 
     def test_what_cannot_be_leaves_all_as_it_was(self, tmp_path: Path) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None)]])
-        compile_run(run)
+        build_dataset(run)
         before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-        for value in (0.5, 7):
-            with pytest.raises(MosaicFusionError):
-                compile_run(RunFolder.open(run.path), min_quality=value)
+        with pytest.raises(MosaicFusionError):
+            build_dataset(RunFolder.open(run.path), OutputSettings(min_quality=0.5))
         assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before

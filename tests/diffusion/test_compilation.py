@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_canvases import CATEGORIES, tiny_config
+from support.tiny_configs import CATEGORIES, tiny_config
 
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions
@@ -34,15 +34,15 @@ def test_without_a_compiler_the_error_names_the_fix(
         missing,
         pytest.raises(MosaicFusionError, match=r"a CPU needs a C\+\+ compiler .* or leave --compile out") as caught,
     ):
-        load_backend(tiny_sd, COMPILED, "float32")
+        load_model(tiny_sd, COMPILED, "float32")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
 def test_the_same_canvases_from_one_graph_for_all_regions(
-    tiny_sd: Path, tiny_backend: Backend, monkeypatch: pytest.MonkeyPatch
+    tiny_sd: Path, tiny_model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled = load_backend(tiny_sd, COMPILED, "float32")
+    compiled = load_model(tiny_sd, COMPILED, "float32")
     decode = compiled.decode
 
     def decode_freely(latents: torch.Tensor) -> Any:
@@ -55,7 +55,7 @@ def test_the_same_canvases_from_one_graph_for_all_regions(
         config = tiny_config(grid, guidance=guidance)
         plan = Plan(config, CATEGORIES, CATEGORIES, compiled.latent_factor)
         specs = [plan.spec(0)] * count
-        expected = sample_canvases(tiny_backend, specs, config)[-1]
+        expected = sample_canvases(tiny_model, specs, config)[-1]
         with torch._dynamo.config.patch(error_on_recompile=True):
             drawn = sample_canvases(compiled, specs, config)[-1]
         assert drawn.image is not None and expected.image is not None

@@ -7,39 +7,39 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from tiny_canvases import CATEGORIES, tiny_config
+from support.tiny_configs import CATEGORIES, tiny_config
 
-from mosaicfusion.config import RunConfig, parse_config
+from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import check_attention, denoise, make_prompts, sample_canvases
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 
-def final_latents(backend: Backend, config: RunConfig, count: int = 1) -> torch.Tensor:
-    plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
+def final_latents(model: DiffusionModel, config: RunConfig, count: int = 1) -> torch.Tensor:
+    plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
     specs = [plan.spec(i) for i in range(count)]
-    prompts = [make_prompts(backend, spec, config) for spec in specs]
-    with torch.inference_mode(), AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
-        return denoise(backend, specs, prompts, config, recorder)
+    prompts = [make_prompts(model, spec, config) for spec in specs]
+    with torch.inference_mode(), AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+        return denoise(model, specs, prompts, config, recorder)
 
 
-def pipeline_latents(folder: Path, backend: Backend, config: RunConfig) -> torch.Tensor:
+def pipeline_latents(folder: Path, model: DiffusionModel, config: RunConfig) -> torch.Tensor:
     """The same canvas by the diffusers pipeline itself."""
-    spec = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor).spec(0)
+    spec = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor).spec(0)
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = type(backend.scheduler(config.sampling.scheduler, config.sampling.steps)).from_config(
+    pipeline.scheduler = type(model.scheduler(config.sampling.scheduler, config.sampling.steps)).from_config(
         pipeline.scheduler.config
     )
     generator = torch.Generator().manual_seed(spec.noise_seed)
     height, width = spec.canvas.hw_px
-    noise = torch.randn(1, backend.latent_channels, height // 2, width // 2, generator=generator)
+    noise = torch.randn(1, model.latent_channels, height // 2, width // 2, generator=generator)
     return pipeline(
-        make_prompts(backend, spec, config)[0].text,
+        make_prompts(model, spec, config)[0].text,
         height=height,
         width=width,
         num_inference_steps=config.sampling.steps,
@@ -53,34 +53,34 @@ def pipeline_latents(folder: Path, backend: Backend, config: RunConfig) -> torch
 @pytest.mark.parametrize(
     "scheduler", ["lms", "dpm++", "ddim", "euler", "euler-a", "pndm", "unipc", "HeunDiscreteScheduler"]
 )
-def test_one_region_equals_plain_sampling(tiny_sd: Path, tiny_backend: Backend, scheduler: str) -> None:
+def test_one_region_equals_plain_sampling(tiny_sd: Path, tiny_model: DiffusionModel, scheduler: str) -> None:
     config = tiny_config(scheduler=scheduler, steps=4)
-    expected = pipeline_latents(tiny_sd, tiny_backend, config)
-    torch.testing.assert_close(final_latents(tiny_backend, config), expected, rtol=1e-3, atol=1e-3)
+    expected = pipeline_latents(tiny_sd, tiny_model, config)
+    torch.testing.assert_close(final_latents(tiny_model, config), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("family", ["tiny_sd2", "tiny_sdxl"])
 def test_other_families_equal_plain_sampling(family: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(family)
-    backend = load_backend(folder, "cpu", "float32")
+    model = load_model(folder, "cpu", "float32")
     config = tiny_config(scheduler="model")
-    expected = pipeline_latents(folder, backend, config)
-    torch.testing.assert_close(final_latents(backend, config), expected, rtol=1e-3, atol=1e-3)
+    expected = pipeline_latents(folder, model, config)
+    torch.testing.assert_close(final_latents(model, config), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_without_guidance_the_unconditional_half_is_not_needed(tiny_sd: Path, tiny_backend: Backend) -> None:
+def test_without_guidance_the_unconditional_half_is_not_needed(tiny_sd: Path, tiny_model: DiffusionModel) -> None:
     config = tiny_config(guidance=1)
-    expected = pipeline_latents(tiny_sd, tiny_backend, config)
-    torch.testing.assert_close(final_latents(tiny_backend, config), expected, rtol=1e-3, atol=1e-3)
+    expected = pipeline_latents(tiny_sd, tiny_model, config)
+    torch.testing.assert_close(final_latents(tiny_model, config), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_batch_of_two_equals_two_of_one(tiny_backend: Backend) -> None:
+def test_a_batch_of_two_equals_two_of_one(tiny_model: DiffusionModel) -> None:
     config = tiny_config("2x2", scheduler="euler-a")
-    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
+    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     specs = [plan.spec(0), plan.spec(1)]
-    together = sample_canvases(tiny_backend, specs, config)
+    together = sample_canvases(tiny_model, specs, config)
     for spec, drawn in zip(specs, together, strict=True):
-        alone = sample_canvases(tiny_backend, [spec], config)[0]
+        alone = sample_canvases(tiny_model, [spec], config)[0]
         assert drawn.image is not None and alone.image is not None
         assert np.abs(drawn.image.astype(int) - alone.image.astype(int)).max() <= 2
         for maps, maps_alone in zip(drawn.sums, alone.sums, strict=True):
@@ -89,18 +89,18 @@ def test_a_batch_of_two_equals_two_of_one(tiny_backend: Backend) -> None:
                 np.testing.assert_allclose(maps[stride], maps_alone[stride], rtol=1e-3, atol=1e-4)
 
 
-def test_regions_see_their_own_prompts(tiny_backend: Backend) -> None:
+def test_regions_see_their_own_prompts(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
-    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
+    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     spec = plan.spec(0)
-    first, second = sample_canvases(tiny_backend, [spec], config)[0].prompts
+    first, second = sample_canvases(tiny_model, [spec], config)[0].prompts
     assert first.text.endswith(spec.categories[0].display_name) and second.text.endswith(
         spec.categories[1].display_name
     )
     changed = replace(spec, categories=(spec.categories[0], CATEGORIES.find("teapot")))
     if changed == spec:
         changed = replace(spec, categories=(spec.categories[0], CATEGORIES.find("banana")))
-    before, after = (sample_canvases(tiny_backend, [s], config)[0] for s in (spec, changed))
+    before, after = (sample_canvases(tiny_model, [s], config)[0] for s in (spec, changed))
     right = spec.canvas.regions[1]
     assert not np.array_equal(before.sums[1][2], after.sums[1][2])
     assert before.image is not None and after.image is not None
@@ -108,11 +108,11 @@ def test_regions_see_their_own_prompts(tiny_backend: Backend) -> None:
     assert np.abs(untouched[0].astype(int) - untouched[1].astype(int)).mean() < 5
 
 
-def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_backend: Backend) -> None:
+def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
-    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    config.layout.check(tiny_backend.latent_factor)
-    drawn = sample_canvases(tiny_backend, [plan.spec(0)], config)[0]
+    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
+    config.layout.check(tiny_model.latent_factor)
+    drawn = sample_canvases(tiny_model, [plan.spec(0)], config)[0]
     assert drawn.image is not None and drawn.image.shape == (32, 96, 3) and drawn.image.dtype == np.uint8
     for region, maps in zip(drawn.spec.canvas.regions, drawn.sums, strict=True):
         height, width = region.hw
@@ -120,60 +120,60 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_backend: Ba
         assert maps[4].shape == (-(-height // 4), -(-width // 4))
 
 
-def test_steps_of_the_grid_add_up_to_the_sums(tiny_backend: Backend) -> None:
+def test_steps_of_the_grid_add_up_to_the_sums(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
-    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    drawn = sample_canvases(tiny_backend, [plan.spec(0)], config, keep_steps=True)[0]
+    plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
+    drawn = sample_canvases(tiny_model, [plan.spec(0)], config, keep_steps=True)[0]
     assert set(drawn.grid[0]) == {0, 1, 2}
     for k, sums in enumerate(drawn.sums):
         for stride, total in sums.items():
             np.testing.assert_allclose(sum(step[stride] for step in drawn.grid[k].values()), total, rtol=1e-5)
 
 
-def test_nan_latents_give_no_image(tiny_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    monkeypatch.setattr(tiny_backend, "predict", lambda tile, *_: torch.full_like(tile, float("nan")))
+def test_nan_latents_give_no_image(tiny_model: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_model.latent_factor)
+    monkeypatch.setattr(tiny_model, "predict", lambda tile, *_: torch.full_like(tile, float("nan")))
     config = tiny_config()
-    with AttentionRecorder(tiny_backend.unet, config.attention, tiny_backend.latent_factor) as recorder:
+    with AttentionRecorder(tiny_model.unet, config.attention, tiny_model.latent_factor) as recorder:
         latents = denoise(
-            tiny_backend, [plan.spec(0)], [make_prompts(tiny_backend, plan.spec(0), config)], config, recorder
+            tiny_model, [plan.spec(0)], [make_prompts(tiny_model, plan.spec(0), config)], config, recorder
         )
-    assert tiny_backend.decode(latents) is None
+    assert tiny_model.decode(latents) is None
 
 
 def test_infinite_latents_give_no_image_whatever_the_decoder_makes_of_them() -> None:
-    backend = load_backend(find_model("mini"), "cpu", "float32")
-    latents = torch.zeros(1, backend.latent_channels, 16, 16)
-    assert backend.decode(latents) is not None
+    model = load_model(find_model("mini"), "cpu", "float32")
+    latents = torch.zeros(1, model.latent_channels, 16, 16)
+    assert model.decode(latents) is not None
     latents[0, 0, 3, 3] = torch.inf
-    assert backend.decode(latents) is None
+    assert model.decode(latents) is None
 
 
-def test_unknown_scheduler_is_refused_with_the_choices(tiny_backend: Backend) -> None:
+def test_unknown_scheduler_is_refused_with_the_choices(tiny_model: DiffusionModel) -> None:
     for name in ("nonsense", "FlowMatchEulerDiscreteScheduler", "DiffusionPipeline", "EDMEulerScheduler"):
         with pytest.raises(MosaicFusionError, match=r"does not fit this model; choose one of lms, dpm\+\+"):
-            tiny_backend.scheduler(name, 4)
+            tiny_model.scheduler(name, 4)
 
 
-def test_attention_where_the_model_has_none_is_an_error(tiny_backend: Backend) -> None:
+def test_attention_where_the_model_has_none_is_an_error(tiny_model: DiffusionModel) -> None:
     config = tiny_config().model_copy(
-        update={"attention": parse_config({"attention": {"strides_px": (64,)}}).attention}
+        update={"attention": RunConfig.parse({"attention": {"strides_px": (64,)}}).attention}
     )
     with pytest.raises(MosaicFusionError, match="no cross-attention at"):
-        check_attention(tiny_backend, config)
+        check_attention(tiny_model, config)
 
 
-def test_steps_between_two_of_the_sampler_are_an_error(tiny_backend: Backend) -> None:
-    attention = parse_config({"attention": {"strides_px": (2,), "steps": (0.4, 0.6)}}).attention
-    check_attention(tiny_backend, tiny_config(steps=4).model_copy(update={"attention": attention}))
+def test_steps_between_two_of_the_sampler_are_an_error(tiny_model: DiffusionModel) -> None:
+    attention = RunConfig.parse({"attention": {"strides_px": (2,), "steps": (0.4, 0.6)}}).attention
+    check_attention(tiny_model, tiny_config(steps=4).model_copy(update={"attention": attention}))
     with pytest.raises(MosaicFusionError, match="during steps"):
-        check_attention(tiny_backend, tiny_config(steps=3).model_copy(update={"attention": attention}))
+        check_attention(tiny_model, tiny_config(steps=3).model_copy(update={"attention": attention}))
 
 
-def test_progress_counts_every_step(tiny_backend: Backend) -> None:
+def test_progress_counts_every_step(tiny_model: DiffusionModel) -> None:
     seen: list[tuple[int, int]] = []
-    plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_backend.latent_factor)
-    sample_canvases(tiny_backend, [plan.spec(0)], tiny_config(), on_step=lambda done, total: seen.append((done, total)))
+    plan = Plan(tiny_config(), CATEGORIES, CATEGORIES, tiny_model.latent_factor)
+    sample_canvases(tiny_model, [plan.spec(0)], tiny_config(), on_step=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -182,9 +182,9 @@ def test_bfloat16_draws_nearly_the_same(family: str, request: pytest.FixtureRequ
     folder, config = request.getfixturevalue(family), tiny_config("1x2")
     images, maps = [], []
     for dtype in ("float32", "bfloat16"):
-        backend = load_backend(folder, "cpu", dtype)
-        plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
-        drawn = sample_canvases(backend, [plan.spec(0)], config)[0]
+        model = load_model(folder, "cpu", dtype)
+        plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
+        drawn = sample_canvases(model, [plan.spec(0)], config)[0]
         assert drawn.image is not None
         images.append(drawn.image.astype(int))
         maps.append(drawn.sums[0][4])

@@ -34,7 +34,7 @@ def test_upright_as_viewers_show_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["I", "I;16", "F"])
 def test_more_than_eight_bits_are_refused(mode: str, tmp_path: Path) -> None:
     Image.new(mode, (6, 4)).save(tmp_path / "a.tiff")
-    with pytest.raises(MosaicFusionError, match=r"a\.tiff has more than 8 bits a channel .*convert it to 8 bits"):
+    with pytest.raises(MosaicFusionError, match=r"a\.tiff has more than 8 bits per channel .*convert it to 8 bits"):
         read_rgb(tmp_path / "a.tiff")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 from fsspec.implementations.memory import MemoryFileSystem
-from small_runs import content, draw, small_config
+from support.tiny_runs import content, generate_tiny, nothing_is_sampled, small_config, watched_engine
 from typer.testing import CliRunner
 
-import mosaicfusion.diffusion.sampler as denoise
 from mosaicfusion.cli import app
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder
 from mosaicfusion.generation.generate import retry
@@ -24,7 +24,7 @@ from mosaicfusion.run.folder import RunFolder
 @pytest.fixture(scope="module")
 def local(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("remote") / "run"
-    draw(out, tiny_sd)
+    generate_tiny(out, tiny_sd)
     return {name: data for name, data in content(out).items() if name != "run.lock"}
 
 
@@ -46,15 +46,15 @@ def call(*arguments: Any) -> Result:
 
 
 def test_same_bytes_as_in_a_folder(tiny_sd: Path, local: dict[str, bytes], url: str) -> None:
-    assert draw(url, tiny_sd, shard="2/2").missing == 4
-    summary = draw(url, tiny_sd)
+    assert generate_tiny(url, tiny_sd, shard="2/2").missing == 4
+    summary = generate_tiny(url, tiny_sd)
     assert (summary.missing, summary.canvases) == (0, 8)
     assert summary.kept_regions > 0
     assert stored(url) == local
 
 
 def test_commands(tiny_sd: Path, url: str) -> None:
-    draw(url, tiny_sd)
+    generate_tiny(url, tiny_sd)
     assert "8 of 8 (100%)" in call("status", url).stdout
     result = call("report", url, "--masks", "polygon")
     assert result.exit_code == 0, result.output
@@ -63,11 +63,10 @@ def test_commands(tiny_sd: Path, url: str) -> None:
     assert "The image is" not in report
 
 
-def test_finished_run_is_not_drawn_again(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw(url, tiny_sd)
+def test_finished_run_is_not_generated_again(tiny_sd: Path, url: str) -> None:
+    generate_tiny(url, tiny_sd)
     before = stored(url)
-    monkeypatch.setattr(denoise, "sample_canvases", None)
-    draw(url, tiny_sd)
+    generate_tiny(url, tiny_sd, engine=watched_engine(nothing_is_sampled))
     assert stored(url) == before
 
 
@@ -86,9 +85,9 @@ def test_without_rights_it_stops_in_words_and_goes_on_with_them(
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "put_file", refuse_after_six)
         with pytest.raises(MosaicFusionError, match=r"cannot write memory://.*: Access Denied") as caught:
-            draw(url, tiny_sd)
-    assert "of 8 canvases are missing; run the same command again to go on" in str(caught.value)
-    draw(url, tiny_sd)
+            generate_tiny(url, tiny_sd)
+    assert "of 8 canvases are missing; run the same command again to continue" in str(caught.value)
+    generate_tiny(url, tiny_sd)
     assert stored(url) == local
 
 
@@ -105,11 +104,11 @@ def test_folders_are_made_where_a_store_has_them_but_no_buckets(
     folders: set[str] = set()
     monkeypatch.setattr(MemoryFileSystem, "put_file", put)
     monkeypatch.setattr(MemoryFileSystem, "makedirs", lambda _, folder, **options: folders.add(folder))
-    draw(url, tiny_sd)
+    generate_tiny(url, tiny_sd)
     assert stored(url) == local
     monkeypatch.setattr(MemoryFileSystem, "exists", lambda *_: False)
     with pytest.raises(MosaicFusionError, match=r"cannot write .*: The specified bucket does not exist"):
-        draw(url + "-2", tiny_sd)
+        generate_tiny(url + "-2", tiny_sd)
 
 
 def test_a_store_that_does_not_answer(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,34 +117,27 @@ def test_a_store_that_does_not_answer(tiny_sd: Path, url: str, monkeypatch: pyte
 
     monkeypatch.setattr(MemoryFileSystem, "exists", fail)
     with pytest.raises(MosaicFusionError, match=r"cannot use memory://.*: no route to host; check the address"):
-        draw(url, tiny_sd)
+        generate_tiny(url, tiny_sd)
 
 
 def test_another_run_is_refused(tiny_sd: Path, url: str) -> None:
-    draw(url, tiny_sd, shard="1/2")
+    generate_tiny(url, tiny_sd, shard="1/2")
     before = stored(url)
     with pytest.raises(MosaicFusionError, match=r"holds another run.*\n  config\.seed: 0 -> 1"):
-        draw(url, tiny_sd, config=small_config(tiny_sd, seed=1))
+        generate_tiny(url, tiny_sd, config=small_config(tiny_sd, seed=1))
     MemoryFileSystem().pipe_file(url.removeprefix("memory:/") + "-2/thesis.tex", b"precious")
     with pytest.raises(MosaicFusionError, match="holds files but no run"):
-        draw(url + "-2", tiny_sd)
+        generate_tiny(url + "-2", tiny_sd)
     assert stored(url) == before
 
 
-def test_failures_are_kept_and_retried(
-    tiny_sd: Path, local: dict[str, bytes], url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample = denoise.sample_canvases
-
-    def exhaust(backend: Any, specs: Any, *arguments: Any, **options: Any) -> Any:
-        if any(spec.index == 3 for spec in specs):
+def test_failures_are_kept_and_retried(tiny_sd: Path, local: dict[str, bytes], url: str) -> None:
+    def exhaust(indices: list[int]) -> None:
+        if 3 in indices:
             raise MemoryError
-        return sample(backend, specs, *arguments, **options)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(denoise, "sample_canvases", exhaust)
-        with pytest.raises(MosaicFusionError, match="1 canvases could not be drawn"):
-            draw(url, tiny_sd)
+    with pytest.raises(MosaicFusionError, match="1 canvases could not be generated"):
+        generate_tiny(url, tiny_sd, engine=watched_engine(exhaust))
     assert "out_of_memory 1" in call("status", url).stdout
     retry(url)
     assert stored(url) == local
@@ -153,7 +145,7 @@ def test_failures_are_kept_and_retried(
 
 def test_what_needs_a_local_folder_says_so(tiny_sd: Path, url: str) -> None:
     with pytest.raises(MosaicFusionError, match=r"--min-semantics needs a run in a local folder; copy memory://"):
-        draw(url, tiny_sd, min_semantics=0.5)
+        generate_tiny(url, tiny_sd, output=OutputSettings(min_semantics=0.5))
 
 
 class TestAsFolder:

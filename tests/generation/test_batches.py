@@ -7,25 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.batches import Shard, Stretches, missing_parts
-
-
-class TestStretches:
-    @given(st.sets(st.integers(0, 60)))
-    def test_is_a_set(self, numbers: set[int]) -> None:
-        stretches = Stretches((number, number + 1) for number in sorted(numbers))
-        assert len(stretches) == len(numbers)
-        assert list(stretches) == sorted(numbers)
-        assert [number in stretches for number in range(-1, 62)] == [number in numbers for number in range(-1, 62)]
-
-    def test_overlap_counts_once(self) -> None:
-        stretches = Stretches([(0, 8), (4, 8), (4, 6), (8, 9), (12, 13)])
-        assert list(stretches) == [*range(9), 12]
-        assert len(stretches) == 10
-
-    def test_memory_does_not_grow_with_what_is_whole(self) -> None:
-        assert len(Stretches([(0, 10**15)])) == 10**15
-        assert "text" not in Stretches([(0, 2)])
+from mosaicfusion.generation.batches import Shard, missing_batches
 
 
 class TestShard:
@@ -38,7 +20,7 @@ class TestShard:
             ("5/4", "shard 5/4: the first number goes from 1 to the second"),
             ("0/4", "shard 0/4: the first number goes from 1 to the second"),
             ("1/0", "shard 1/0: the first number goes from 1 to the second"),
-            ("a/b", "shard 'a/b' is not NUMBER/COUNT, as in 3/64"),
+            ("a/b", "shard 'a/b' is not NUMBER/COUNT, such as 3/64"),
             ("3", "is not NUMBER/COUNT"),
             ("-1/4", "is not NUMBER/COUNT"),
             ("1/4/2", "is not NUMBER/COUNT"),
@@ -54,21 +36,26 @@ class TestShard:
 
     @given(st.integers(0, 200), st.integers(1, 17), st.integers(1, 9), st.integers(1, 12))
     def test_shards_deal_the_batches_of_one_process(self, total: int, group: int, batch: int, count: int) -> None:
-        shards = [missing_parts(set(), total, group, batch, Shard(k + 1, count)) for k in range(count)]
+        shards = [missing_batches([False] * total, group, batch, Shard(k + 1, count)) for k in range(count)]
         dealt = [part for shard in shards for part in shard]
-        assert sorted(dealt) == list(missing_parts(set(), total, group, batch))
+        assert sorted(dealt) == list(missing_batches([False] * total, group, batch))
 
     def test_more_shards_than_groups(self) -> None:
-        assert list(missing_parts(set(), 20, 16, 8, Shard(2, 64))) == [[16, 17, 18, 19]]
-        assert list(missing_parts(set(), 20, 16, 8, Shard(3, 64))) == []
+        assert list(missing_batches([False] * 20, 16, 8, Shard(2, 64))) == [[16, 17, 18, 19]]
+        assert list(missing_batches([False] * 20, 16, 8, Shard(3, 64))) == []
 
 
-class TestMissingParts:
+class TestMissingBatches:
     def test_are_cut_at_groups(self) -> None:
-        assert list(missing_parts(set(), 5, 2, 8)) == [[0, 1], [2, 3], [4]]
-        assert list(missing_parts({0, 1, 3}, 6, 2, 8)) == [[2], [4, 5]]
-        assert list(missing_parts({0, 1}, 2, 16, 8)) == []
+        assert list(missing_batches([False] * 5, 2, 8)) == [[0, 1], [2, 3], [4]]
+        assert list(missing_batches([True, True, False, True, False, False], 2, 8)) == [[2], [4, 5]]
+        assert list(missing_batches([True, True], 16, 8)) == []
 
     def test_begin_at_fixed_places(self) -> None:
-        assert list(missing_parts(set(), 8, 5, 2)) == [[0, 1], [2, 3], [4], [5, 6], [7]]
-        assert list(missing_parts({0, 1, 2}, 8, 5, 2)) == [[3], [4], [5, 6], [7]]
+        assert list(missing_batches([False] * 8, 5, 2)) == [[0, 1], [2, 3], [4], [5, 6], [7]]
+        assert list(missing_batches([True, True, True, False, False, False, False, False], 5, 2)) == [
+            [3],
+            [4],
+            [5, 6],
+            [7],
+        ]

@@ -13,17 +13,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.tiny_runs import nothing_is_sampled, watched_engine
 
-import mosaicfusion.diffusion.sampler as denoise
 from mosaicfusion.categories import Selection
-from mosaicfusion.config import RunConfig
+from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import Summary
-from mosaicfusion.generation.generate import generate
+from mosaicfusion.generation.engine import Engine, LocalEngine
+from mosaicfusion.generation.events import Event, Observer, OnEvent, Progress, on_progress
+from mosaicfusion.generation.generate import generate_with
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks import rle
+from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
 
@@ -43,11 +46,28 @@ def tiny_config(**overrides: Any) -> RunConfig:
     )
 
 
-def draw(out: Path, canvases_per_category: int = 3, config: RunConfig | None = None, **options: Any) -> Summary:
-    options = {"policy": "not_exhaustive", "batch_size": 2, **options}
-    categories = options.pop("categories", NAMES)
-    return generate(
-        categories, out=out, canvases_per_category=canvases_per_category, config=config or tiny_config(), **options
+def make(
+    out: Path,
+    canvases_per_category: int = 3,
+    config: RunConfig | None = None,
+    *,
+    categories: Any = NAMES,
+    batch_size: int = 2,
+    threads: int | None = None,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+    engine: Engine | None = None,
+) -> Summary:
+    options = DeviceOptions(device, batch_size, threads)
+    return generate_with(
+        engine or LocalEngine(options),
+        categories,
+        out,
+        canvases_per_category,
+        config or tiny_config(),
+        OutputSettings(policy="not_exhaustive"),
+        options,
+        observer=Observer(on_event),
     )
 
 
@@ -69,7 +89,7 @@ def records(run: Path) -> list[CanvasRecord]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six canvases in three parts, drawn in one go."""
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    draw(run)
+    make(run)
     return run
 
 
@@ -110,11 +130,11 @@ class TestFolder:
     def test_run_json_makes_the_run_again(self, undisturbed: Path, tmp_path: Path) -> None:
         from mosaicfusion.generation.presets import load_config
 
-        draw(tmp_path / "again", config=load_config(undisturbed / "run.json"))
+        make(tmp_path / "again", config=load_config(undisturbed / "run.json"))
         assert content(tmp_path / "again") == content(undisturbed)
 
     def test_summary(self, undisturbed: Path) -> None:
-        summary = draw(undisturbed)
+        summary = make(undisturbed)
         assert (summary.canvases, summary.regions) == (6, 12)
         assert summary.kept_regions + sum(summary.rejections.values()) == 12
         assert sum(asked for asked, _ in summary.per_category.values()) == 12
@@ -123,11 +143,11 @@ class TestFolder:
 
 class TestSameData:
     def test_another_seed_is_other_data(self, undisturbed: Path, tmp_path: Path) -> None:
-        draw(tmp_path / "run", 1, tiny_config(seed=1))
+        make(tmp_path / "run", 1, tiny_config(seed=1))
         assert records(tmp_path / "run")[0].noise_seed != records(undisturbed)[0].noise_seed
 
     def test_batch_size_changes_only_rounding(self, undisturbed: Path, tmp_path: Path) -> None:
-        draw(tmp_path / "run", batch_size=1)
+        make(tmp_path / "run", batch_size=1)
         for one, two in zip(records(tmp_path / "run"), records(undisturbed), strict=True):
             assert (one.index, one.hw_px, one.noise_seed, one.file_name) == (
                 two.index,
@@ -145,29 +165,28 @@ class TestSameData:
                 if a.kept:
                     assert iou(a.segmentation, b.segmentation) >= 0.95
 
-    def test_finished_run_is_not_drawn_again(self, undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(denoise, "sample_canvases", None)
+    def test_finished_run_is_not_generated_again(self, undisturbed: Path) -> None:
         before = content(undisturbed)
-        draw(undisturbed)
+        make(undisturbed, engine=watched_engine(nothing_is_sampled))
         assert content(undisturbed) == before
 
 
 class TestExtend:
     def test_draws_only_what_is_new(self, undisturbed: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"
-        draw(run, 1)
+        make(run, 1)
         old = times(run, "*.jpg") | times(run, "part-*")
-        draw(run, 3)
+        make(run, 3)
         assert {name: time for name, time in (times(run, "*.jpg") | times(run, "part-*")).items() if name in old} == old
         assert content(run) == content(undisturbed)
 
     def test_within_a_group(self, tmp_path: Path) -> None:
-        draw(tmp_path / "run", 1, categories=["banana"])
+        make(tmp_path / "run", 1, categories=["banana"])
         first = records(tmp_path / "run")
-        draw(tmp_path / "run", 3, categories=["banana"])
+        make(tmp_path / "run", 3, categories=["banana"])
         assert sorted(times(tmp_path / "run", "part-*")) == [f"part-{start:08d}.jsonl" for start in (0, 1, 2)]
         assert records(tmp_path / "run")[:1] == first
-        draw(tmp_path / "whole", 3, categories=["banana"])
+        make(tmp_path / "whole", 3, categories=["banana"])
         for one, two in zip(records(tmp_path / "run"), records(tmp_path / "whole"), strict=True):
             assert [(r.category, r.prompt, r.region_xywh) for r in one.regions] == [
                 (r.category, r.prompt, r.region_xywh) for r in two.regions
@@ -182,7 +201,7 @@ class TestExtend:
             "categories.main": {"categories": ["banana"]},
         }.items():
             with pytest.raises(MosaicFusionError, match=said):
-                draw(undisturbed, **options)
+                make(undisturbed, **options)
         assert content(undisturbed) == before
 
 
@@ -190,11 +209,11 @@ class TestInterrupted:
     @pytest.mark.parametrize("start", [0, 2, 4])
     def test_a_lost_part_is_drawn_again_alone(self, undisturbed: Path, tmp_path: Path, start: int) -> None:
         run = tmp_path / "run"
-        draw(run)
+        make(run)
         lost = f"part-{start:08d}.jsonl"
         (run / "parts" / lost).unlink()
         others = times(run, "part-*")
-        draw(run)
+        make(run)
         assert {name: time for name, time in times(run, "part-*").items() if name != lost} == others
         assert content(run) == content(undisturbed)
 
@@ -205,41 +224,40 @@ class TestInterrupted:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full_after(writes))
             with pytest.raises(MosaicFusionError, match="No space left on device") as caught:
-                draw(run)
-        assert "of 6 canvases are missing; run the same command again to go on" in str(caught.value)
+                make(run)
+        assert "of 6 canvases are missing; run the same command again to continue" in str(caught.value)
         assert not list(run.rglob("*.tmp"))
-        draw(run)
+        make(run)
         assert content(run) == content(undisturbed)
 
     @pytest.mark.parametrize("moment", [0.0, 2.5, 5.0])
     def test_ctrl_c(self, undisturbed: Path, tmp_path: Path, moment: float) -> None:
-        def interrupt(done: float, _: int) -> None:
-            if done >= moment:
+        def interrupt(event: Event) -> None:
+            if isinstance(event, Progress) and event.done >= moment:
                 raise KeyboardInterrupt
 
         run = tmp_path / "run"
         with pytest.raises(KeyboardInterrupt):
-            draw(run, on_progress=interrupt)
+            make(run, on_event=interrupt)
         assert not list(run.rglob("*.tmp"))
         whole = content(undisturbed)
         assert all(data == whole[name] for name, data in content(run).items())
-        draw(run)
+        make(run)
         assert content(run) == whole
 
     def test_progress_counts_what_was_there(self, undisturbed: Path, tmp_path: Path) -> None:
         seen: list[float] = []
-        draw(tmp_path / "run", 1)
-        draw(tmp_path / "run", 3, on_progress=lambda done, total: seen.append(done / total))
+        make(tmp_path / "run", 1)
+        make(tmp_path / "run", 3, on_event=on_progress(lambda done, total: seen.append(done / total)))
         assert seen == sorted(seen)
         assert (seen[0], seen[-1]) == (pytest.approx(2 / 6), 1)
 
-    def test_failure_beside_the_sampler_is_not_lost(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*_: Any, **__: Any) -> None:
+    def test_failure_beside_the_sampler_is_not_lost(self, tmp_path: Path) -> None:
+        def fail(*_: Any) -> CanvasRecord:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("mosaicfusion.generation.recording.extract_mask", fail)
         with pytest.raises(ZeroDivisionError):
-            draw(tmp_path / "run")
+            make(tmp_path / "run", engine=LocalEngine(DeviceOptions(), record=fail))
 
 
 class TestNotFinite:
@@ -251,7 +269,7 @@ class TestNotFinite:
             return decode(self, latents * np.nan if len(calls) == 2 else latents)
 
         monkeypatch.setattr(StableDiffusion, "decode", decode_second_as_nan)
-        summary = draw(tmp_path / "run", 2)
+        summary = make(tmp_path / "run", 2)
         assert [record.file_name is None for record in records(tmp_path / "run")] == [False, True, False, False]
         assert [region.reason for region in records(tmp_path / "run")[1].regions] == ["nan_latents"] * 2
         assert summary.rejections["nan_latents"] == 2
@@ -261,7 +279,7 @@ class TestNotFinite:
     def test_nothing_but_nan_is_still_a_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         predict = StableDiffusion.predict
         monkeypatch.setattr(StableDiffusion, "predict", lambda self, *args: predict(self, *args) * np.nan)
-        summary = draw(tmp_path / "run", 1)
+        summary = make(tmp_path / "run", 1)
         assert summary.rejections == {"nan_latents": 4}
         assert (tmp_path / "run" / "report.html").exists()
         assert not list((tmp_path / "run").rglob("*.jpg"))
@@ -291,35 +309,34 @@ class TestRefused:
     )
     def test_in_words(self, tmp_path: Path, options: dict[str, Any], said: str) -> None:
         with pytest.raises(MosaicFusionError, match=said):
-            draw(tmp_path / "run", **options)
+            make(tmp_path / "run", **options)
         assert not (tmp_path / "run").exists()
 
     def test_no_attention_to_read(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match=r"no cross-attention at attention\.strides_px"):
-            draw(tmp_path / "run", config=tiny_config(attention={"strides_px": (999,)}))
+            make(tmp_path / "run", config=tiny_config(attention={"strides_px": (999,)}))
         assert not (tmp_path / "run").exists()
 
-    def test_too_little_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def exhaust(*_: Any, **__: Any) -> None:
+    def test_too_little_memory(self, tmp_path: Path) -> None:
+        def exhaust(_: list[int]) -> None:
             raise torch.OutOfMemoryError
 
-        monkeypatch.setattr(denoise, "sample_canvases", exhaust)
         with pytest.raises(
-            MosaicFusionError, match="3 batches in a row could not be drawn: the device has too little memory"
+            MosaicFusionError, match="3 batches in a row could not be generated: the device has too little memory"
         ):
-            draw(tmp_path / "run")
+            make(tmp_path / "run", engine=watched_engine(exhaust))
 
     def test_folder_of_someone_else(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run"):
-            draw(tmp_path)
+            make(tmp_path)
         assert content(tmp_path) == {"thesis.tex": b"precious"}
 
 
 def test_main_and_partners(tmp_path: Path) -> None:
     known = vocabulary_for("mini", ["banana", "teapot", "kite"])
     selection = Selection(known.select(["kite"]), known.select(["banana", "teapot"]))
-    draw(tmp_path / "run", 4, categories=selection)
+    make(tmp_path / "run", 4, categories=selection)
     for record in records(tmp_path / "run"):
         lead, partner = sorted((region.category for region in record.regions), key="kite".__ne__)
         assert lead == "kite"

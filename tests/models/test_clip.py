@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_clip import save_clip
+from support.tiny_clip import save_clip
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.selection import vocabulary_for

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.hub import BUNDLED_FOLDER, check_model_folder, digest, find_model
+from mosaicfusion.models.hub import BUNDLED_FOLDER, check_model_folder, digest, find_model, pipeline_class
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def edit_index(folder: Path, **changes: object) -> None:
 def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
     assert find_model(str(folder)) == folder
     assert find_model("mini") == BUNDLED_FOLDER / "weights"
-    assert check_model_folder(tiny_sdxl)["_class_name"] == "StableDiffusionXLPipeline"
+    check_model_folder(tiny_sdxl)
+    assert pipeline_class(tiny_sdxl) == "StableDiffusionXLPipeline"
 
 
 @pytest.mark.parametrize(
@@ -46,10 +48,6 @@ def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
         (lambda f: (f / "model_index.json").unlink(), "has no model_index.json; a whole model in diffusers format"),
         (lambda f: (f / "model_index.json").write_text("{"), "is not JSON"),
         (lambda f: (f / "model_index.json").write_text("[]"), "is not a JSON object"),
-        (
-            lambda f: edit_index(f, _class_name="FluxPipeline"),
-            "holds a FluxPipeline; supported: StableDiffusionPipeline",
-        ),
         (lambda f: shutil.rmtree(f / "vae"), "has no vae/; download or copy the whole model"),
         (lambda f: shutil.rmtree(f / "scheduler"), "has no scheduler/"),
         (lambda f: edit_index(f, text_encoder_2=["transformers", "CLIPTextModel"]), "has no text_encoder_2/"),
@@ -63,6 +61,12 @@ def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
 def test_missing_and_unsafe_parts(folder: Path, damage: Callable[[Path], object], said: str) -> None:
     damage(folder)
     assert said in refusal(folder)
+
+
+def test_a_family_that_is_not_supported(folder: Path) -> None:
+    edit_index(folder, _class_name="AudioPipeline")
+    with pytest.raises(MosaicFusionError, match="holds a AudioPipeline; supported: StableDiffusionPipeline"):
+        family_of(folder)
 
 
 @pytest.mark.parametrize("origin", [[None, None], []])
@@ -83,11 +87,11 @@ def test_parts_that_a_model_does_without(folder: Path, origin: list[None]) -> No
     ],
 )
 def test_damage_that_only_loading_finds(folder: Path, name: str, damage: Callable[[Path], object]) -> None:
-    from mosaicfusion.diffusion.registry import load_backend
+    from mosaicfusion.diffusion.registry import load_model
 
     damage(next(folder.glob(name)))
     with pytest.raises(MosaicFusionError, match=r"cannot load the model in .*model: \S"):
-        load_backend(find_model(str(folder)), "cpu", "float32")
+        load_model(find_model(str(folder)), "cpu", "float32")
 
 
 def test_not_a_folder(tmp_path: Path) -> None:

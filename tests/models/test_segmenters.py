@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hand_made import disc
 from safetensors.torch import load_file, save_file
+from support.hand_made_runs import disc
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
@@ -28,7 +28,7 @@ def picture() -> np.ndarray[Any, Any]:
 
 @pytest.fixture(scope="module")
 def tiny_sams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from tiny import save_sam, save_sam2
+    from support.tiny_models import save_sam, save_sam2
 
     folder = tmp_path_factory.mktemp("tiny")
     return {"sam": save_sam(folder / "sam"), "sam2": save_sam2(folder / "sam2")}

@@ -6,23 +6,24 @@ import json
 from pathlib import Path
 
 import pytest
+from support.manifests import KITE, make_manifest
 
-from mosaicfusion.run.failures import Failure, forget_failures, note_failures, read_failures
+from mosaicfusion.run.failures import MESSAGES, Failure, forget_failures, note_failures, read_failures
 from mosaicfusion.run.folder import RunFolder
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """16 canvases are planned."""
-    return RunFolder(tmp_path, {"canvases_per_category": 16, "categories": {"main": [{}]}})
+    return RunFolder(tmp_path, make_manifest(16, [KITE]))
 
 
 def test_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
-    note_failures(run, [9, 8], range(8, 12), "out_of_memory", "too little")
-    note_failures(run, [9], range(8, 12), "nan", "not finite")
+    note_failures(run, [9, 8], range(8, 12), "out_of_memory")
+    note_failures(run, [9], range(8, 12), "nan")
     assert list(read_failures(run)) == [
-        Failure(8, (8, 9, 10, 11), "out_of_memory", "too little"),
-        Failure(9, (8, 9, 10, 11), "nan", "not finite"),
+        Failure(8, (8, 9, 10, 11), "out_of_memory", MESSAGES["out_of_memory"]),
+        Failure(9, (8, 9, 10, 11), "nan", MESSAGES["nan"]),
     ]
     forget_failures(run, [8, 10])
     assert [failure.canvas for failure in read_failures(run)] == [9]
@@ -31,7 +32,7 @@ def test_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
 def test_none(run: RunFolder) -> None:
     assert list(read_failures(run)) == []
     forget_failures(run, [0])
-    note_failures(run, [], [0, 1], "nan", "")
+    note_failures(run, [], [0, 1], "nan")
     assert not (run.path / "failures").exists()
 
 

@@ -11,21 +11,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.manifests import KITE, make_manifest
 
+from mosaicfusion.categories import Category
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
-from mosaicfusion.run.folder import RunFolder, check_run_folder
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import ModelIdentity
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-
-
-def header(canvases: int = 2, **config: Any) -> dict[str, Any]:
-    return {
-        "config": {"seed": 0, "sampling": {"steps": 20}, "sizes": (1, 2), **config},
-        "categories": {"main": [{"id": 1, "name": "kite"}, {"id": 2, "name": "drum"}], "partners": []},
-        "model": {"digest": "0123456789abcdef"},
-        "canvases_per_category": canvases,
-        "versions": {"torch": "2"},
-    }
 
 
 def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
@@ -122,90 +116,96 @@ class TestWriteAtomic:
 class TestCreate:
     def test_new_empty_or_the_same_run(self, tmp_path: Path) -> None:
         for _ in range(2):
-            run = RunFolder.create(tmp_path / "new" / "run", header())
+            run = RunFolder.open_or_create(tmp_path / "new" / "run", make_manifest())
         assert tree(run.path) == ["run.json"]
         assert run.total == 4
-        reopened = RunFolder.open(run.path).header
-        assert reopened == json.loads(json.dumps(run.header))
+        assert RunFolder.open(run.path).manifest == run.manifest == make_manifest()
 
     def test_foreign_files_stay(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run; give an empty or a new folder"):
-            RunFolder.create(tmp_path, header())
+            RunFolder.open_or_create(tmp_path, make_manifest())
         assert tree(tmp_path) == ["thesis.tex"]
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
         with pytest.raises(MosaicFusionError, match="out is a file"):
-            RunFolder.create(tmp_path / "out", header())
+            RunFolder.open_or_create(tmp_path / "out", make_manifest())
 
     def test_a_path_that_cannot_be(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="File name too long; give another --out"):
-            check_run_folder(tmp_path / ("x" * 300))
+            RunFolder.find(tmp_path / ("x" * 300))
 
     def test_another_run_is_refused_with_what_differs(self, tmp_path: Path) -> None:
-        RunFolder.create(tmp_path, header())
-        with pytest.raises(MosaicFusionError, match=r"holds another run.*\n  config\.sampling\.steps: 20 -> 25"):
-            RunFolder.create(tmp_path, header(sampling={"steps": 25}))
-        changed = {**header(), "model": {"digest": "f" * 16}}
+        RunFolder.open_or_create(tmp_path, make_manifest())
+        with pytest.raises(MosaicFusionError, match=r"holds another run.*\n  config\.sampling\.steps: 10 -> 25"):
+            RunFolder.open_or_create(tmp_path, make_manifest(sampling={"steps": 25}))
+        changed = make_manifest().model_copy(update={"model": ModelIdentity(digest="f" * 16)})
         with pytest.raises(MosaicFusionError, match=r"model\.digest: '0123456789abcdef' -> 'ffff"):
-            RunFolder.create(tmp_path, changed)
-        assert RunFolder.open(tmp_path).header["config"]["sampling"] == {"steps": 20}
+            RunFolder.open_or_create(tmp_path, changed)
+        assert RunFolder.open(tmp_path).manifest.config.sampling.steps == 10
 
     def test_other_categories_are_told_by_name(self, tmp_path: Path) -> None:
-        RunFolder.create(tmp_path, header())
-        main = [{"id": 1, "name": "kite"}, {"id": 3, "name": "<boat>"}]
+        RunFolder.open_or_create(tmp_path, make_manifest())
         with pytest.raises(MosaicFusionError, match=r"main\.<boat>: None -> .*\n  categories\.main\.drum: .* -> None"):
-            RunFolder.create(tmp_path, {**header(), "categories": {"main": main, "partners": []}})
+            RunFolder.open_or_create(tmp_path, make_manifest(main=[KITE, Category(3, "<boat>")]))
 
     def test_files_of_others_are_not_taken_for_leftovers(self, tmp_path: Path) -> None:
         (tmp_path / ".mine.tmp").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run"):
-            RunFolder.create(tmp_path, header())
+            RunFolder.open_or_create(tmp_path, make_manifest())
         assert (tmp_path / ".mine.tmp").read_text() == "precious"
 
-    def test_choices_of_output_are_remembered(self, tmp_path: Path) -> None:
-        first = {"policy": "drop", "masks": "rle", "min_quality": 0, "min_semantics": 0, "clip": "mini"}
-        assert RunFolder.create(tmp_path, header()).header["output"] == first
-        chosen = {**header(), "output": {"policy": "not_exhaustive", "masks": None, "min_quality": 0.5}}
-        later = {**first, "policy": "not_exhaustive", "min_quality": 0.5}
-        assert RunFolder.create(tmp_path, chosen).header["output"] == later
-        assert RunFolder.create(tmp_path, header()).header["output"] == later
-        off = RunFolder.create(tmp_path, {**header(), "output": {"min_quality": 0.0}})
-        assert off.header["output"]["min_quality"] == 0
-        assert off.output_with(masks="polygon", policy=None) == {**later, "min_quality": 0, "masks": "polygon"}
+    def test_output_settings_are_stored(self, tmp_path: Path) -> None:
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
+        assert run.manifest.output == OutputSettings()
+        later = OutputSettings(policy="not_exhaustive", min_quality=0.5)
+        assert RunFolder.open_or_create(tmp_path, make_manifest(output=later)).manifest.output == later
+        assert RunFolder.open(tmp_path).manifest.output == later
+        RunFolder.open(tmp_path).remember_output(later.updated(OutputSettings(min_quality=0)))
+        assert RunFolder.open(tmp_path).manifest.output == OutputSettings(policy="not_exhaustive")
 
     def test_a_run_of_before_there_were_thresholds(self, tmp_path: Path) -> None:
-        run = RunFolder.create(tmp_path, header())
-        old = {**run.header, "output": {"policy": "not_exhaustive", "masks": "rle"}}
-        (tmp_path / "run.json").write_text(json.dumps(old))
-        now = {**old["output"], "min_quality": 0, "min_semantics": 0, "clip": "mini"}
-        assert RunFolder.open(tmp_path).header["output"] == now
-        assert RunFolder.create(tmp_path, header()).header["output"] == now
+        values = json.loads(make_manifest().to_bytes())
+        del values["config"]["layout"]["kind"], values["model"]["refined_by"]
+        (tmp_path / "run.json").write_text(
+            json.dumps({**values, "output": {"policy": "not_exhaustive", "masks": "rle"}})
+        )
+        manifest = RunFolder.open(tmp_path).manifest
+        assert manifest.output == OutputSettings(policy="not_exhaustive")
+        assert manifest.differences(make_manifest()) == []
+
+    def test_fields_of_a_newer_version_are_ignored(self, tmp_path: Path) -> None:
+        values = json.loads(make_manifest().to_bytes())
+        values["categories"]["main"][0]["colour"] = values["new"] = "red"
+        (tmp_path / "run.json").write_text(json.dumps(values))
+        assert RunFolder.open(tmp_path).manifest == make_manifest()
 
     def test_grows_but_does_not_shrink(self, tmp_path: Path) -> None:
-        RunFolder.create(tmp_path, header(2))
-        assert RunFolder.create(tmp_path, header(3)).total == 6
+        RunFolder.open_or_create(tmp_path, make_manifest(2))
+        assert RunFolder.open_or_create(tmp_path, make_manifest(3)).total == 6
         with pytest.raises(MosaicFusionError, match=r"made with 3 canvases per category; .* not shrink to 2"):
-            RunFolder.create(tmp_path, header(2))
+            RunFolder.open_or_create(tmp_path, make_manifest(2))
         assert RunFolder.open(tmp_path).total == 6
 
     def test_other_versions_may_go_on(self, tmp_path: Path) -> None:
-        RunFolder.create(tmp_path, header())
-        assert RunFolder.create(tmp_path, {**header(), "versions": {"torch": "3"}}).header["versions"] == {"torch": "3"}
+        RunFolder.open_or_create(tmp_path, make_manifest())
+        newer = make_manifest().model_copy(update={"versions": {"torch": "3"}})
+        assert RunFolder.open_or_create(tmp_path, newer).manifest.versions == {"torch": "3"}
+        assert RunFolder.open(tmp_path).manifest.versions == {"torch": "3"}
 
     def test_leftovers_of_a_killed_process_go(self, tmp_path: Path) -> None:
-        run = RunFolder.create(tmp_path, header())
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
         run.write_part([canvas(0)])
         for name in (".run.json.x1.tmp", "parts/.part-00000002.jsonl.x2.tmp", "images/000/.000000000002.jpg.x3.tmp"):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text("half")
-        RunFolder.create(tmp_path, header())
+        RunFolder.open_or_create(tmp_path, make_manifest())
         assert tree(tmp_path) == ["parts/part-00000000.jsonl", "run.json"]
 
     def test_killed_before_its_first_file_was_whole(self, tmp_path: Path) -> None:
         (tmp_path / ".run.json.x1.tmp").write_text("half")
-        RunFolder.create(tmp_path, header())
+        RunFolder.open_or_create(tmp_path, make_manifest())
         assert tree(tmp_path) == ["run.json"]
 
     def test_full_disk_at_the_start_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,9 +215,13 @@ class TestCreate:
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fail)
             with pytest.raises(MosaicFusionError, match="No space left"):
-                RunFolder.create(tmp_path / "run", header())
+                RunFolder.open_or_create(tmp_path / "run", make_manifest())
         assert tree(tmp_path) == []
-        RunFolder.create(tmp_path / "run", header())
+        RunFolder.open_or_create(tmp_path / "run", make_manifest())
+
+
+def _changed(**fields: Any) -> str:
+    return json.dumps({**json.loads(make_manifest().to_bytes()), **fields})
 
 
 class TestOpen:
@@ -228,8 +232,13 @@ class TestOpen:
             ("{", "cannot read"),
             ("[]", "not a run of this version"),
             ('{"format": 0}', "not a run of this version"),
-            ('{"format": 1}', "not a run of this version"),
-            (json.dumps({"format": 1, **header(), "output": "drop"}), "not a run of this version"),
+            ('{"format": 1}', r"run\.json is damaged, or of another version.*\n  config: Field required"),
+            (_changed(output="drop"), r"output: Input should be a valid dictionary .*got 'drop'"),
+            (_changed(output={"policy": "keep"}), r"output\.policy: Input should be 'drop' or 'not_exhaustive'"),
+            (_changed(canvases_per_category=None), "canvases_per_category: Input should be a valid integer"),
+            (_changed(categories={"main": [], "partners": []}), r"categories\.main: Tuple should have at least 1 item"),
+            (_changed(categories={"main": [{"id": 1, "name": None}], "partners": []}), r"categories\.main\.0\.name"),
+            ("[" * 100_000, "cannot read"),
         ],
     )
     def test_refused(self, tmp_path: Path, text: str | None, said: str) -> None:
@@ -241,24 +250,24 @@ class TestOpen:
 
 class TestParts:
     def test_records_come_in_order_of_their_index(self, tmp_path: Path) -> None:
-        run = RunFolder.create(tmp_path, header())
-        assert set(run.done()) == set()
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
+        assert not run.done().any()
         run.write_part([canvas(2, KEPT), canvas(3, REJECTED)])
         run.write_part([canvas(0), canvas(1)])
         assert [record.index for record in run.records()] == [0, 1, 2, 3]
-        assert set(run.done()) == {0, 1, 2, 3}
+        assert run.done().tolist() == [True] * 4
         assert [file.name for file in run.part_files()] == ["part-00000000.jsonl", "part-00000002.jsonl"]
 
     @pytest.mark.parametrize("text", ['{"index": 0, "hw', '{"index": 0}\n', "[]\n", "\x00\x00"])
     def test_damaged_part_is_named(self, tmp_path: Path, text: str) -> None:
-        run = RunFolder.create(tmp_path, header())
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
         run.write_part([canvas(0)])
         run.part_files()[0].write_text(text)
         with pytest.raises(MosaicFusionError, match=r"part-00000000\.jsonl is damaged .*; delete it"):
             run.done()
 
     def test_image_folders_hold_a_thousand(self, tmp_path: Path) -> None:
-        run = RunFolder.create(tmp_path, header())
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
         assert run.image_name(123) == "images/000/000000000123.jpg"
         assert run.image_name(1_234_567) == "images/1234/000001234567.jpg"
         assert (tmp_path / run.write_image(5, b"jpeg")).read_bytes() == b"jpeg"

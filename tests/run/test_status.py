@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.manifests import KITE, make_manifest
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.failures import note_failures
@@ -21,8 +21,7 @@ REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_co
 
 def make_run(path: Path, parts: dict[int, float], canvases: int = 2) -> RunFolder:
     """20 canvases planned; parts that begin at these indices, so many seconds old, each region kept and rejected once."""
-    header: dict[str, Any] = {"config": {}, "model": {}, "versions": {}, "canvases_per_category": 20}
-    run = RunFolder.create(path, {**header, "categories": {"main": [{"id": 1, "name": "kite"}], "partners": []}})
+    run = RunFolder.open_or_create(path, make_manifest(20, [KITE]))
     now = time.time()
     for first, age_s in parts.items():
         run.write_part([CanvasRecord(first + k, (64, 128), 0, None, (KEPT, REJECTED)) for k in range(canvases)])
@@ -33,7 +32,7 @@ def make_run(path: Path, parts: dict[int, float], canvases: int = 2) -> RunFolde
 def test_rate_and_time_left(tmp_path: Path) -> None:
     make_run(tmp_path, {0: 90, 2: 60, 4: 30, 6: 0})
     found = read_status(tmp_path)
-    assert (found.done, found.total, found.asked, found.kept) == (8, 20, 16, 8)
+    assert (found.done, found.total, found.requested, found.kept) == (8, 20, 16, 8)
     assert found.rate == pytest.approx(4)  # 6 canvases in 90 s: when the first part began is not known
     assert found.left_s == pytest.approx(12 * 15)
     assert found.idle_s == pytest.approx(0, abs=60)
@@ -56,13 +55,13 @@ def test_no_rate(tmp_path: Path, parts: dict[int, float]) -> None:
 def test_overlapping_parts_count_once(tmp_path: Path) -> None:
     run = make_run(tmp_path, {0: 9}, canvases=4)
     make_run(tmp_path, {2: 0}, canvases=2)
-    assert read_status(tmp_path).done == len(run.done()) == len(list(run.records())) == 4
+    assert read_status(tmp_path).done == run.done().sum() == len(list(run.records())) == 4
 
 
 def test_failures(tmp_path: Path) -> None:
     run = make_run(tmp_path, {0: 0})
-    note_failures(run, [4, 5], [4, 5], "worker_lost", "")
-    note_failures(run, [1], [0, 1], "nan", "")
+    note_failures(run, [4, 5], [4, 5], "worker_lost")
+    note_failures(run, [1], [0, 1], "nan")
     assert read_status(tmp_path).failures == {"worker_lost": 2, "nan": 1}
 
 

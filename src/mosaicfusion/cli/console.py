@@ -1,8 +1,8 @@
-"""What the command line shows: a progress bar and a short table."""
+"""Progress bars and short tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -10,18 +10,20 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text, TextType
 
+from mosaicfusion.generation.events import Event, Progress
+
 if TYPE_CHECKING:
     from mosaicfusion.generation.build_dataset import Summary
     from mosaicfusion.profiling import Profile
 
 
-class Progress:
-    """A bar with rate and time left, over canvases that are drawn or whatever else is counted."""
+class ProgressBar:
+    """A progress bar with rate and time left, for canvases or anything else that is counted."""
 
-    def __init__(self, doing: str = "drawing", unit: str = "canvases", before: str = "loading the model") -> None:
+    def __init__(self, doing: str, unit: str, before: str = "loading the model") -> None:
         self._doing, self._unit, self._before = doing, unit, before
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -34,25 +36,37 @@ class Progress:
         )
         self._bar.start()
         self._task = self._bar.add_task(self._before, total=None, count="", rate="")
-        self._begun: float | None = None
+        self._begin: float | None = None
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.update(self._task, visible=self._begun is not None)
+        self._bar.update(self._task, visible=self._begin is not None)
         self._bar.stop()
 
     def show(self, done: float, total: int) -> None:
-        """How many are done and in all; the first may be fractional."""
-        if self._begun is None:  # what an earlier run drew does not count for the rate
-            self._begun = done
+        """Show ``done`` of ``total``; the first may be fractional."""
+        if self._begin is None:  # items of an earlier run do not count for the rate
+            self._begin = done
             self._bar.reset(self._task, total=total, completed=int(done), description=self._doing)
         elapsed = self._bar.tasks[0].elapsed or 0
-        rate = f"{(done - self._begun) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
+        rate = f"{(done - self._begin) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
         self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
 
 
+class GenerationBar(ProgressBar):
+    """The progress bar of a generation job."""
+
+    def __init__(self, on_ray: bool = False) -> None:
+        super().__init__("generating", "canvases", "starting the workers" if on_ray else "loading the model")
+
+    def on_event(self, event: Event) -> None:
+        """Show the progress of a job."""
+        if isinstance(event, Progress):
+            self.show(event.done, event.total)
+
+
 def make_table(*head: str, title: TextType | None = None, words: int = 1) -> Table:
-    """A table whose first columns hold words, as many as said, and the others numbers, set to the right."""
+    """A table with ``words`` columns of text, and columns of right-aligned numbers after them."""
     table = Table(*head, title=title)
     for column in table.columns[words:]:
         column.justify = "right"
@@ -60,13 +74,13 @@ def make_table(*head: str, title: TextType | None = None, words: int = 1) -> Tab
 
 
 def print_summary(summary: Summary) -> None:
-    """Yield by category, reasons of rejection, and where the results are."""
+    """Print the yield by category, the reasons of rejection, and the paths of the results."""
     console = Console()
     title = f"{summary.canvases} canvases, {summary.used} in the data set"
-    table = make_table("category", "asked", "kept", "yield", title=title)
+    table = make_table("category", "requested", "kept", "yield", title=title)
     lines = list(summary.per_category.items())
-    for name, (asked, kept) in lines[:20]:
-        table.add_row(Text(name), str(asked), str(kept), f"{kept / asked:.0%}")
+    for name, (requested, kept) in lines[:20]:
+        table.add_row(Text(name), str(requested), str(kept), f"{kept / requested:.0%}")
     if len(lines) > 20:
         table.add_row(f"... {len(lines) - 20} more", "", "", "")
     share = summary.kept_regions / summary.regions if summary.regions else 0
@@ -77,8 +91,8 @@ def print_summary(summary: Summary) -> None:
         console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
     if summary.missing:
         console.print(
-            f"{summary.missing} canvases are missing: whoever draws the last compiles {summary.path / 'lvis.json'}, "
-            f"or `mosaicfusion report {summary.path}` does",
+            f"{summary.missing} canvases are missing: the process that generates the last one compiles "
+            f"{summary.path / 'lvis.json'}, or `mosaicfusion report {summary.path}` does",
             soft_wrap=True,
         )
         return
@@ -87,8 +101,8 @@ def print_summary(summary: Summary) -> None:
 
 
 def print_profile(profile: Profile) -> None:
-    """Stages by their own time; those beside the sampler overlap with it, so shares may add up to more than the whole."""
-    table = make_table("stage", "calls", "seconds", "of the run", title=f"{profile.seconds:.1f} s in all")
+    """Print the stages by their own time; some run beside the sampler, so shares may add up to more than 100 %."""
+    table = make_table("stage", "calls", "seconds", "share", title=f"{profile.seconds:.1f} s in total")
     for total in profile.totals():
         share = total.own_seconds / profile.seconds
         table.add_row(total.name, str(total.calls), f"{total.own_seconds:.2f}", f"{share:.1%}")

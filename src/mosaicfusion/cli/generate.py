@@ -1,4 +1,4 @@
-"""Commands that draw and show: generate, explain, categories, report."""
+"""Commands that generate and show: generate, explain, categories, report."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from mosaicfusion.cli.options import (
     ThreadsOption,
     VaeTilingOption,
     WorkersOption,
+    make_output,
     make_overrides,
     make_scale,
     make_selection,
@@ -58,8 +59,8 @@ from mosaicfusion.errors import MosaicFusionError
 
 `mosaicfusion generate -c "kite, drum" --out /shared/kite --ray-address ray://head:10001 --num-gpus-per-worker 0.5`
 
-The same command again goes on with an interrupted run; with more canvases per category it draws what is new. Several may draw
-into one folder at once; the last one to finish compiles the data set."""
+The same command again continues an interrupted run; with more canvases per category it generates the new ones. Several processes
+may generate into one folder at once; the last one to finish compiles the data set."""
 )
 def generate(
     out: Annotated[
@@ -70,7 +71,9 @@ def generate(
     main_names: Annotated[
         str | None, typer.Option("--main", help="Categories that lead a canvas (names or .txt).", show_default="all")
     ] = None,
-    frequency: Annotated[str | None, typer.Option(help="Lead with these LVIS frequencies: r, c, f, or r,c.")] = None,
+    frequency: Annotated[
+        str | None, typer.Option(help="LVIS frequencies of the categories that lead a canvas: r, c, f, or r,c.")
+    ] = None,
     partners: Annotated[
         str, typer.Option(help="Categories of the other regions: all, main, frequencies as r,c, names or a .txt file.")
     ] = "all",
@@ -81,20 +84,20 @@ def generate(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings of a JSON file or a run.json, in place of a preset.")
+        Path | None, typer.Option(help="JSON file with settings, or a run.json, instead of a preset.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
     ] = None,
-    grid: Annotated[str | None, typer.Option(help="Rows x columns; several by commas are drawn at random.")] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="Rows x columns; of several, such as 1x2,2x1, each group gets one at random.")
+    ] = None,
     template: Annotated[
         str | None,
         typer.Option(help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional."),
     ] = None,
-    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background a line.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a class of diffusers.")
-    ] = None,
+    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background per line.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a diffusers class.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1)] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
@@ -105,16 +108,19 @@ def generate(
     min_semantics: MinSemanticsOption = None,
     clip: Annotated[
         str | None,
-        typer.Option(help=f"Model of --min-semantics: {CLIP_HELP}", show_default="as last time, at first mini"),
+        typer.Option(help=f"Model of --min-semantics: {CLIP_HELP}", show_default="as last time; initially mini"),
     ] = None,
     device: DeviceOption = "auto",
-    batch_size: Annotated[int, typer.Option(help="Canvases denoised together: speed and memory.", min=1)] = 8,
+    batch_size: Annotated[
+        int, typer.Option(help="Canvases denoised together: faster, but needs more memory.", min=1)
+    ] = 8,
     threads: ThreadsOption = None,
     compile: CompileOption = False,
     offload: OffloadOption = False,
     vae_tiling: VaeTilingOption = False,
     shard: Annotated[
-        str | None, typer.Option(help="Draw one of equal shares only, as 3/64.", show_default="all that is missing")
+        str | None,
+        typer.Option(help="Generate one of several equal shares, such as 3/64.", show_default="everything missing"),
     ] = None,
     workers: WorkersOption = None,
     ray_address: RayAddressOption = None,
@@ -122,13 +128,14 @@ def generate(
     resources: ResourcesOption = None,
     profile: Annotated[
         Path | None,
-        typer.Option(help="Print where the time went; write a trace for chrome://tracing or Perfetto here."),
+        typer.Option(help="Print the time of each stage; write a trace for chrome://tracing or Perfetto to this file."),
     ] = None,
 ) -> None:
-    """Draw images with several objects each, their instance masks, and an LVIS json."""
-    from mosaicfusion.cli.console import Progress, print_profile, print_summary
+    """Generate images with several objects each, their instance masks, and an LVIS json."""
+    from mosaicfusion.cli.console import GenerationBar, print_profile, print_summary
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import load_config
+    from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
 
     overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
@@ -136,30 +143,20 @@ def generate(
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
     settings_used = read_config(load_config(config) if config else preset, overrides, settings)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
-    scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
-    if profile and scale:
+    scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
+    if profile and scale.on_ray:
         raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
     watched = profiled(waiter(device)) if profile else nullcontext()
-    with watched as timed, Progress(before="starting the workers" if scale else "loading the model") as progress:
+    with watched as timed, GenerationBar(on_ray=scale.on_ray) as bar:
         summary = run(
             selection,
-            out=out,
+            out,
             canvases_per_category=canvases_per_category,
             config=settings_used,
-            policy=policy,
-            masks=masks,
-            min_quality=min_quality,
-            min_semantics=min_semantics,
-            clip=clip,
-            device=device,
-            batch_size=batch_size,
-            threads=threads,
-            compile=compile,
-            offload=offload,
-            vae_tiling=vae_tiling,
-            shard=shard,
+            output=make_output(policy, masks, min_quality, min_semantics, clip),
+            device=DeviceOptions(device, batch_size, threads, compile, offload, vae_tiling),
             scale=scale,
-            on_progress=progress.show,
+            on_event=bar.on_event,
         )
     print_summary(summary)
     if profile and timed:
@@ -169,7 +166,7 @@ def generate(
 
 @app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
 def explain(
-    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 names, parted by commas.")],
+    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 comma-separated names.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
     seed: SeedOption = 0,
     model: ModelOption = "mini",
@@ -179,13 +176,13 @@ def explain(
     offload: OffloadOption = False,
     vae_tiling: VaeTilingOption = False,
 ) -> None:
-    """Show where the masks of one canvas come from: heat maps over steps and resolutions."""
-    from mosaicfusion.generation.explain import explain as draw
+    """Show how the masks of one canvas are made: heat maps over steps and resolutions."""
+    from mosaicfusion.generation.explain import explain as render
     from mosaicfusion.models.device import DeviceOptions
 
     settings_used = read_config(preset, {"model": model, "seed": seed}, settings)
     options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
-    path = draw(make_selection(settings_used.model, categories).main, out, settings_used, options)
+    path = render(make_selection(settings_used.model, categories).main, out, settings_used, options)
     typer.echo(f"figure: {path}")
 
 
@@ -227,10 +224,10 @@ def report(
     min_quality: MinQualityOption = None,
     min_semantics: MinSemanticsOption = None,
 ) -> None:
-    """Rebuild lvis.json and report.html from what a run folder holds; nothing is drawn."""
+    """Rebuild lvis.json and report.html from a run folder; nothing is generated."""
     from mosaicfusion.cli.console import print_summary
-    from mosaicfusion.files.remote import as_folder
-    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.run.folder import RunFolder
 
-    print_summary(compile_run(RunFolder.open(as_folder(run_folder)), policy, masks, min_quality, min_semantics))
+    output = make_output(policy, masks, min_quality, min_semantics)
+    print_summary(build_dataset(RunFolder.open(run_folder), output))

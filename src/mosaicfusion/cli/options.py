@@ -1,4 +1,4 @@
-"""Options that several commands share, and settings made of them."""
+"""Options that several commands share, and the settings built from them."""
 
 from __future__ import annotations
 
@@ -12,79 +12,84 @@ from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
     from mosaicfusion.categories import Selection
-    from mosaicfusion.config import RunConfig
-    from mosaicfusion.generation.ray import Scale
+    from mosaicfusion.config import OutputSettings, RunConfig
+    from mosaicfusion.generation.scale import Scale
 
 CategoriesOption = Annotated[
     str | None,
     typer.Option(
-        "--categories", "-c", help="Names parted by commas, or a .txt file with one a line.", show_default="all"
+        "--categories", "-c", help="Comma-separated names, or a .txt file with one per line.", show_default="all"
     ),
 ]
-MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id as owner/name."
+MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id such as owner/name."
 ModelOption = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any other setting as KEY=VALUE, as in --set masks.threshold=0.4; may be repeated."),
+    typer.Option("--set", help="Any other setting: KEY=VALUE, such as masks.threshold=0.4; may be repeated."),
 ]
 PolicyOption = Annotated[
     Literal["drop", "not_exhaustive"] | None,
     typer.Option(
-        help="Canvases with a rejected region: leave out, or mark.", show_default="as last time, at first drop"
+        help="Canvases with a rejected region: leave out, or mark.", show_default="as last time; initially drop"
     ),
 ]
 MasksOption = Annotated[
     Literal["rle", "polygon"] | None,
-    typer.Option(help="Masks in lvis.json; detectron2 wants polygons.", show_default="as last time, at first rle"),
+    typer.Option(help="Masks in lvis.json; detectron2 needs polygons.", show_default="as last time; initially rle"),
 ]
 MinSemanticsOption = Annotated[
     float | None,
     typer.Option(
-        help="Reject instances that CLIP takes for their category with a lower probability.",
+        help="Reject instances whose category has a lower probability, as judged by CLIP.",
         min=0,
         max=1,
-        show_default="as last time, at first 0",
+        show_default="as last time; initially 0",
     ),
 ]
 CLIP_HELP = "'mini' (bundled), a folder in open_clip's format, a hub id, or name:pretrained."
 MinQualityOption = Annotated[
     float | None,
     typer.Option(
-        help="Reject instances whose mask is expected to fit worse than this IoU.",
+        help="Reject instances with a lower predicted mask IoU.",
         min=0,
         max=1,
-        show_default="as last time, at first 0",
+        show_default="as last time; initially 0",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(help="CPU threads of each model; the same number, the same bytes.", min=1, show_default="all cores"),
+    typer.Option(help="CPU threads per model; the same number gives the same bytes.", min=1, show_default="all cores"),
 ]
 CompileOption = Annotated[
-    bool, typer.Option("--compile", help="Compile parts of the model by torch.compile first: for long runs on a GPU.")
+    bool, typer.Option("--compile", help="Compile parts of the model with torch.compile: for long runs on a GPU.")
 ]
 OffloadOption = Annotated[
-    bool, typer.Option("--offload", help="Keep only the part of the model in use on the device: for small GPUs.")
+    bool, typer.Option("--offload", help="Keep only the active part of the model on the device: for small GPUs.")
 ]
 VaeTilingOption = Annotated[
-    bool, typer.Option("--vae-tiling", help="Decode in tiles: for canvases too large to decode at once.")
+    bool, typer.Option("--vae-tiling", help="Decode in tiles: for canvases that do not fit in memory at once.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(help="Draw with so many Ray workers.", min=1, show_default="in this process")
+    int | None, typer.Option(help="Generate with this many Ray workers.", min=1, show_default="this process")
 ]
 RayAddressOption = Annotated[
-    str | None, typer.Option(help="Workers on a cluster: ray://head:10001, head:6379 or auto.", show_default="here")
+    str | None,
+    typer.Option(help="Ray cluster of the workers: ray://head:10001, head:6379 or auto.", show_default="this machine"),
 ]
 GpusOption = Annotated[
     float | None,
     typer.Option(
-        "--num-gpus-per-worker", help="May be a fraction, as 0.5.", min=0, show_default="1 or an equal share, if any"
+        "--num-gpus-per-worker",
+        help="May be a fraction, such as 0.5.",
+        min=0,
+        show_default="1 or an equal share, if any",
     ),
 ]
 ResourcesOption = Annotated[
-    str | None, typer.Option(help="Other resources of each worker as JSON, as '{\"tpu\": 1}'.", show_default="none")
+    str | None,
+    typer.Option(help="Other Ray resources per worker as JSON, such as '{\"tpu\": 1}'.", show_default="none"),
 ]
 
 
@@ -100,11 +105,12 @@ def make_overrides(
     dtype: str | None,
     grid: str | None,
 ) -> dict[str, Any]:
+    """The options as nested settings; ``None`` where an option is not given."""
     from mosaicfusion.categories import read_lines
 
     scenes = tuple(read_lines(backgrounds)) if backgrounds else None
     if scenes == ():
-        raise MosaicFusionError(f"{backgrounds} holds no background; write one a line")
+        raise MosaicFusionError(f"{backgrounds} holds no background; write one per line")
     prompt = {"template": template, "backgrounds": scenes}
     return {
         "model": model,
@@ -117,17 +123,18 @@ def make_overrides(
 
 
 def read_config(preset: str | RunConfig | None, overrides: dict[str, Any], settings: list[str] | None) -> RunConfig:
+    """A preset or config with the options of a command and its ``--set`` settings."""
     from mosaicfusion.generation.presets import make_config
 
     return make_config(preset, apply_settings(overrides, settings))
 
 
 def apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
-    """``--set masks.threshold=0.4``: VALUE is JSON, or else a text."""
+    """Put ``masks.threshold=0.4`` and the like into nested values. VALUE is JSON, or else a text."""
     for setting in settings or []:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise MosaicFusionError(f"--set {setting!r} is not KEY=VALUE; as in --set masks.threshold=0.4")
+            raise MosaicFusionError(f"--set {setting!r} is not KEY=VALUE, such as --set masks.threshold=0.4")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
@@ -142,20 +149,44 @@ def apply_settings(values: dict[str, Any], settings: list[str] | None) -> dict[s
     return values
 
 
-def make_scale(workers: int | None, ray_address: str | None, gpus: float | None, resources: str | None) -> Scale | None:
-    if workers is None and ray_address is None:
-        if gpus is not None or resources is not None:
-            raise MosaicFusionError("--num-gpus-per-worker and --resources need --workers or --ray-address")
-        return None
-    from mosaicfusion.generation.ray import Scale
+def make_output(
+    policy: str | None = None,
+    masks: str | None = None,
+    min_quality: float | None = None,
+    min_semantics: float | None = None,
+    clip: str | None = None,
+) -> OutputSettings:
+    """The output settings that were given; the others keep their last value."""
+    from mosaicfusion.config import OutputSettings
 
+    values = {
+        "policy": policy,
+        "masks": masks,
+        "min_quality": min_quality,
+        "min_semantics": min_semantics,
+        "clip": clip,
+    }
+    return OutputSettings.parse({name: value for name, value in values.items() if value is not None})
+
+
+def make_scale(
+    workers: int | None, ray_address: str | None, gpus: float | None, resources: str | None, shard: str | None = None
+) -> Scale:
+    """The share of the run and the workers that were requested."""
+    from mosaicfusion.generation.batches import WHOLE, Shard
+    from mosaicfusion.generation.scale import Scale
+
+    if workers is None and ray_address is None and (gpus is not None or resources is not None):
+        raise MosaicFusionError("--num-gpus-per-worker and --resources need --workers or --ray-address")
     try:
         amounts = json.loads(resources or "{}")
     except json.JSONDecodeError:
         amounts = None
     if not isinstance(amounts, dict) or not all(type(amount) in (int, float) for amount in amounts.values()):
-        raise MosaicFusionError(f"--resources {resources!r:.80} is not JSON of names and amounts, as '{{\"tpu\": 1}}'")
-    return Scale(workers, ray_address, gpus, amounts)
+        raise MosaicFusionError(
+            f"--resources {resources!r:.80} is not JSON of names and amounts, such as '{{\"tpu\": 1}}'"
+        )
+    return Scale(Shard.parse(shard) if shard is not None else WHOLE, workers, ray_address, gpus, amounts)
 
 
 def make_selection(
@@ -166,24 +197,25 @@ def make_selection(
     frequency: str | None = None,
     partners: str = "all",
 ) -> Selection:
+    """The main and partner categories that the options select."""
     from mosaicfusion.categories import FREQUENCIES, Selection, split_names
     from mosaicfusion.generation.selection import vocabulary_for
 
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")
     if main_names is not None and frequency is not None:
-        raise MosaicFusionError("give --main or --frequency, not both: each says which categories lead a canvas")
+        raise MosaicFusionError("give --main or --frequency, not both: each selects the categories that lead a canvas")
     known = vocabulary_for(model, split_names(categories) if categories is not None else None, vocabulary)
     main = known
     if main_names is not None:
         main = known.select(split_names(main_names))
     elif frequency is not None:
-        main = known.with_frequency(letter.strip() for letter in frequency.split(","))
-    frequencies = [part.strip() for part in partners.split(",")]
+        main = known.with_frequency(part.strip() for part in frequency.split(","))
+    parts = [part.strip() for part in partners.split(",")]
     if partners in ("all", "main"):
         others = known if partners == "all" else main
-    elif set(frequencies) <= set(FREQUENCIES):
-        others = known.with_frequency(frequencies)
+    elif set(parts) <= set(FREQUENCIES):
+        others = known.with_frequency(parts)
     else:
         others = known.select(split_names(partners))
     return Selection(main, others)

@@ -15,14 +15,12 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from tempfile import TemporaryFile
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from mosaicfusion.categories import Category, Frequency
+from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
-
-Policy = Literal["drop", "not_exhaustive"]
-MaskFormat = Literal["rle", "polygon"]
 
 
 def is_used(record: CanvasRecord, policy: Policy) -> bool:

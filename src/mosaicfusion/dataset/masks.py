@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from mosaicfusion.config import MaskFormat
 from mosaicfusion.dataset.annotated import Record
-from mosaicfusion.dataset.lvis import MaskFormat
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 from PIL import Image, UnidentifiedImageError
 
+from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.annotated import Record, Records, read_json
 from mosaicfusion.dataset.coco import ImageRef, find_image
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, category_records, lvis_entries, lvis_head
+from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
@@ -103,7 +104,7 @@ def open_dataset(source: Path, images: Path | None = None, policy: Policy | None
 
 
 def _read_run(run: RunFolder, policy: Policy | None) -> Dataset:
-    policy = policy or run.header["output"]["policy"]
+    policy = policy or run.manifest.output.policy
 
     def records() -> Iterator[tuple[Record, list[Record]]]:
         return lvis_entries(accepted(run), policy)
@@ -120,7 +121,7 @@ def _read_run(run: RunFolder, policy: Policy | None) -> Dataset:
         records=records,
         images=totals.images,
         instances=totals.by_instance.total(),
-        masks=run.header["output"]["masks"],
+        masks=run.manifest.output.masks,
     )
 
 

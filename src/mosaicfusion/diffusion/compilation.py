@@ -11,7 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
+    from mosaicfusion.diffusion.family import DiffusionModel
 
 _LAYERS = (ResnetBlock2D, FeedForward)
 _MAX_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8
@@ -23,23 +23,23 @@ _BATCH, _LATENT_HW = 18, (24, 40)
 
 
 @torch.inference_mode()
-def compile_parts(backend: StableDiffusion) -> None:
+def compile_parts(model: DiffusionModel) -> None:
     """Compile the residual blocks and feed-forwards of the U-Net, and the decoder, by torch.compile, now and not while drawing.
 
     The attention layers stay as they are: their processors change hands with every batch, see
     :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises :class:`MosaicFusionError` where nothing can be compiled.
     """
-    factor = backend.latent_factor
+    factor = model.latent_factor
     torch._dynamo.config.recompile_limit = _MAX_KINDS
     try:
-        for layer in (*backend.unet.modules(), backend.vae.decoder):
-            if isinstance(layer, _LAYERS) or layer is backend.vae.decoder:
+        for layer in (*model.unet.modules(), model.vae.decoder):
+            if isinstance(layer, _LAYERS) or layer is model.vae.decoder:
                 layer.compile(dynamic=True)
-        latents = torch.zeros(_BATCH, backend.latent_channels, *_LATENT_HW, device=backend.device)
-        timestep = torch.tensor(1, device=backend.device)
+        latents = torch.zeros(_BATCH, model.latent_channels, *_LATENT_HW, device=model.device)
+        timestep = torch.tensor(1, device=model.device)
         region_hw_px = _LATENT_HW[0] * factor, _LATENT_HW[1] * factor
-        backend.predict(latents, timestep, backend.encode(["a"] * _BATCH), region_hw_px)
-        backend.decode(latents[:1])
+        model.predict(latents, timestep, model.encode(["a"] * _BATCH), region_hw_px)
+        model.decode(latents[:1])
     except RuntimeError as error:
         raise MosaicFusionError(
             f"the model cannot be compiled here ({first_line(error)}); a CPU needs a C++ compiler (g++ or clang), a GPU needs "

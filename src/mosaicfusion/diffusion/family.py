@@ -1,15 +1,18 @@
-"""What the sampler needs of a model, and how to get it."""
+"""The interface of a model family: everything that the sampler needs of a text-to-image model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+    from mosaicfusion.models.device import DeviceOptions
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,22 @@ class Conditioning:
     pooled: torch.Tensor | None = None
 
 
-class Backend(Protocol):
-    """A text-to-image diffusion model with a U-Net. Tensors are on ``device``; B counts images."""
+class DiffusionModel(Protocol):
+    """A text-to-image diffusion model with a U-Net. Tensors are on ``device``; B counts images.
+
+    ``latent_factor``: pixels of the image per latent cell. ``vae``: has a ``decoder``, which ``--compile`` compiles.
+    """
 
     unet: Any
+    vae: Any
     tokenizer: Any
     device: torch.device
     latent_factor: int
     latent_channels: int
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions) -> None:
+        """Load a folder in diffusers format; ``options``: offload and VAE tiling."""
+        ...
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings of the prompts."""
@@ -40,7 +51,7 @@ class Backend(Protocol):
     def predict(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:
-        """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32, whatever the model predicts."""
+        """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32, in the model's own prediction type."""
         ...
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:

@@ -1,31 +1,60 @@
-"""The model families, and how to load a model."""
+"""The model families. To add one, write a :class:`DiffusionModel` in ``families/`` and register it here."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from mosaicfusion.diffusion.family import Backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
-from mosaicfusion.models.hub import check_model_folder
+from mosaicfusion.models.hub import pipeline_class
 
 
-def load_backend(folder: Path, options: DeviceOptions | str = "auto", dtype: str = "auto") -> Backend:
-    """Load a model folder in diffusers format that :func:`mosaicfusion.models.hub.find_model` found.
+@dataclass(frozen=True)
+class Family:
+    """``implementation``: MODULE:CLASS, imported when a model is loaded. ``preset``: the default, by name."""
 
-    ``options``: or the name of the device alone. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
-    Raises :class:`MosaicFusionError` when a file cannot be read, the device is not there or nothing can be compiled for it.
+    implementation: str
+    preset: str
+
+    def load_class(self) -> type[DiffusionModel]:
+        """Import the class."""
+        module, _, name = self.implementation.partition(":")
+        found: type[DiffusionModel] = getattr(import_module(module), name)
+        return found
+
+
+# By the class of the diffusers pipeline, as model_index.json names it.
+FAMILIES: dict[str, Family] = {
+    "StableDiffusionPipeline": Family("mosaicfusion.diffusion.families.stable_diffusion:StableDiffusion", "paper"),
+    "StableDiffusionXLPipeline": Family("mosaicfusion.diffusion.families.sdxl:StableDiffusionXL", "sdxl"),
+}
+
+
+def family_of(folder: Path) -> Family:
+    """The family of a model folder; raises :class:`MosaicFusionError` for one that is not supported."""
+    name = pipeline_class(folder)
+    if name not in FAMILIES:
+        raise MosaicFusionError(f"{folder} holds a {name}; supported: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def load_model(folder: Path, options: DeviceOptions | str = "auto", dtype: str = "auto") -> DiffusionModel:
+    """Load a model folder in diffusers format, as :func:`mosaicfusion.models.hub.find_model` returns it.
+
+    ``options``: execution settings, or the name of a device. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
+    Raises :class:`MosaicFusionError` if the family is not supported, a file cannot be read, the device is not available or
+    the model cannot be compiled for it.
     """
     import torch
 
-    from mosaicfusion.diffusion.compilation import compile_parts
-    from mosaicfusion.diffusion.families.sdxl import StableDiffusionXL
-    from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
-
-    options = DeviceOptions(options) if isinstance(options, str) else options
-    name = check_model_folder(folder)["_class_name"]
+    options, family = DeviceOptions.of(options), family_of(folder)
     device = resolve_device(options.device)
-    family = StableDiffusionXL if name == "StableDiffusionXLPipeline" else StableDiffusion
-    backend = family(folder, device, getattr(torch, resolve_dtype(dtype, device)), options.offload, options.vae_tiling)
+    model = family.load_class()(folder, device, getattr(torch, resolve_dtype(dtype, device)), options)
     if options.compile:
-        compile_parts(backend)
-    return backend
+        from mosaicfusion.diffusion.compilation import compile_parts
+
+        compile_parts(model)
+    return model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.family import Backend, Conditioning
+from mosaicfusion.diffusion.family import Conditioning, DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas, Region, region_weight
 from mosaicfusion.mosaic.plan import CanvasSpec
@@ -42,7 +42,7 @@ class SampledCanvas:
 
 @torch.inference_mode()
 def sample_canvases(
-    backend: Backend,
+    model: DiffusionModel,
     specs: Sequence[CanvasSpec],
     config: RunConfig,
     *,
@@ -56,10 +56,10 @@ def sample_canvases(
     """
     canvas = specs[0].canvas
     assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
-    prompts = [make_prompts(backend, spec, config) for spec in specs]
-    recorder = AttentionRecorder(backend.unet, config.attention, backend.latent_factor, keep_steps)
+    prompts = [make_prompts(model, spec, config) for spec in specs]
+    recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
     with recorder:
-        latents = denoise(backend, specs, prompts, config, recorder, on_step)
+        latents = denoise(model, specs, prompts, config, recorder, on_step)
     regions = range(len(canvas.regions))
     sums = [_to_numpy(recorder.sums[k]) for k in regions]
     half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
@@ -68,7 +68,7 @@ def sample_canvases(
         SampledCanvas(
             spec=spec,
             prompts=tuple(prompts[b]),
-            image=_decode(backend, latents[b : b + 1]),
+            image=_decode(model, latents[b : b + 1]),
             sums=tuple(_canvas(sums[k], b) for k in regions),
             grid=tuple({step: _canvas(maps, b) for step, maps in grids[k].items()} for k in regions),
             half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
@@ -77,9 +77,9 @@ def sample_canvases(
     ]
 
 
-def _decode(backend: Backend, latents: torch.Tensor) -> NDArray[np.uint8] | None:
+def _decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8] | None:
     with stage("decode"):
-        return backend.decode(latents)
+        return model.decode(latents)
 
 
 def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
@@ -91,19 +91,19 @@ def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
 
 
 @torch.inference_mode()
-def check_attention(backend: Backend, config: RunConfig) -> None:
+def check_attention(model: DiffusionModel, config: RunConfig) -> None:
     """One U-Net call on a small tile: raise :class:`MosaicFusionError` unless there is attention where it is to be read."""
-    timesteps = backend.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
+    timesteps = model.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
     latent_hw = MIN_REGION_CELLS, MIN_REGION_CELLS
-    tile = torch.zeros(1, backend.latent_channels, *latent_hw, device=backend.device)
-    text = backend.encode(["a"])
-    with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
+    tile = torch.zeros(1, model.latent_channels, *latent_hw, device=model.device)
+    text = model.encode(["a"])
+    with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
         for step in range(len(timesteps)):
             recorder.start_step(step, len(timesteps))
             recorder.set_target(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
             if recorder.listening:
-                region_hw_px = latent_hw[0] * backend.latent_factor, latent_hw[1] * backend.latent_factor
-                backend.predict(tile, timesteps[step], text, region_hw_px)
+                region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
+                model.predict(tile, timesteps[step], text, region_hw_px)
                 break
     if not recorder.sums:
         attention = config.attention
@@ -113,16 +113,16 @@ def check_attention(backend: Backend, config: RunConfig) -> None:
         )
 
 
-def make_prompts(backend: Backend, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:
+def make_prompts(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:
     """The prompt of each region of a canvas."""
     return [
-        make_prompt(config.prompt.template, category, background, backend.tokenizer)
+        make_prompt(config.prompt.template, category, background, model.tokenizer)
         for category, background in zip(spec.categories, spec.backgrounds, strict=True)
     ]
 
 
 def denoise(
-    backend: Backend,
+    model: DiffusionModel,
     specs: Sequence[CanvasSpec],
     prompts: Sequence[Sequence[Prompt]],
     config: RunConfig,
@@ -131,17 +131,17 @@ def denoise(
 ) -> torch.Tensor:
     """Final latents (B, C, H/f, W/f) float32 of B canvases with one layout; ``prompts[b][k]`` belongs to region k."""
     canvas = specs[0].canvas
-    factor = backend.latent_factor
+    factor = model.latent_factor
     regions = [region.divided_by(factor) for region in canvas.regions]
-    weights, total_weight = _blending_weights(canvas, regions, factor, backend.device)
+    weights, total_weight = _blending_weights(canvas, regions, factor, model.device)
     with stage("encode prompts"):
-        halves = [_guidance_halves(backend, [p[k].text for p in prompts], config) for k in range(len(regions))]
+        halves = [_guidance_halves(model, [p[k].text for p in prompts], config) for k in range(len(regions))]
     subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
     conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)
 
-    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
-    latents: torch.Tensor = _initial_noise(backend, canvas, generators) * scheduler.init_noise_sigma
+    latents: torch.Tensor = _initial_noise(model, canvas, generators) * scheduler.init_noise_sigma
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
@@ -154,7 +154,7 @@ def denoise(
             rows, columns = region.slices
             tile = scaled[:, :, rows, columns]
             recorder.set_target(k, region.hw, subjects[k], conditional)
-            guided = _guided_prediction(backend, tile, timestep, halves[k], config, canvas.regions[k].hw)
+            guided = _guided_prediction(model, tile, timestep, halves[k], config, canvas.regions[k].hw)
             prediction[:, :, rows, columns] += guided * weights[k]
         with stage("scheduler"):
             latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
@@ -164,7 +164,7 @@ def denoise(
 
 
 def _guided_prediction(
-    backend: Backend,
+    model: DiffusionModel,
     tile: torch.Tensor,
     timestep: torch.Tensor,
     conditioning: Conditioning,
@@ -175,18 +175,18 @@ def _guided_prediction(
     scale = config.sampling.guidance
     with stage("U-Net"):
         if scale == 1:
-            return backend.predict(tile, timestep, conditioning, region_hw_px)
-        both = backend.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
+            return model.predict(tile, timestep, conditioning, region_hw_px)
+        both = model.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
     unconditional, conditional = both.chunk(2)
     return unconditional + scale * (conditional - unconditional)
 
 
-def _guidance_halves(backend: Backend, texts: list[str], config: RunConfig) -> Conditioning:
+def _guidance_halves(model: DiffusionModel, texts: list[str], config: RunConfig) -> Conditioning:
     """The unconditional half first, then the prompts."""
-    prompts = backend.encode(texts)
+    prompts = model.encode(texts)
     if config.sampling.guidance == 1:
         return prompts
-    negative = backend.encode_negative(config.prompt.negative, len(texts))
+    negative = model.encode_negative(config.prompt.negative, len(texts))
     pooled = None
     if prompts.pooled is not None and negative.pooled is not None:
         pooled = torch.cat([negative.pooled, prompts.pooled])
@@ -200,10 +200,10 @@ def _subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) ->
     return rows.to(embeddings.device)
 
 
-def _initial_noise(backend: Backend, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
+def _initial_noise(model: DiffusionModel, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
     """One noise for the whole canvas, drawn on the CPU: the same on every device and in every batch."""
-    shape = (backend.latent_channels, *(side // backend.latent_factor for side in canvas.hw_px))
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(backend.device)
+    shape = (model.latent_channels, *(side // model.latent_factor for side in canvas.hw_px))
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(model.device)
 
 
 def _blending_weights(

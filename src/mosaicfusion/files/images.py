@@ -1,4 +1,4 @@
-"""Pictures from anywhere."""
+"""Reading image files of any origin."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from PIL import Image, ImageOps
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 
-_DEEP = ("I", "F")  # how the modes begin of which Pillow would cut off all above 255
+_DEEP = ("I", "F")  # first letters of the modes of which Pillow would cut off all values above 255
 
 
 def read_rgb(path: Path | str, upright: bool = False) -> NDArray[np.uint8]:
-    """A picture as uint8 RGB (H, W, 3). ``upright``: turned as its EXIF says, which is how viewers show it.
+    """Read an image, here or at a URL, as uint8 RGB (H, W, 3). ``upright``: turned as its EXIF says, as viewers show it.
 
-    Raises :class:`MosaicFusionError` for what cannot be read, and for channels of more than 8 bits.
+    Raises :class:`MosaicFusionError` if it cannot be read, or has more than 8 bits per channel.
     """
     try:
-        with Image.open(path) as image:
+        with (Path(path) if isinstance(path, str) else path).open("rb") as file, Image.open(file) as image:
             mode = image.mode
             if not mode.startswith(_DEEP):
                 return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
     except Exception as error:  # whatever a broken file makes Pillow raise
         reason = getattr(error, "strerror", None) or first_line(error, 160)
         raise MosaicFusionError(f"{path} cannot be read as an image ({reason})") from None
-    raise MosaicFusionError(f"{path} has more than 8 bits a channel (Pillow's mode {mode}); convert it to 8 bits")
+    raise MosaicFusionError(f"{path} has more than 8 bits per channel (Pillow's mode {mode}); convert it to 8 bits")

@@ -1,103 +1,107 @@
-"""A model and the plan of what it draws: batches of canvases, as large as the memory takes."""
+"""Sampling canvases by their index: a loaded model, the plan of the run, and batches as large as the memory allows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mosaicfusion.categories import Category
-from mosaicfusion.config import parse_config
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.mosaic.plan import Plan
+from mosaicfusion.mosaic.prompts import make_prompt
 from mosaicfusion.profiling import stage
+from mosaicfusion.run.manifest import Manifest
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.family import Backend
+    from mosaicfusion.diffusion.family import DiffusionModel
     from mosaicfusion.diffusion.sampler import SampledCanvas
     from mosaicfusion.models.device import DeviceOptions
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's messages
 
 
 @dataclass(frozen=True)
 class CanvasSampler:
-    """Draws canvases by number. Make one with :meth:`load`."""
+    """A model and the plan of what it samples. Make one with :meth:`load`."""
 
-    backend: Backend
+    model: DiffusionModel
     plan: Plan
 
     @classmethod
-    def load(cls, header: dict[str, Any], options: DeviceOptions) -> CanvasSampler:
-        """What ``run.json`` describes; whatever would fail while drawing is tried first.
+    def load(cls, manifest: Manifest, options: DeviceOptions) -> CanvasSampler:
+        """Load the model of a run, and try everything that would fail later.
 
-        Raises :class:`MosaicFusionError`, also when the model here is another than that of the run.
+        Raises :class:`MosaicFusionError`, also when the model's files are not those that the run was made with.
         """
         import torch
 
-        from mosaicfusion.diffusion.registry import load_backend
+        from mosaicfusion.diffusion.registry import load_model
 
         if options.threads is not None:
             torch.set_num_threads(options.threads)
-        config = parse_config(header["config"])
+        config = manifest.config
         folder = find_model(config.model, config.revision)
-        here, wanted = digest(folder), header["model"]["digest"]
-        if here != wanted:
+        if (found := digest(folder)) != manifest.model.digest:
             raise MosaicFusionError(
-                f"the model {config.model} has changed: digest {here}, the run was made with {wanted}"
+                f"the model {config.model} has changed: digest {found}, the run was made with {manifest.model.digest}"
             )
         with stage("load the model"):
-            backend = load_backend(folder, options, config.sampling.dtype)
-        config.layout.check(backend.latent_factor)
-        main, partners = (
-            [Category.from_json(category) for category in header["categories"][kind]] for kind in ("main", "partners")
-        )
-        plan = Plan(config, main, partners, backend.latent_factor)
-        check_plan(backend, plan)
-        return cls(backend, plan)
+            model = load_model(folder, options, config.sampling.dtype)
+        config.layout.check(model.latent_factor)
+        plan = Plan(config, manifest.categories.main, manifest.categories.partners, model.latent_factor)
+        check_plan(model, plan)
+        return cls(model, plan)
 
-    def draw(
-        self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None, at_most: int | None = None
+    def sample(
+        self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None, max_size: int | None = None
     ) -> tuple[list[SampledCanvas], list[int]]:
-        """Draw canvases of one layout group together; where the memory does not suffice, or above ``at_most``, in halves.
+        """Sample canvases of one layout group together; in halves where memory runs out, or above ``max_size``.
 
-        Returns those that were drawn, in order, and the indices of those for which it does not suffice even alone.
-        ``on_step`` is called with (steps done, steps in all) as long as all are together.
+        Returns the sampled canvases in order, and the indices of those for which the memory does not suffice even alone.
+        ``on_step`` is called with (steps done, all steps) as long as the batch is whole.
         """
-        from mosaicfusion.diffusion.sampler import sample_canvases
-
-        if at_most is None or len(indices) <= at_most:
+        if max_size is None or len(indices) <= max_size:
             try:
-                specs = [self.plan.spec(index) for index in indices]
-                return sample_canvases(self.backend, specs, self.plan.config, on_step=on_step), []
+                return self.sample_together(indices, on_step), []
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            _free_memory()  # not above: the error holds on to the tensors
+            _free_memory()  # outside of the except block: the error holds on to the tensors
             if len(indices) == 1:
                 return [], list(indices)
         half = (len(indices) + 1) // 2
-        first, second = (self.draw(part, at_most=at_most) for part in (indices[:half], indices[half:]))
+        first, second = (self.sample(part, max_size=max_size) for part in (indices[:half], indices[half:]))
         return first[0] + second[0], first[1] + second[1]
 
+    def sample_together(
+        self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None
+    ) -> list[SampledCanvas]:
+        """Sample a batch as a whole; raises torch's error where memory runs out."""
+        from mosaicfusion.diffusion.sampler import sample_canvases
 
-def check_plan(backend: Backend, plan: Plan) -> None:
+        return sample_canvases(
+            self.model, [self.plan.spec(index) for index in indices], self.plan.config, on_step=on_step
+        )
+
+
+def check_plan(model: DiffusionModel, plan: Plan) -> None:
     """Try what would fail late: scheduler, attention, and the prompt of every category with the longest background."""
     from mosaicfusion.diffusion.sampler import check_attention
-    from mosaicfusion.mosaic.prompts import make_prompt
 
-    check_attention(backend, plan.config)
+    check_attention(model, plan.config)
     backgrounds = plan.config.prompt.backgrounds or ("",)
-    longest = max(backgrounds, key=lambda background: len(backend.tokenizer(background)["input_ids"]))
+    longest = max(backgrounds, key=lambda background: len(model.tokenizer(background)["input_ids"]))
     for category in {category.id: category for category in (*plan.main, *plan.partners)}.values():
-        make_prompt(plan.config.prompt.template, category, longest, backend.tokenizer)
+        make_prompt(plan.config.prompt.template, category, longest, model.tokenizer)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that the memory of the device, or of the machine, does not suffice."""
+    """True if torch reports that the memory of the device, or of the machine, does not suffice."""
     import torch
 
-    said = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in str(error).lower() for text in said)
+    message = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(text in message for text in _OUT_OF_MEMORY)
 
 
 def _free_memory() -> None:

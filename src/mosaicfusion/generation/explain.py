@@ -46,7 +46,7 @@ def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: 
 
 def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> SampledCanvas:
     """A canvas with every category, and the attention of every step."""
-    from mosaicfusion.diffusion.registry import load_backend
+    from mosaicfusion.diffusion.registry import load_model
     from mosaicfusion.diffusion.sampler import sample_canvases
 
     if len(categories) > MAX_OBJECTS:
@@ -54,8 +54,8 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
     rows = math.isqrt(len(categories))
     grid = f"{rows}x{math.ceil(len(categories) / rows)}"
     config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
-    backend = load_backend(find_model(config.model, config.revision), device, config.sampling.dtype)
-    config.layout.check(backend.latent_factor)
-    plan = Plan(config, categories[:1], categories, backend.latent_factor)
-    check_plan(backend, plan)
-    return sample_canvases(backend, [plan.spec(0)], config, keep_steps=True)[0]
+    model = load_model(find_model(config.model, config.revision), device, config.sampling.dtype)
+    config.layout.check(model.latent_factor)
+    plan = Plan(config, categories[:1], categories, model.latent_factor)
+    check_plan(model, plan)
+    return sample_canvases(model, [plan.spec(0)], config, keep_steps=True)[0]

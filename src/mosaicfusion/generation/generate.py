@@ -2,177 +2,157 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mosaicfusion.categories import Selection, Vocabulary
-from mosaicfusion.config import RunConfig
-from mosaicfusion.dataset.lvis import MaskFormat, Policy
-from mosaicfusion.dataset.thresholds import Thresholds
+from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder, check_local
-from mosaicfusion.generation.batches import WHOLE, Shard
-from mosaicfusion.generation.build_dataset import Summary, compile_run, summarize
-from mosaicfusion.generation.engine import Engine, LocalEngine, OnProgress, failed_batches, missing_batches
+from mosaicfusion.generation.build_dataset import Summary, build_dataset, summarize
+from mosaicfusion.generation.engine import Engine, LocalEngine
+from mosaicfusion.generation.events import Observer, OnEvent
 from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.queue import failed_queue, missing_queue
+from mosaicfusion.generation.scale import Scale
 from mosaicfusion.generation.selection import select
+from mosaicfusion.models.clip import find_clip, load_clip
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.profiling import stage
-from mosaicfusion.quality.semantics import check_choices, is_judged, judge_pictures
+from mosaicfusion.quality.semantics import check_choices, is_judged, judge_images
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
-from mosaicfusion.run.folder import RunFolder, check_run_folder
-
-if TYPE_CHECKING:
-    from mosaicfusion.generation.ray import Scale
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
 
 _VERSIONS = ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")
 
 
 def generate(
-    categories: Sequence[str] | Selection | Vocabulary | None = None,
-    *,
+    categories: Sequence[str] | Selection | Vocabulary | None,
     out: str | Path,
+    *,
     canvases_per_category: int = 25,
     config: RunConfig | None = None,
-    policy: Policy | None = None,
-    masks: MaskFormat | None = None,
-    min_quality: float | None = None,
-    min_semantics: float | None = None,
-    clip: str | None = None,
-    device: str = "auto",
-    batch_size: int = 8,
-    threads: int | None = None,
-    compile: bool = False,
-    offload: bool = False,
-    vae_tiling: bool = False,
-    shard: Shard | str | None = None,
+    output: OutputSettings | None = None,
+    device: DeviceOptions | str = "auto",
     scale: Scale | None = None,
-    on_progress: OnProgress | None = None,
+    on_event: OnEvent | None = None,
+    cancel: threading.Event | None = None,
 ) -> Summary:
-    """Draw an annotated data set, or go on with an interrupted or a smaller one.
+    """Generate an annotated data set, or continue one that was interrupted or is to grow.
 
     Args:
-        categories: names, a vocabulary, or a :class:`Selection` of main and partner categories; all that the model knows if
-            left out (bundled model only).
-        out: the run folder; new, empty, or holding the same run. A path, or a URL of fsspec as ``s3://bucket/run``.
+        categories: names, a vocabulary, or a :class:`Selection` of main and partner categories; ``None`` for all that
+            the model knows (bundled model only).
+        out: the run folder; new, empty, or holding the same run. A path, or an fsspec URL such as ``s3://bucket/run``.
         canvases_per_category: canvases for each main category, before rejection; at least 1.
         config: see :func:`mosaicfusion.generation.presets.make_config`; the bundled model's preset if left out.
-        policy: what happens to a canvas with a rejected region, see :func:`mosaicfusion.dataset.lvis.compile_lvis`;
-            as last time, or at first ``drop``, if left out.
-        masks: form of the masks in lvis.json; as last time, or at first ``rle``, if left out.
-        min_quality: instances whose :mod:`mosaicfusion.masks.measures` quality is below count as rejected, 0 to 1; as last
-            time, or at first 0, if left out.
-        min_semantics: instances whose category is less probable than this in the picture, among those of the run, count as
-            rejected, 0 to 1; as last time, or at first 0, if left out.
-        clip: the model that judges this, see :func:`mosaicfusion.models.clip.load_clip`; as last time, or at first ``mini``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        batch_size: canvases denoised together. It changes speed and memory, not what is drawn (up to float rounding).
-        threads: of the CPU, for each model; if left out all cores, shared by the workers. As on another device, what is drawn
-            with another number may differ in the last bits.
-        compile, offload, vae_tiling: see :class:`~mosaicfusion.models.device.DeviceOptions`; for speed, for a small GPU, for
-            large canvases.
-        shard: draw only this share of the run, as ``3/64``; all that is missing if left out. Any number of processes may
-            draw into one folder, with shards or without: none draws what another is drawing. Whoever finds all canvases
-            there at its end compiles the data set.
-        scale: draw with Ray workers, on this machine or a cluster; in this process if left out. With as many ``threads``, or on
-            the same kind of GPU, to the same bytes. All must see ``out``, and the model by the same name.
-        on_progress: called with (canvases done, canvases in all) of the share; the first may be fractional.
+        output: how the data set is compiled. Fields that are not set explicitly stay as they were last time.
+        device: execution settings, or the name of a device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        scale: a share of the run, or Ray workers that generate. Any number of processes may write to one folder, with shards
+            or without: no canvas is generated by two of them. Whichever finds all canvases complete at its end compiles the
+            data set. With the same number of threads, or on the same kind of GPU, workers give the same bytes as one process.
+        on_event: called with each :class:`~mosaicfusion.generation.events.Event`, from this thread.
+        cancel: the job stops soon after this is set, and raises
+            :class:`~mosaicfusion.generation.events.CancelledError`; the same call continues it.
 
-    A batch is drawn together, and arithmetic in a batch may differ in the last bits with its size. So a run that is
-    extended, or drawn with another batch size, shows the same canvases as one drawn at once, but masks may differ by a
-    pixel at their edges.
+    Arithmetic in a batch may differ in the last bits with its size. So a run that is extended, or generated with another batch
+    size, shows the same canvases as one generated at once, but masks may differ by a pixel at their edges.
 
-    A batch that does not fit in memory is drawn in halves. What does not fit even alone is noted, the others are drawn and
+    A batch that does not fit in memory is halved. Canvases that do not fit even alone are noted, the others are generated and
     compiled, and then the call raises; see :func:`retry`.
 
-    Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` on anything the user can mend;
-    what was written by then stays whole, and the same call goes on from there.
+    Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` for anything the user can fix; what was
+    written until then stays whole, and the same call continues from there.
     """
+    options, scale = DeviceOptions.of(device), scale or Scale()
+    with make_engine(scale, options) as engine:
+        observer = Observer(on_event, cancel)
+        return generate_with(
+            engine, categories, as_folder(out), canvases_per_category, config, output, options, scale, observer
+        )
+
+
+def generate_with(
+    engine: Engine,
+    categories: Sequence[str] | Selection | Vocabulary | None,
+    out: Path,
+    canvases_per_category: int = 25,
+    config: RunConfig | None = None,
+    output: OutputSettings | None = None,
+    options: DeviceOptions | None = None,
+    scale: Scale | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """:func:`generate` with an engine of the caller's own."""
+    options, scale = options or DeviceOptions(), scale or Scale()
+    if canvases_per_category < 1:
+        raise MosaicFusionError(f"canvases_per_category={canvases_per_category} must be at least 1")
     config = config or make_config()
-    counts = {"canvases_per_category": canvases_per_category, "batch_size": batch_size, "threads": threads or 1}
-    for name, count in counts.items():
-        if count < 1:
-            raise MosaicFusionError(f"{name}={count} must be at least 1")
-    Thresholds(min_quality or 0, min_semantics or 0)  # refuses what is not from 0 to 1
-    share = Shard.parse(shard) if isinstance(shard, str) else shard or WHOLE
     selection = select(categories, config.model)
-    out = as_folder(out)
-    check_run_folder(out)  # before a model is loaded
-    folder = find_model(config.model, config.revision)
-    output = {
-        "policy": policy,
-        "masks": masks,
-        "min_quality": min_quality,
-        "min_semantics": min_semantics,
-        "clip": clip,
-    }
-    options = DeviceOptions(device, threads, compile, offload, vae_tiling)
-    with _engine(scale, options) as engine:
-        # The dtype shapes the numbers: a run that began in float16 does not go on in float32.
-        sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
-        header: dict[str, Any] = {
-            "config": config.model_copy(update={"sampling": sampling}).model_dump(mode="json"),
-            "categories": {
-                "main": [category.to_json() for category in selection.main],
-                "partners": [category.to_json() for category in selection.partners],
-            },
-            "model": {"digest": digest(folder)},
-            "canvases_per_category": canvases_per_category,
-            "output": output,
-            "versions": {name: version(name) for name in _VERSIONS},
-        }
-        check_run_folder(out, header)
-        if RunFolder.output_at(out, output)["min_semantics"] > 0:
-            check_local(out, "--min-semantics")
-        check_semantics(RunFolder.output_at(out, output), selection)
-        engine.load(header, out)
-        run = RunFolder.create(out, header)
-        try:
-            with Claims(run.path) as claims:
-                engine.draw(missing_batches(run, claims, batch_size, share), on_progress)
-            summary = finish_run(run, "auto" if scale else device)
-        except MosaicFusionError as error:
-            raise MosaicFusionError(
-                f"{error}\n{run.total - len(run.done())} of {run.total} canvases are missing; "
-                "run the same command again to go on"
-            ) from error
-    return _checked(summary)
+    existing = RunFolder.find(out)  # before a model is loaded
+    model = ModelIdentity(digest=digest(find_model(config.model, config.revision)))
+    # The dtype shapes the numbers: a run that began in float16 does not continue in float32.
+    sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
+    manifest = Manifest(
+        config=config.model_copy(update={"sampling": sampling}),
+        categories=RunCategories(main=tuple(selection.main), partners=tuple(selection.partners)),
+        model=model,
+        canvases_per_category=canvases_per_category,
+        output=(existing.manifest.output if existing else OutputSettings()).updated(output),
+        versions={name: version(name) for name in _VERSIONS},
+    )
+    if existing:
+        existing.check_same(manifest)
+    _check_semantics(manifest, out)
+    engine.load(manifest, out)
+    run = existing.continued(manifest) if existing else RunFolder.open_or_create(out, manifest)
+    try:
+        with Claims(run.path) as claims:
+            engine.run(missing_queue(run, claims, options.batch_size, scale.shard, observer))
+        summary = finish_run(run, "auto" if scale.on_ray else options.device)
+    except MosaicFusionError as error:
+        missing = run.total - int(run.done().sum())
+        raise type(error)(
+            f"{error}\n{missing} of {run.total} canvases are missing; run the same command again to continue"
+        ) from error
+    return _require_complete(summary)
 
 
 def retry(
     path: str | Path,
     *,
-    device: str = "auto",
-    threads: int | None = None,
-    compile: bool = False,
-    offload: bool = False,
-    vae_tiling: bool = False,
+    device: DeviceOptions | str = "auto",
     scale: Scale | None = None,
-    on_progress: OnProgress | None = None,
+    on_event: OnEvent | None = None,
+    cancel: threading.Event | None = None,
+    engine: Engine | None = None,
 ) -> Summary:
-    """Draw again what could not be drawn, each canvas with its batch, and nothing else.
+    """Generate the canvases that failed again, each in its batch, and nothing else.
 
-    ``path``: a run folder. The others as in :func:`generate`, and so is what is returned and raised.
+    ``path``: a run folder. ``engine``: in place of the one that ``device`` and ``scale`` describe. For the other arguments,
+    the result and the errors see :func:`generate`.
     """
-    run = RunFolder.open(as_folder(path))
+    run, options, scale = RunFolder.open(path), DeviceOptions.of(device), scale or Scale()
     with Claims(run.path) as claims:
-        work = failed_batches(run, claims)
-        if work.total:
-            with _engine(scale, DeviceOptions(device, threads, compile, offload, vae_tiling)) as engine:
-                engine.load(run.header, run.path)
-                engine.draw(work, on_progress)
-    return _checked(finish_run(run, "auto" if scale else device))
+        queue = failed_queue(run, claims, Observer(on_event, cancel))
+        if queue.total:
+            with nullcontext(engine) if engine else make_engine(scale, options) as generator:
+                generator.load(run.manifest, run.path)
+                generator.run(queue)
+    return _require_complete(finish_run(run, "auto" if scale.on_ray else options.device))
 
 
-def _engine(scale: Scale | None, options: DeviceOptions) -> AbstractContextManager[Engine]:
-    if scale is None:
+def make_engine(scale: Scale, options: DeviceOptions) -> AbstractContextManager[Engine]:
+    """This process, or Ray workers, which end with the context."""
+    if not scale.on_ray:
         return nullcontext(LocalEngine(options))
     from mosaicfusion.generation.ray import on_ray
 
@@ -180,43 +160,41 @@ def _engine(scale: Scale | None, options: DeviceOptions) -> AbstractContextManag
 
 
 def finish_run(run: RunFolder, device: str) -> Summary:
-    """Compile the data set if everything is there, apart from what failed."""
+    """Compile the data set if all canvases exist, apart from failed ones; else count what there is."""
     done = run.done()
-    missing = run.total - len(done)
-    failed = Counter(failure.message for failure in read_failures(run) if failure.canvas not in done)
-    if missing > failed.total():  # other processes draw it, or will
-        summary = summarize(run, run.header["output"]["policy"])
+    missing = run.total - int(done.sum())
+    failed = Counter(failure.message for failure in read_failures(run) if not done[failure.canvas])
+    if missing > failed.total():  # other processes generate them, or will
+        summary = summarize(run, run.manifest.output.policy)
     else:
-        run.tidy()  # of workers that died
+        run.tidy()  # after workers that died
         judge_semantics(run, device)
         with stage("compile"):
-            summary = compile_run(run)
+            summary = build_dataset(run)
     return replace(summary, missing=missing, failed=dict(failed.most_common()))
 
 
-def _checked(summary: Summary) -> Summary:
+def _require_complete(summary: Summary) -> Summary:
     if summary.failed:
+        failed, kinds = sum(summary.failed.values()), summary.failed.items()
         raise MosaicFusionError(
-            f"{sum(summary.failed.values())} canvases could not be drawn; the other {summary.canvases} are in {summary.path}\n  "
-            + "\n  ".join(f"{count}: {message}" for message, count in summary.failed.items())
-            + f"\n`mosaicfusion retry {summary.path} --failed` draws these again and nothing else"
+            f"{failed} canvases could not be generated; the other {summary.canvases} are in {summary.path}\n  "
+            + "\n  ".join(f"{count}: {message}" for message, count in kinds)
+            + f"\n`mosaicfusion retry {summary.path} --failed` generates these again and nothing else"
         )
     return summary
 
 
-def check_semantics(output: dict[str, Any], selection: Selection) -> None:
-    """Try what would fail after drawing, where the data set is to have a least semantics."""
-    from mosaicfusion.models.clip import find_clip
-
-    if output["min_semantics"] > 0:
-        check_choices(selection.union)
-        find_clip(output["clip"])
+def _check_semantics(manifest: Manifest, out: Path) -> None:
+    """Try early what would fail after generation, where the data set is to have a minimum of semantics."""
+    if manifest.output.min_semantics > 0:
+        check_local(out, "--min-semantics")
+        check_choices(manifest.categories.union)
+        find_clip(manifest.output.clip)
 
 
 def judge_semantics(run: RunFolder, device: str) -> None:
-    """Judge what the run's data set is to be chosen by, unless it is judged already."""
-    from mosaicfusion.models.clip import load_clip
-
-    output = run.header["output"]
-    if output["min_semantics"] > 0 and not is_judged(run, output["clip"]):
-        judge_pictures(run, load_clip(output["clip"], device))
+    """Judge the regions of a run by CLIP, if its data set needs that and it is not done yet."""
+    output = run.manifest.output
+    if output.min_semantics > 0 and not is_judged(run, output.clip):
+        judge_images(run, load_clip(output.clip, device))

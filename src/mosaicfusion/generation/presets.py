@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.config import BUNDLED_MODEL, RunConfig, parse_config
+from mosaicfusion.config import BUNDLED_MODEL, RunConfig
+from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.hub import is_sdxl
+from mosaicfusion.models.hub import find_model
 
-# Plain scenes the miniature was trained with; real models get theirs from --backgrounds.
+# Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
 _MINI_BACKGROUNDS = (
     "green grass",
     "a wooden table",
@@ -48,17 +49,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """A preset, or another config, with some values replaced.
+    """Build a config from a preset, or from another config, with some values replaced.
 
     ``overrides`` is nested like :class:`RunConfig`; ``None`` values are ignored, so that unset flags pass through.
-    Without a preset the bundled model gets ``mini``, SDXL ``sdxl``, any other ``paper``. Raises :class:`MosaicFusionError`.
+    Without a preset, that of the model's family is used, which needs the model to be found. Raises :class:`MosaicFusionError`.
     """
     overrides = overrides or {}
     if isinstance(preset, RunConfig):
         base = preset.model_dump(exclude_unset=True)
     else:
         model = overrides.get("model") or BUNDLED_MODEL
-        preset = preset or _default_preset(str(model), overrides.get("revision"))
+        preset = preset or _default_preset(model, overrides.get("revision"))
         if preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
         base = PRESETS[preset]
@@ -66,11 +67,11 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
         # A template of the user's own drops the list of the preset.
         overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
-    return parse_config(_merge(base, overrides))
+    return RunConfig.parse(_merge(base, overrides))
 
 
 def load_config(path: Path) -> RunConfig:
-    """A config from a JSON file: some settings (the others come from the model's preset), or the ``run.json`` of a run."""
+    """Read a config from a JSON file: the ``run.json`` of a run, or some settings; the others come from the model's preset."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -78,17 +79,18 @@ def load_config(path: Path) -> RunConfig:
     if not isinstance(values, dict):
         raise MosaicFusionError(f"{path} holds a {type(values).__name__}, not a JSON object with settings")
     settings = values.get("config", values)
-    return make_config(None, settings) if isinstance(settings, dict) else parse_config(settings)
+    return make_config(None, settings) if isinstance(settings, dict) else RunConfig.parse(settings)
 
 
-def _default_preset(model: str, revision: str | None) -> str:
-    if model == BUNDLED_MODEL:
+def _default_preset(model: Any, revision: str | None) -> str:
+    """The preset of the model's family; the bundled model has its own."""
+    if model == BUNDLED_MODEL or not isinstance(model, str):  # what is no name is refused with the other settings
         return "mini"
-    return "sdxl" if is_sdxl(model, revision) else "paper"
+    return family_of(find_model(model, revision)).preset
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Nested values with those of ``top`` put over those of ``base``; ``None`` in ``top`` is ignored."""
+    """The nested values of ``base``, overridden by those of ``top`` that are not ``None``."""
     merged = dict(base)
     for key, value in top.items():
         if isinstance(value, dict):

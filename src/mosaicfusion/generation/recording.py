@@ -1,4 +1,4 @@
-"""From what was sampled to the record of a canvas: its image in the run folder, its masks and their measures."""
+"""The record of a sampled canvas: its image in the run folder, its masks and their measures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.measures import measure, predict_iou
+from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.profiling import stage
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -23,51 +24,52 @@ if TYPE_CHECKING:
 _JPEG_QUALITY = 95
 
 
-def record_canvas(drawn: SampledCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
-    """Masks of one canvas; its image is written to the folder."""
+def record_canvas(sampled: SampledCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
+    """Write the image of a canvas to the run folder, and extract its masks."""
     file_name = None
-    if drawn.image is not None:
+    if sampled.image is not None:
         with stage("write image"):
-            file_name = run.write_image(drawn.spec.index, _encode_jpeg(drawn.image))
-    return extract_record(drawn, config, file_name)
+            file_name = run.write_image(sampled.spec.index, _encode_jpeg(sampled.image))
+    return extract_record(sampled, config, file_name)
 
 
-def extract_record(drawn: SampledCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
+def extract_record(sampled: SampledCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
     """The record of one canvas: each region kept with a mask, or rejected with a reason."""
-    spec = drawn.spec
+    spec = sampled.spec
     return CanvasRecord(
         index=spec.index,
         hw_px=spec.canvas.hw_px,
         noise_seed=spec.noise_seed,
         file_name=file_name,
-        regions=tuple(_extract_region(drawn, k, config) for k in range(len(spec.canvas.regions))),
+        regions=tuple(_extract_region(sampled, k, config) for k in range(len(spec.canvas.regions))),
     )
 
 
-def _extract_region(drawn: SampledCanvas, k: int, config: RunConfig) -> RegionRecord:
-    region, category = drawn.spec.canvas.regions[k], drawn.spec.categories[k]
-    asked: dict[str, Any] = {
+def _extract_region(sampled: SampledCanvas, k: int, config: RunConfig) -> RegionRecord:
+    region, category = sampled.spec.canvas.regions[k], sampled.spec.categories[k]
+    common: dict[str, Any] = {
         "category_id": category.id,
         "category": category.name,
-        "prompt": drawn.prompts[k].text,
+        "prompt": sampled.prompts[k].text,
         "region_xywh": region.box_xywh,
     }
-    sums = drawn.sums[k]
-    if drawn.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
-        return RegionRecord(**asked, reason="nan_latents")
-    image = drawn.image[region.slices]
+    sums = sampled.sums[k]
+    if sampled.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
+        return RegionRecord(**common, reason=RejectionReason.NAN_LATENTS.value)
+    image = sampled.image[region.slices]
     with stage("masks"):
         extraction = extract_mask(sums, image, config.masks)
     if extraction.mask is None:
         assert extraction.rejection is not None
-        return RegionRecord(**asked, reason=extraction.rejection.reason, values=extraction.rejection.values)
-    mask = rle.place(extraction.mask, (region.top, region.left), drawn.spec.canvas.hw_px)
+        reason, values = extraction.rejection.reason.value, dict(extraction.rejection.values)
+        return RegionRecord(**common, reason=reason, values=values)
+    mask = rle.place(extraction.mask, (region.top, region.left), sampled.spec.canvas.hw_px)
     left, top, width, height = rle.box_xywh(mask)
-    half_sums = drawn.half_sums[k] if drawn.half_sums else {}
+    half_sums = sampled.half_sums[k] if sampled.half_sums else {}
     with stage("measures"):
         measures = measure(extraction, image, half_sums, config.masks.threshold)
     return RegionRecord(
-        **asked,
+        **common,
         measures=measures,
         quality=predict_iou(measures),
         score=round(extraction.score, 4),

@@ -1,4 +1,4 @@
-"""Where and how a model is executed."""
+"""Execution settings, and the choice of a device and a number format."""
 
 from __future__ import annotations
 
@@ -13,19 +13,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceOptions:
-    """How a machine draws, not what: none is part of a run, and none changes more than rounding does, but tiles their seams.
+    """Execution settings. They never change what is generated beyond rounding (VAE tiling may alter pixels near seams).
 
-    ``device``: ``auto`` takes a GPU if there is one. ``threads``: of the CPU; all cores if left out. ``compile``: the U-Net's
-    convolutions and the decoder by torch.compile, see :mod:`mosaicfusion.diffusion.compilation`. ``offload``: of text encoders,
-    U-Net and autoencoder only the one in use is on the device. ``vae_tiling``: canvases are decoded in overlapping tiles of the
-    autoencoder's own picture size (``docs/performance.md`` says what that changes).
+    ``device``: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``. ``batch_size``: canvases that are
+    denoised together; it costs memory and gains speed. ``threads``: of the CPU, for each model; all cores if left out.
+    ``compile``: the U-Net's convolutions and the decoder by torch.compile, see :mod:`mosaicfusion.diffusion.compilation`.
+    ``offload``: only the part of the model in use is on the device. ``vae_tiling``: canvases are decoded in overlapping tiles
+    (``docs/performance.md`` says what that changes).
+
+    Raises :class:`MosaicFusionError` for a count below 1.
     """
 
     device: str = "auto"
+    batch_size: int = 8
     threads: int | None = None
     compile: bool = False
     offload: bool = False
     vae_tiling: bool = False
+
+    def __post_init__(self) -> None:
+        for name, count in (("batch_size", self.batch_size), ("threads", self.threads)):
+            if count is not None and count < 1:
+                raise MosaicFusionError(f"{name}={count} must be at least 1")
+
+    @classmethod
+    def of(cls, device: DeviceOptions | str) -> DeviceOptions:
+        """Options as they are, or those of the device with this name."""
+        return cls(device) if isinstance(device, str) else device
 
 
 def resolve_device(device: str) -> torch.device:

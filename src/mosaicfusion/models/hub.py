@@ -1,4 +1,4 @@
-"""Where a model's files lie, and whether they are whole: checked before anything heavy is imported."""
+"""Finding and checking the files of a model, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from mosaicfusion.config import BUNDLED_MODEL
 from mosaicfusion.errors import MosaicFusionError, first_line
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 _VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
-_PARTS_WITH_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+_UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}  # parts of a pipeline that serve other uses
 
 
 def find_model(model: str, revision: str | None = None) -> Path:
@@ -41,52 +40,49 @@ def find_model(model: str, revision: str | None = None) -> Path:
     return folder
 
 
-def is_sdxl(model: str, revision: str | None = None) -> bool:
-    """Whether a folder or a hub id says that it is SDXL; ``False`` for what cannot be read (it is refused later on)."""
-    from huggingface_hub import hf_hub_download
-
-    try:
-        path = Path(model) / "model_index.json"
-        if not Path(model).is_dir():
-            path = Path(hf_hub_download(model, "model_index.json", revision=revision))
-        return _read_json(path).get("_class_name") == "StableDiffusionXLPipeline"
-    except (OSError, ValueError, MosaicFusionError):
-        return False
+def pipeline_class(folder: Path) -> str:
+    """The class of the diffusers pipeline that a model folder was saved from; raises :class:`MosaicFusionError`."""
+    return str(_read_json(folder / "model_index.json").get("_class_name"))
 
 
-def check_model_folder(folder: Path) -> dict[str, Any]:
-    """Return the folder's ``model_index.json``; raise :class:`MosaicFusionError` naming what is missing or unsafe."""
+def check_model_folder(folder: Path) -> None:
+    """Raise :class:`MosaicFusionError` that names the first part that is missing or unsafe to load."""
     index = _read_json(folder / "model_index.json")
-    name = index.get("_class_name")
-    if name not in PIPELINES:
-        raise MosaicFusionError(f"{folder} holds a {name}; supported: {', '.join(PIPELINES)}")
-    parts = [part for part, origin in index.items() if isinstance(origin, list) and any(origin)]
-    needed = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
-    for part in sorted(needed | set(parts) - {"safety_checker", "feature_extractor", "image_encoder"}):
+    parts = {part: origin for part, origin in index.items() if isinstance(origin, list) and any(origin)}
+    for part, origin in sorted(parts.items()):
+        if part in _UNUSED:
+            continue
         if not (folder / part).is_dir():
             raise MosaicFusionError(f"{folder} has no {part}/; download or copy the whole model")
-        held = {path.name for path in (folder / part).iterdir()}
-        if part.startswith("tokenizer") and not any(files <= held for files in _VOCABULARIES):
-            # transformers would make an empty tokenizer, to which all prompts are the same
-            raise MosaicFusionError(
-                f"{folder / part} has neither tokenizer.json nor vocab.json with merges.txt; download or copy the whole model"
-            )
-        if part not in _PARTS_WITH_WEIGHTS:
-            continue
-        _read_json(folder / part / "config.json")
-        if not list((folder / part).glob("*.safetensors")):
-            pickles = [*(folder / part).glob("*.bin"), *(folder / part).glob("*.ckpt"), *(folder / part).glob("*.pt")]
-            found = (
-                f"only {pickles[0].name}, a pickle, which can run code when it is opened" if pickles else "no weights"
-            )
-            raise MosaicFusionError(
-                f"{folder / part} holds {found}; safetensors are needed (save_pretrained(..., safe_serialization=True))"
-            )
-    return index
+        kind = str(origin[-1])
+        if "Tokenizer" in kind:
+            _check_tokenizer(folder / part)
+        elif "Scheduler" not in kind:
+            _check_weights(folder / part)
+
+
+def _check_tokenizer(folder: Path) -> None:
+    names = {path.name for path in folder.iterdir()}
+    if not any(files <= names for files in _VOCABULARIES):
+        # transformers would make an empty tokenizer, for which all prompts are the same
+        raise MosaicFusionError(
+            f"{folder} has neither tokenizer.json nor vocab.json with merges.txt; download or copy the whole model"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    _read_json(folder / "config.json")
+    if list(folder.glob("*.safetensors")):
+        return
+    pickles = [path for pattern in ("*.bin", "*.ckpt", "*.pt") for path in folder.glob(pattern)]
+    content = f"only {pickles[0].name}, a pickle, which can run code when it is opened" if pickles else "no weights"
+    raise MosaicFusionError(
+        f"{folder} holds {content}; safetensors are needed (save_pretrained(..., safe_serialization=True))"
+    )
 
 
 def digest(folder: Path) -> str:
-    """16 hex digits over the model's files. Of large weights four stretches of 1 MiB are read, so an edit may escape."""
+    """16 hex digits over the model's files. Of large weights, four pieces of 1 MiB are read, so an edit may go unnoticed."""
     sha = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors", ".txt")):
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Canvases that could not be drawn, and why: ``failures/000000000112.json``, one small file a canvas, until it is drawn."""
+"""Canvases that could not be generated: one small file each, such as ``failures/000000000112.json``, until they are."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.run.folder import RunFolder
 
 Reason = Literal["out_of_memory", "worker_lost", "nan"]
+MESSAGES: dict[Reason, str] = {
+    "out_of_memory": "the device has too little memory, even for one canvas alone",
+    "worker_lost": "its worker died each time",
+    "nan": "latents or pixels became NaN or infinite",
+}
 FOLDER = "failures"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """``canvas`` could not be drawn in the company of ``batch``. ``message``: what was seen, in words.
+    """``canvas`` could not be generated in a batch with the canvases of ``batch``; ``message`` says why.
 
     A canvas of reason ``nan`` is in the run, with its regions rejected; those of the other reasons are missing.
     """
@@ -27,28 +32,28 @@ class Failure:
     message: str
 
 
-def note_failures(run: RunFolder, canvases: Sequence[int], batch: Sequence[int], reason: Reason, message: str) -> None:
-    """Keep in the run folder that some canvases of a batch could not be drawn."""
+def note_failures(run: RunFolder, canvases: Sequence[int], batch: Sequence[int], reason: Reason) -> None:
+    """Note in the run folder that some canvases of a batch could not be generated."""
     for canvas in canvases:
-        failure = Failure(canvas, tuple(batch), reason, message)
+        failure = Failure(canvas, tuple(batch), reason, MESSAGES[reason])
         write_atomic(run.path / FOLDER / _name(canvas), json.dumps(asdict(failure), indent=1).encode())
 
 
 def forget_failures(run: RunFolder, canvases: Sequence[int]) -> None:
-    """Forget failures of canvases that were drawn since."""
+    """Forget failures of canvases that exist now."""
     if (run.path / FOLDER).exists():
         for canvas in canvases:
             (run.path / FOLDER / _name(canvas)).unlink(missing_ok=True)
 
 
 def read_failures(run: RunFolder) -> Iterator[Failure]:
-    """What failed and was not drawn since, by canvas; files that vanish or are no failures are passed over."""
+    """The failures that remain, by canvas; files that vanish or hold anything else are skipped."""
     for file in sorted((run.path / FOLDER).glob("*.json")):
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             batch = tuple(int(index) for index in values["batch"])
             failure = Failure(int(values["canvas"]), batch, values["reason"], str(values["message"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         known = failure.reason in get_args(Reason)
         if known and failure.canvas in batch and all(0 <= index < run.total for index in batch):

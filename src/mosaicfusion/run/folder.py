@@ -1,4 +1,4 @@
-"""The run folder: what was drawn, in parts that are whole or absent.
+"""The run folder: images and records of canvases, in parts that are whole or absent.
 
 run/
   run.json                      settings, categories, model digest, package versions
@@ -14,113 +14,121 @@ run/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.categories import Category
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
 from mosaicfusion.files.images import read_rgb
-from mosaicfusion.files.remote import ahead, is_remote
+from mosaicfusion.files.remote import ahead, as_folder, is_remote
 from mosaicfusion.files.writable import check_writable
-from mosaicfusion.generation.batches import Stretches
-from mosaicfusion.identity import differences
+from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasRecord
 
-_FORMAT = 1
 _LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends
-_IDENTITY = ("config", "categories", "model")  # the parts of run.json that decide what canvas number i looks like
-_NEEDED = (*_IDENTITY, "canvases_per_category", "output")
-# Choices of compiling, as they begin; ``clip`` is the model that judges for min_semantics.
-_OUTPUT = {"policy": "drop", "masks": "rle", "min_quality": 0.0, "min_semantics": 0.0, "clip": "mini"}
 
 
 class RunFolder:
-    """A run on disk. Make one with :meth:`create`, read one with :meth:`open`."""
+    """A run on disk. Make one with :meth:`open_or_create`, read one with :meth:`open`."""
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        self.header = header
+        self.manifest = manifest
 
     @classmethod
-    def open(cls, path: Path) -> RunFolder:
+    def open(cls, path: str | Path) -> RunFolder:
         """An existing run; raises :class:`MosaicFusionError` if there is none."""
+        path = as_folder(path)
         try:
-            header = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            data = (path / "run.json").read_bytes()
         except FileNotFoundError:
             raise MosaicFusionError(f"{path} holds no run (no run.json)") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except OSError as error:
             raise MosaicFusionError(f"cannot read {path / 'run.json'}: {error}") from None
-        if not _is_header(header):
-            raise MosaicFusionError(
-                f"{path / 'run.json'} is not a run of this version of mosaicfusion (format {_FORMAT})"
-            )
-        return cls(path, {**header, "output": {**_OUTPUT, **header["output"]}})  # older runs lack newer choices
+        return cls(path, Manifest.from_bytes(data, str(path / "run.json")))
 
     @classmethod
-    def create(cls, path: Path, header: dict[str, Any]) -> RunFolder:
-        """Start a run in a new or empty folder, or go on with the same run; anything else is refused, nothing is deleted.
+    def find(cls, path: Path) -> RunFolder | None:
+        """The run in a folder that may not exist yet, or ``None``.
 
-        ``header``: ``config``, ``categories``, ``model`` (together the run's identity), ``canvases_per_category``,
-        ``versions``, and maybe ``output`` with some of ``policy``, ``masks``, ``min_quality``, ``min_semantics`` and
-        ``clip``; without them they stay, or begin with the default.
+        Raises :class:`MosaicFusionError` for a folder that cannot be written or holds anything but a run.
         """
-        check_run_folder(path, header)
-        output = cls.output_at(path, header.get("output", {}))
-        run = cls(path, {"format": _FORMAT, **header, "output": output})
-        run.tidy()
-        # First of all: a folder without it is refused as foreign. Of several processes that begin the run, one writes it.
-        if not write_new(path / "run.json", run._header_bytes()):
-            check_run_folder(path, header)
-            run._write_header()
-        return run
+        check_writable(path)
+        try:
+            if not path.is_dir() or set(path.iterdir()) <= set(_leftovers(path)):
+                return None
+        except OSError as error:
+            raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
+        if not (path / "run.json").exists():
+            raise MosaicFusionError(f"{path} holds files but no run; give an empty or a new folder with --out")
+        return cls.open(path)
 
     @classmethod
-    def output_at(cls, path: Path, choices: dict[str, Any]) -> dict[str, Any]:
-        """What a run in ``path``, which may not be there yet, will be compiled with; choices that are ``None`` do not count."""
-        before = cls.open(path).header["output"] if (path / "run.json").exists() else _OUTPUT
-        return {**before, **_given(choices)}
+    def open_or_create(cls, path: Path, manifest: Manifest) -> RunFolder:
+        """Start a run in a new or empty folder, or continue the same run; nothing is ever deleted.
 
-    def output_with(self, **choices: Any) -> dict[str, Any]:
-        """What the data set was last compiled with, changed by those of ``choices`` that are not ``None``."""
-        return {**self.header["output"], **_given(choices)}
+        Raises :class:`MosaicFusionError` for a folder that holds anything else, see :meth:`find` and :meth:`check_same`.
+        """
+        run = cls.find(path)
+        return run.continued(manifest) if run else cls._create(path, manifest)
 
-    def remember_output(self, output: dict[str, Any]) -> None:
-        """Keep what the data set was last compiled with: policy, mask format, thresholds."""
-        if self.header["output"] != output:
-            self.header["output"] = output
-            self._write_header()
+    @classmethod
+    def _create(cls, path: Path, manifest: Manifest) -> RunFolder:
+        run = cls(path, manifest)
+        run.tidy()
+        # Before any other file, since a folder without it is refused. Of several processes that start the run, one writes it.
+        if write_new(path / "run.json", manifest.to_bytes()):
+            return run
+        return cls.open(path).continued(manifest)
+
+    def continued(self, manifest: Manifest) -> RunFolder:
+        """This run with the number of canvases, output settings and versions of ``manifest``; see :meth:`check_same`."""
+        self.check_same(manifest)
+        self.tidy()
+        self._store(manifest)
+        return self
+
+    def check_same(self, manifest: Manifest) -> None:
+        """Raise :class:`MosaicFusionError` if ``manifest`` describes another run, or fewer canvases."""
+        if changed := self.manifest.differences(manifest):
+            lines = "\n  ".join(changed[:12])
+            raise MosaicFusionError(f"{self.path} holds another run; give another --out, or undo:\n  {lines}")
+        before, now = self.manifest.canvases_per_category, manifest.canvases_per_category
+        if now < before:
+            raise MosaicFusionError(
+                f"{self.path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
+            )
+
+    def remember_output(self, output: OutputSettings) -> None:
+        """Store the settings that the data set was last compiled with."""
+        self._store(self.manifest.model_copy(update={"output": output}))
+
+    def _store(self, manifest: Manifest) -> None:
+        if manifest != self.manifest:
+            write_atomic(self.path / "run.json", manifest.to_bytes())
+            self.manifest = manifest
 
     def tidy(self) -> None:
-        """Remove what killed processes left half written; what a living one is writing stays."""
+        """Remove the unfinished files of killed processes; those that a living process is writing stay."""
         remove_leftovers(_leftovers(self.path))
-
-    def _write_header(self) -> None:
-        data, path = self._header_bytes(), self.path / "run.json"
-        if path.read_bytes() != data:
-            write_atomic(path, data)
-
-    def _header_bytes(self) -> bytes:
-        return json.dumps(self.header, indent=1, ensure_ascii=False).encode()
 
     @property
     def total(self) -> int:
-        """Number of canvases the run should have."""
-        return int(self.header["canvases_per_category"]) * len(self.header["categories"]["main"])
+        """Number of canvases that the run is to have."""
+        return self.manifest.total
 
     @property
     def categories(self) -> list[Category]:
-        """Those of the data set, each once."""
-        kinds = self.header["categories"]
-        return list({c["id"]: Category.from_json(c) for kind in ("main", "partners") for c in kinds[kind]}.values())
+        """The categories of the data set, each once."""
+        return self.manifest.categories.union
 
     def part_files(self) -> list[Path]:
         """The parts that are there, in the order of their canvases."""
@@ -145,10 +153,12 @@ class RunFolder:
                 f"{file} is damaged ({error}); delete it and its canvases are drawn again"
             ) from None
 
-    def done(self) -> Stretches:
-        """Indices of the canvases that are there; raises :class:`MosaicFusionError` where a part is torn."""
-        parts = ahead(self._indices, self.part_files())
-        return Stretches((index, index + 1) for part in parts for index in part)
+    def done(self) -> NDArray[np.bool_]:
+        """For each canvas of the run, bool (total,), True if it exists; raises :class:`MosaicFusionError` for a torn part."""
+        done = np.zeros(self.total, np.bool_)
+        for part in ahead(self._indices, self.part_files()):
+            done[[index for index in part if index < self.total]] = True
+        return done
 
     def done_among(self, indices: range) -> set[int]:
         """Those of some canvases, whole layout groups, that are there now: what other processes drew counts."""
@@ -194,53 +204,6 @@ class RunFolder:
 
 def _part_name(first: int) -> str:
     return f"part-{first:08d}.jsonl"
-
-
-def check_run_folder(path: Path, header: dict[str, Any] | None = None) -> None:
-    """Refuse a folder that holds anything but the run of ``header``; without a header, only look for foreign files."""
-    check_writable(path)
-    try:
-        if not path.is_dir() or set(path.iterdir()) <= set(_leftovers(path)):
-            return
-    except OSError as error:
-        raise MosaicFusionError(f"cannot use {path}: {error.strerror or error}; give another --out") from None
-    if not (path / "run.json").exists():
-        raise MosaicFusionError(f"{path} holds files but no run; give an empty or a new folder with --out")
-    if header is None:
-        return
-    old = RunFolder.open(path).header
-    changed = differences(_comparable(old), _comparable(header))
-    if changed:
-        shown = "\n  ".join(changed[:12])
-        raise MosaicFusionError(f"{path} holds another run; give another --out, or undo:\n  {shown}")
-    before, now = old["canvases_per_category"], header["canvases_per_category"]
-    if now < before:
-        raise MosaicFusionError(
-            f"{path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
-        )
-
-
-def _is_header(header: Any) -> bool:
-    return (
-        isinstance(header, dict)
-        and header.get("format") == _FORMAT
-        and header.keys() >= {*_NEEDED}
-        and isinstance(header["categories"], dict)
-        and header["categories"].keys() >= {"main", "partners"}
-        and isinstance(header["output"], dict)
-    )
-
-
-def _given(choices: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in choices.items() if value is not None}
-
-
-def _comparable(header: dict[str, Any]) -> Any:
-    """The identity as plain JSON, where tuples are lists, and categories go by their names."""
-    identity = json.loads(json.dumps({key: header[key] for key in _IDENTITY}))
-    named = {kind: {c["name"]: c for c in categories} for kind, categories in identity["categories"].items()}
-    order = {f"order of {kind}": [c["name"] for c in categories] for kind, categories in identity["categories"].items()}
-    return {**identity, "categories": {**named, **order}}
 
 
 def _leftovers(path: Path) -> Iterator[Path]:

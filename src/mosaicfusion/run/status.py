@@ -22,14 +22,14 @@ _PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before
 @dataclass(frozen=True)
 class Status:
     """``rate``: canvases a minute over the last parts, ``left_s``: seconds until all are drawn at that rate, both ``None`` where
-    too little was drawn lately; ``idle_s``: seconds since the last part. ``asked`` and ``kept`` count regions, ``failures``
+    too little was drawn lately; ``idle_s``: seconds since the last part. ``requested`` and ``kept`` count regions, ``failures``
     canvases by reason.
     """
 
     path: str
     done: int
     total: int
-    asked: int
+    requested: int
     kept: int
     rate: float | None
     left_s: float | None
@@ -55,14 +55,14 @@ _decode = msgspec.json.Decoder(_Line).decode
 def read_status(path: str | Path) -> Status:
     """Count what a run folder holds. Raises :class:`MosaicFusionError` for what is no run, and for a damaged part."""
     run = RunFolder.open(as_folder(path))
-    done = asked = kept = 0
+    done = requested = kept = 0
     last = -1
     recent: list[tuple[float, int]] = []  # (time, canvases) of the last parts
     for written, lines in ahead(_read, run.part_files()):
         new = [line for line in lines if line.index > last]  # parts of two batch sizes may overlap
         last = max(last, lines[-1].index) if lines else last
         done += len(new)
-        asked += sum(len(line.regions) for line in new)
+        requested += sum(len(line.regions) for line in new)
         kept += sum(region.reason is None for line in new for region in line.regions)
         (heapq.heappush if len(recent) < _RECENT else heapq.heappushpop)(recent, (written, len(new)))
     failures = Counter(failure.reason for failure in read_failures(run))
@@ -72,7 +72,7 @@ def read_status(path: str | Path) -> Status:
         path=str(path),
         done=done,
         total=run.total,
-        asked=asked,
+        requested=requested,
         kept=kept,
         rate=None if rate is None else 60 * rate,
         left_s=None if rate is None else (run.total - done) / rate,

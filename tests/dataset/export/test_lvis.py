@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mosaicfusion.categories import Category
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.lvis import compile_lvis
 from mosaicfusion.masks import rle
@@ -27,7 +26,7 @@ def written(made: Any, out: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
 def test_a_run_is_compiled_as_ever(run: Any, tmp_path: Path, policy: Any, masks: Any) -> None:
     folder = RunFolder.open(run.source)
-    categories = [Category.from_json(category) for category in folder.header["categories"]["partners"]]
+    categories = list(folder.manifest.categories.partners)
     expected = compile_lvis(folder.records(), categories, policy, masks)
     data = written(run, tmp_path / "out", policy=policy, masks=masks)
     for image in expected["images"]:

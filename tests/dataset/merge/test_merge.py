@@ -12,9 +12,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lvis_sets import BOW, KITE, REAL_COCO, REAL_LVIS, RIBBON, category, jpeg, make_run, read, write_json, write_lvis
 from pycocotools.coco import COCO
+from support.lvis_sets import (
+    BOW,
+    KITE,
+    REAL_COCO,
+    REAL_LVIS,
+    RIBBON,
+    category,
+    jpeg,
+    make_run,
+    read,
+    write_json,
+    write_lvis,
+)
 
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
@@ -116,7 +129,7 @@ class TestDrawnPart:
         assert not (run / "lvis.json").exists()
 
     def test_what_a_run_was_compiled_with_holds(self, real: Path, run: Path, tmp_path: Path) -> None:
-        RunFolder.open(run).remember_output({"policy": "not_exhaustive", "masks": "polygon", "min_quality": 0.8})
+        RunFolder.open(run).remember_output(OutputSettings(policy="not_exhaustive", masks="polygon", min_quality=0.8))
         merge(real, [run], tmp_path / "out.json")
         data = read(tmp_path / "out.json")
         assert [image["not_exhaustive_category_ids"] for image in data["images"][2:]] == [[BOW], [BOW], [10]]

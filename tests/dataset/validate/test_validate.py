@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lvis_sets import REAL_COCO, REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
+from support.lvis_sets import REAL_COCO, REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
 
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.dataset.validate.fix import fix

@@ -8,31 +8,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_canvases import CATEGORIES, tiny_config
+from support.tiny_configs import CATEGORIES, tiny_config
 
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import SampledCanvas, sample_canvases
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 
-def draw(backend: Backend) -> SampledCanvas:
+def draw(model: DiffusionModel) -> SampledCanvas:
     config = tiny_config("1x2")
-    plan = Plan(config, CATEGORIES, CATEGORIES, backend.latent_factor)
-    return sample_canvases(backend, [plan.spec(0), plan.spec(1)], config)[1]
+    plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
+    return sample_canvases(model, [plan.spec(0), plan.spec(1)], config)[1]
 
 
 class Moves:
     """Which parts are on the device; whatever leaves goes to ``cpu``, the device is another name of it."""
 
-    def __init__(self, backend: Any, monkeypatch: pytest.MonkeyPatch, broken: str = "") -> None:
+    def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch, broken: str = "") -> None:
         self.there: set[str] = set()
         self.arrived: list[str] = []
         self.most = 0
         for name in ("text_encoder", "text_encoder_2", "unet", "vae"):
-            part = getattr(backend.pipeline, name, None)
+            part = getattr(model.pipeline, name, None)
             if part is not None:
                 monkeypatch.setattr(part, "to", lambda target, name=name: self.move(name, target, name == broken))
 
@@ -52,7 +52,7 @@ class TestOffload:
     def test_the_same_pictures(self, family: str, request: pytest.FixtureRequest) -> None:
         folder = request.getfixturevalue(family)
         ordinary, offloaded = (
-            draw(load_backend(folder, DeviceOptions("cpu", offload=offload), "float32")) for offload in (False, True)
+            draw(load_model(folder, DeviceOptions("cpu", offload=offload), "float32")) for offload in (False, True)
         )
         assert ordinary.image is not None and offloaded.image is not None
         np.testing.assert_array_equal(ordinary.image, offloaded.image)
@@ -65,25 +65,25 @@ class TestOffload:
         self, family: str, encoders: list[str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = request.getfixturevalue(family)
-        backend = load_backend(folder, DeviceOptions("cpu:0", offload=True), "float32")
-        moves = Moves(backend, monkeypatch)
+        model = load_model(folder, DeviceOptions("cpu:0", offload=True), "float32")
+        moves = Moves(model, monkeypatch)
         for _ in range(2):
-            draw(backend)
+            draw(model)
         assert moves.arrived == [*encoders, "unet", "vae"] * 2
         assert moves.most == len(encoders)
 
     def test_a_part_that_did_not_fit_is_fetched_again(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        backend = load_backend(tiny_sd, DeviceOptions("cpu:0", offload=True), "float32")
-        moves = Moves(backend, monkeypatch, broken="unet")
+        model = load_model(tiny_sd, DeviceOptions("cpu:0", offload=True), "float32")
+        moves = Moves(model, monkeypatch, broken="unet")
         for _ in range(2):
             with pytest.raises(torch.OutOfMemoryError):
-                draw(backend)
+                draw(model)
         assert moves.arrived == ["text_encoder", "text_encoder"]
 
     def test_nothing_travels_otherwise(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        backend = load_backend(tiny_sd, DeviceOptions("cpu:0"), "float32")
-        moves = Moves(backend, monkeypatch)
-        draw(backend)
+        model = load_model(tiny_sd, DeviceOptions("cpu:0"), "float32")
+        moves = Moves(model, monkeypatch)
+        draw(model)
         assert moves.arrived == []
 
 
@@ -91,10 +91,10 @@ class TestTiling:
     def test_no_tile_is_larger_than_the_model_s_own_picture(
         self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        backend: Any = load_backend(tiny_sd, DeviceOptions("cpu", vae_tiling=True), "float32")
+        model: Any = load_model(tiny_sd, DeviceOptions("cpu", vae_tiling=True), "float32")
         tiles: list[tuple[int, int]] = []
-        backend.vae.decoder.register_forward_pre_hook(lambda _, given: tiles.append(tuple(given[0].shape[2:])))
-        image = draw(backend).image  # 32 x 96 px, of a model of 32 px: 16 latent cells
+        model.vae.decoder.register_forward_pre_hook(lambda _, given: tiles.append(tuple(given[0].shape[2:])))
+        image = draw(model).image  # 32 x 96 px, of a model of 32 px: 16 latent cells
         assert image is not None and image.shape == (32, 96, 3)
         assert len(tiles) > 1
         assert max(side for tile in tiles for side in tile) == 16
@@ -102,7 +102,7 @@ class TestTiling:
     def test_the_miniature_draws_the_same_in_tiles(self) -> None:
         latents = torch.randn(1, 8, 24, 80, generator=torch.Generator().manual_seed(0))
         whole, tiled = (
-            load_backend(find_model("mini"), DeviceOptions("cpu", vae_tiling=vae_tiling), "float32").decode(latents)
+            load_model(find_model("mini"), DeviceOptions("cpu", vae_tiling=vae_tiling), "float32").decode(latents)
             for vae_tiling in (False, True)
         )
         assert whole is not None and tiled is not None

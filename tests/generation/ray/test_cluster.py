@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from mosaicfusion.cli import app
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.ray.cluster import Scale, check_address, connected, place
+from mosaicfusion.generation.ray.cluster import check_address, connected, plan_placement
+from mosaicfusion.generation.scale import Scale
 from mosaicfusion.models.device import DeviceOptions
 
 
@@ -26,65 +27,70 @@ def cluster(*nodes: dict[str, float]) -> Any:
     return SimpleNamespace(nodes=lambda: [*alive, {"Alive": False, "Resources": {"CPU": 999.0, "GPU": 999.0}}])
 
 
-class TestPlace:
+class TestPlacement:
     def test_cores_are_shared_by_the_workers_of_a_node(self) -> None:
-        placement = place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions())
+        placement = plan_placement(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions())
         assert (placement.workers, placement.options.threads, placement.options.device) == (3, 2, "auto")
         assert placement.each["num_cpus"] == 2
         assert placement.each["num_gpus"] == 0
 
     def test_threads_by_choice(self) -> None:
-        assert place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=1)).each["num_cpus"] == 1
-        with pytest.raises(MosaicFusionError, match="holds 2 workers with 4 CPU each, 3 are asked for"):
-            place(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=4))
+        assert plan_placement(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=1)).each["num_cpus"] == 1
+        with pytest.raises(MosaicFusionError, match="has room for 2 workers with 4 CPU each, 3 are requested"):
+            plan_placement(cluster({"CPU": 8.0}), Scale(workers=3), DeviceOptions(threads=4))
 
     def test_workers_draw_as_they_are_told(self) -> None:
-        told = DeviceOptions(compile=True, offload=True, vae_tiling=True)
-        placement = place(cluster({"CPU": 4.0, "GPU": 1.0}), Scale(address="auto"), told)
-        assert placement.options == DeviceOptions("cuda", 4, compile=True, offload=True, vae_tiling=True)
+        options = DeviceOptions(compile=True, offload=True, vae_tiling=True)
+        placement = plan_placement(cluster({"CPU": 4.0, "GPU": 1.0}), Scale(address="auto"), options)
+        assert placement.options == DeviceOptions("cuda", threads=4, compile=True, offload=True, vae_tiling=True)
 
     def test_a_worker_for_each_node_without_gpus(self) -> None:
-        placement = place(cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), DeviceOptions())
+        placement = plan_placement(
+            cluster({"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}), Scale(address="auto"), DeviceOptions()
+        )
         assert (placement.workers, placement.options.threads, placement.options.device) == (2, 4, "cpu")
 
     @pytest.mark.parametrize(("gpus", "workers"), [(None, 3), (0.5, 6), (2.0, 1)])
     def test_as_many_as_the_gpus_hold(self, gpus: float | None, workers: int) -> None:
         nodes = cluster({"CPU": 16.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 1.0})
-        placement = place(nodes, Scale(address="auto", gpus=gpus), DeviceOptions())
+        placement = plan_placement(nodes, Scale(address="auto", gpus=gpus), DeviceOptions())
         assert (placement.workers, placement.each["num_gpus"]) == (workers, gpus or 1)
         assert placement.options.device == "cuda"
 
     def test_an_equal_share_of_the_gpus(self) -> None:
-        placement = place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cuda"))
+        placement = plan_placement(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cuda"))
         assert (placement.each["num_gpus"], placement.options.device) == (0.5, "cuda")
-        assert place(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cpu")).each["num_gpus"] == 0
+        assert (
+            plan_placement(cluster({"CPU": 16.0, "GPU": 1.0}), Scale(workers=2), DeviceOptions("cpu")).each["num_gpus"]
+            == 0
+        )
         apart = cluster({"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 1.0})
         for nodes in (apart, cluster({"CPU": 16.0, "GPU": 2.0})):  # a GPU for two of three, as no share is split
-            assert place(nodes, Scale(workers=3), DeviceOptions("cuda")).each["num_gpus"] == 0.5
-        assert place(apart, Scale(workers=1), DeviceOptions("cuda")).each["num_gpus"] == 1
+            assert plan_placement(nodes, Scale(workers=3), DeviceOptions("cuda")).each["num_gpus"] == 0.5
+        assert plan_placement(apart, Scale(workers=1), DeviceOptions("cuda")).each["num_gpus"] == 1
 
     @pytest.mark.parametrize(
         ("scale", "said"),
         [
-            (Scale(workers=2, address="auto", gpus=1), "holds 0 workers with 1 GPU each, 2 are asked for"),
-            (Scale(workers=9, address="auto"), "holds 8 workers with 1 CPU each, 9 are asked for"),
-            (Scale(address="auto", resources={"tpu": 4}), "holds 0 workers with 4 tpu each, 1 are asked for"),
+            (Scale(workers=2, address="auto", gpus=1), "has room for 0 workers with 1 GPU each, 2 are requested"),
+            (Scale(workers=9, address="auto"), "has room for 8 workers with 1 CPU each, 9 are requested"),
+            (Scale(address="auto", resources={"tpu": 4}), "has room for 0 workers with 4 tpu each, 1 are requested"),
         ],
     )
     def test_more_than_there_is(self, scale: Scale, said: str) -> None:
         with pytest.raises(MosaicFusionError, match=said):
-            place(cluster({"CPU": 8.0}), scale, DeviceOptions())
+            plan_placement(cluster({"CPU": 8.0}), scale, DeviceOptions())
 
     def test_no_node(self) -> None:
         with pytest.raises(MosaicFusionError, match="no node with a CPU"):
-            place(cluster(), Scale(address="auto"), DeviceOptions())
+            plan_placement(cluster(), Scale(address="auto"), DeviceOptions())
 
 
 class TestScale:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({}, "give a number of workers, or the address"),
+            ({"gpus": 1}, "gpus and resources are those of workers; give a number of workers, or an address"),
             ({"workers": 0}, "workers=0 must be at least 1"),
             ({"workers": 1, "gpus": 1.5}, "gpus=1.5 of a worker must be a whole number, or a fraction below 1"),
             ({"workers": 1, "gpus": float("nan")}, "gpus=nan"),

@@ -13,10 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
-from small_runs import content, draw
+from support.tiny_runs import content, generate_tiny
 
+from mosaicfusion.generation.events import on_progress
 from mosaicfusion.generation.generate import retry
-from mosaicfusion.generation.ray.cluster import Scale, connected
+from mosaicfusion.generation.ray.cluster import connected
+from mosaicfusion.generation.scale import Scale
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,7 @@ CANVASES_EACH = 12  # 24 canvases in 12 batches
 @pytest.fixture(scope="module")
 def undisturbed(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("scale") / "run"
-    draw(out, tiny_sd, canvases_per_category=CANVASES_EACH)
+    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_EACH)
     return content(out)
 
 
@@ -74,14 +76,14 @@ def _title(process: psutil.Process) -> str:
 
 
 def test_same_bytes_as_one_process(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    draw(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=Scale(address=cluster.address))
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=Scale(address=cluster.address))
     assert content(tmp_path) == undisturbed
 
 
 def test_a_worker_is_killed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
     kill = Once(2, lambda: workers()[0].send_signal(signal.SIGKILL))
     scale = Scale(address=cluster.address)
-    draw(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_progress=kill)
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_event=on_progress(kill))
     assert 2 <= kill.at < 24
     assert content(tmp_path) == undisturbed
 
@@ -89,7 +91,7 @@ def test_a_worker_is_killed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_pa
 def test_a_node_is_removed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
     remove = Once(2, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
     scale = Scale(address=cluster.address)
-    draw(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_progress=remove)
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_event=on_progress(remove))
     assert 2 <= remove.at < 24
     assert content(tmp_path) == undisturbed
 
@@ -98,8 +100,9 @@ def test_the_driver_is_killed_and_the_run_resumed(tiny_sd: Path, undisturbed: di
     """With -9, workers on the same machine: they go with it, and nothing is lost or twice there."""
     out = tmp_path / "run"
     code = (
-        "import sys; from pathlib import Path; from small_runs import draw; from mosaicfusion.generation.ray import Scale; "
-        f"draw(Path(sys.argv[1]), Path(sys.argv[2]), canvases_per_category={CANVASES_EACH}, scale=Scale(workers=2))"
+        "import sys; from pathlib import Path; from support.tiny_runs import generate_tiny; "
+        "from mosaicfusion.generation.scale import Scale; "
+        f"generate_tiny(Path(sys.argv[1]), Path(sys.argv[2]), canvases_per_category={CANVASES_EACH}, scale=Scale(workers=2))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen([sys.executable, "-c", code, str(out), str(tiny_sd)], env=environment) as driver:
@@ -113,7 +116,7 @@ def test_the_driver_is_killed_and_the_run_resumed(tiny_sd: Path, undisturbed: di
     assert "lvis.json" not in content(out)
     left = {name: data for name, data in content(out).items() if not name.endswith(".tmp")}
     assert all(data == undisturbed[name] for name, data in left.items())
-    draw(out, tiny_sd, canvases_per_category=CANVASES_EACH)
+    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_EACH)
     assert content(out) == undisturbed
 
 
@@ -121,8 +124,8 @@ def test_retry_on_workers(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path
     from mosaicfusion.run.failures import note_failures
     from mosaicfusion.run.folder import RunFolder
 
-    draw(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH)
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH)
     (tmp_path / "parts" / "part-00000002.jsonl").unlink()
-    note_failures(RunFolder.open(tmp_path), [2, 3], [2, 3], "worker_lost", "")
+    note_failures(RunFolder.open(tmp_path), [2, 3], [2, 3], "worker_lost")
     retry(tmp_path, scale=Scale(address=cluster.address))
     assert content(tmp_path) == undisturbed

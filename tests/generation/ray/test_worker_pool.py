@@ -1,4 +1,4 @@
-"""Workers that die in all ways, on a real Ray of this machine; they draw nothing."""
+"""Workers that die in all ways, on a real Ray of this machine; they generate nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.manifests import KITE, make_manifest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.engine import BatchQueue
-from mosaicfusion.generation.ray.cluster import Scale, connected
+from mosaicfusion.generation.events import CanvasDone, Observer, on_progress
+from mosaicfusion.generation.queue import BatchQueue
+from mosaicfusion.generation.ray.cluster import connected
 from mosaicfusion.generation.ray.worker_pool import WorkerPool
+from mosaicfusion.generation.scale import Scale
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
@@ -26,23 +29,24 @@ def ray() -> Iterator[Any]:
         yield module
 
 
-class Deal:
-    """40 batches of two canvases, dealt to two actors of a class."""
+class Job:
+    """40 batches of two canvases, given to two actors of a class."""
 
     def __init__(self, ray: Any, folder: Path, actor: type) -> None:
-        self.run = RunFolder(folder, {"canvases_per_category": 80, "categories": {"main": [{}]}})
+        self.run = RunFolder(folder, make_manifest(80, [KITE]))
         self._pool = WorkerPool(ray, ray.remote(actor).options(num_cpus=0, max_concurrency=2).remote, 2)
-        self.most_under_way = self.taken = 0
+        self.max_in_progress = self.taken = 0
 
-    def draw(self) -> BatchQueue:
+    def generate(self) -> BatchQueue:
         with Claims(self.run.path) as claims:
-            work = BatchQueue(self.run, claims, self._batches(), 80)
+            observer = Observer(on_progress(lambda done, _: self._look(done)))
+            queue = BatchQueue(self.run, claims, self._batches(), 80, observer=observer)
             try:
-                self._pool.begin()
-                self._pool.deal(work, lambda done, _: self._look(done))
+                self._pool.start()
+                self._pool.run(queue)
             finally:
                 self._pool.stop()
-        return work
+        return queue
 
     def _batches(self) -> Iterator[list[int]]:
         for first in range(0, 80, 2):
@@ -50,7 +54,7 @@ class Deal:
             yield [first, first + 1]
 
     def _look(self, done: float) -> None:
-        self.most_under_way = max(self.most_under_way, self.taken - int(done))
+        self.max_in_progress = max(self.max_in_progress, self.taken - int(done))
 
 
 def mark(folder: Path, batch: list[int]) -> None:
@@ -68,14 +72,14 @@ def test_a_bounded_number_is_under_way(ray: Any, tmp_path: Path) -> None:
         def load(self) -> None:
             pass
 
-        def draw(self, batch: list[int], at_most: int | None) -> list[int]:
+        def generate(self, batch: list[int], max_size: int | None) -> tuple[list[CanvasDone], list[int]]:
             mark(tmp_path, batch)
-            return []
+            return [], []
 
-    deal = Deal(ray, tmp_path, Fine)
-    assert deal.draw().done == 80
+    job = Job(ray, tmp_path, Fine)
+    assert job.generate().done == 80
     assert begun(tmp_path) == list(range(0, 80, 2))
-    assert deal.most_under_way <= 2 * 2 * 2  # two workers, two batches, two canvases
+    assert job.max_in_progress <= 2 * 2 * 2  # two workers, two batches, two canvases
 
 
 def test_a_batch_that_kills_is_given_up_and_the_others_are_drawn(ray: Any, tmp_path: Path) -> None:
@@ -83,17 +87,17 @@ def test_a_batch_that_kills_is_given_up_and_the_others_are_drawn(ray: Any, tmp_p
         def load(self) -> None:
             pass
 
-        def draw(self, batch: list[int], at_most: int | None) -> list[int]:
+        def generate(self, batch: list[int], max_size: int | None) -> tuple[list[CanvasDone], list[int]]:
             mark(tmp_path, batch)
             if 6 in batch:
                 os._exit(1)
-            return []
+            return [], []
 
-    deal = Deal(ray, tmp_path, Mortal)
-    assert deal.draw().done == 80
+    job = Job(ray, tmp_path, Mortal)
+    assert job.generate().done == 80
     assert begun(tmp_path).count(6) == 3
     assert set(begun(tmp_path)) == set(range(0, 80, 2))
-    assert [(failure.canvas, failure.batch, failure.reason) for failure in read_failures(deal.run)] == [
+    assert [(failure.canvas, failure.batch, failure.reason) for failure in read_failures(job.run)] == [
         (6, (6, 7), "worker_lost"),
         (7, (6, 7), "worker_lost"),
     ]
@@ -104,12 +108,12 @@ def test_what_does_not_fit_is_noted(ray: Any, tmp_path: Path) -> None:
         def load(self) -> None:
             pass
 
-        def draw(self, batch: list[int], at_most: int | None) -> list[int]:
-            return [index for index in batch if index == 9]
+        def generate(self, batch: list[int], max_size: int | None) -> tuple[list[CanvasDone], list[int]]:
+            return [], [index for index in batch if index == 9]
 
-    deal = Deal(ray, tmp_path, Small)
-    deal.draw()
-    assert [(failure.canvas, failure.reason) for failure in read_failures(deal.run)] == [(9, "out_of_memory")]
+    job = Job(ray, tmp_path, Small)
+    job.generate()
+    assert [(failure.canvas, failure.reason) for failure in read_failures(job.run)] == [(9, "out_of_memory")]
 
 
 def test_errors_of_a_worker_come_in_words(ray: Any, tmp_path: Path) -> None:
@@ -117,11 +121,11 @@ def test_errors_of_a_worker_come_in_words(ray: Any, tmp_path: Path) -> None:
         def load(self) -> None:
             pass
 
-        def draw(self, batch: list[int], at_most: int | None) -> list[int]:
+        def generate(self, batch: list[int], max_size: int | None) -> tuple[list[CanvasDone], list[int]]:
             raise MosaicFusionError("cannot write: No space left on device")
 
     with pytest.raises(MosaicFusionError) as caught:
-        Deal(ray, tmp_path, FullDisk).draw()
+        Job(ray, tmp_path, FullDisk).generate()
     assert str(caught.value) == "cannot write: No space left on device"
 
 
@@ -131,7 +135,7 @@ def test_no_model(ray: Any, tmp_path: Path) -> None:
             raise MosaicFusionError("there is no model folder x")
 
     with pytest.raises(MosaicFusionError) as caught:
-        Deal(ray, tmp_path, Poor).draw()
+        Job(ray, tmp_path, Poor).generate()
     assert str(caught.value) == "there is no model folder x"
 
 
@@ -141,4 +145,4 @@ def test_death_while_loading(ray: Any, tmp_path: Path) -> None:
             os._exit(1)
 
     with pytest.raises(MosaicFusionError, match="3 workers in a row died while they loaded the model"):
-        Deal(ray, tmp_path, Stillborn).draw()
+        Job(ray, tmp_path, Stillborn).generate()

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.export.options import Format as Format
 from mosaicfusion.dataset.export.options import Options
 from mosaicfusion.dataset.export.output import whole_or_absent
-from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.reader import Dataset, Sample, open_dataset
 from mosaicfusion.errors import MosaicFusionError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from mosaicfusion.dataset.lvis import MaskFormat
+from mosaicfusion.config import MaskFormat
 from mosaicfusion.errors import MosaicFusionError
 
 Format = Literal["coco", "lvis", "yolo", "voc", "webdataset", "hf"]

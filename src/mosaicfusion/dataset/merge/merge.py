@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from mosaicfusion.categories import check_name
+from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import (
     CATEGORY_LISTS,
     SYNTHETIC,
@@ -27,7 +28,6 @@ from mosaicfusion.dataset.coco import (
     require_unique,
     url_tail,
 )
-from mosaicfusion.dataset.lvis import MaskFormat, Policy
 from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.merge.images import ImageMode, find_images, new_names, place_images
 from mosaicfusion.dataset.merge.sources import Source, read_source

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import (
     CATEGORY_LISTS,
     AnnotationRef,
@@ -19,7 +20,7 @@ from mosaicfusion.dataset.coco import (
     image_name,
     require_unique,
 )
-from mosaicfusion.dataset.lvis import MaskFormat, Policy, compile_lvis
+from mosaicfusion.dataset.lvis import compile_lvis
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
@@ -65,8 +66,8 @@ def read_source(path: Path, policy: Policy | None = None, masks: MaskFormat | No
     """
     if path.is_dir():
         run = RunFolder.open(path)
-        output = run.header["output"]
-        policy, masks = policy or output["policy"], masks or output["masks"]
+        output = run.manifest.output
+        policy, masks = policy or output.policy, masks or output.masks
         data = compile_lvis(accepted(run), run.categories, policy, masks)
         return Source(path, path, data)
     file = DatasetFile.open(path)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mosaicfusion.diffusion.family import Conditioning
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.device import DeviceOptions
 
-# Short names of schedulers; any other name is looked up among the classes of diffusers.
+# Short names of schedulers; any other name is the class of a diffusers scheduler.
 SCHEDULERS = {
     "lms": "LMSDiscreteScheduler",
     "dpm++": "DPMSolverMultistepScheduler",
@@ -28,22 +29,20 @@ SCHEDULERS = {
     "unipc": "UniPCMultistepScheduler",
 }
 
-# EDM's preconditioning is not that of these models, and the SDE solver's noise does not follow our seeds.
+# EDM's preconditioning does not fit these models, and the noise of the SDE solver does not follow our seeds.
 UNFIT_SCHEDULERS = ("EDMEulerScheduler", "DPMSolverSDEScheduler")
 
 
 class StableDiffusion:
-    """A Stable Diffusion 1.x or 2.x model; implements :class:`~mosaicfusion.diffusion.family.Backend`.
+    """A Stable Diffusion 1.x or 2.x model; implements :class:`~mosaicfusion.diffusion.family.DiffusionModel`.
 
     Text encoding is left to the diffusers pipeline, so that prompts mean what they mean there.
     """
 
-    # Parts that only serve other uses of the pipeline are not loaded.
+    # Parts of the pipeline that serve other uses are not loaded.
     unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 
-    def __init__(
-        self, folder: Path, device: torch.device, dtype: torch.dtype, offload: bool = False, vae_tiling: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions) -> None:
         self.device = device
         self.dtype = dtype
         self.pipeline = _load_pipeline(folder, dtype, self.unused_parts)
@@ -52,11 +51,11 @@ class StableDiffusion:
         self.vae = self.pipeline.vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
         self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
-        self._offload = offload
+        self._offload = options.offload
         self._fetched: tuple[torch.nn.Module, ...] = ()
-        if not offload:
+        if not options.offload:
             self.pipeline.to(device)
-        if vae_tiling:
+        if options.vae_tiling:
             self.vae.enable_tiling()
         self.tokenizer = self.pipeline.tokenizer
         self.latent_factor: int = self.pipeline.vae_scale_factor
@@ -126,10 +125,10 @@ class StableDiffusion:
         return scheduler
 
     def _fetch(self, *parts: torch.nn.Module) -> None:
-        """Have these parts on the device, and where the model is offloaded no others; once a stage, not once a region."""
+        """Move these parts to the device, and with offloading all others off it; once per stage, not once per region."""
         if not self._offload or parts == self._fetched:
             return
-        self._fetched = ()  # what if the memory does not suffice
+        self._fetched = ()  # in case the memory does not suffice
         for part in (*self._encoders, self.unet, self.vae):
             if part not in parts:
                 part.to("cpu")
@@ -139,7 +138,7 @@ class StableDiffusion:
 
 
 def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:
-    # Their progress bars and remarks on unexpected-but-working configs are noise beside our own progress.
+    # Their progress bars, and remarks on unusual but working configs, would disturb our own progress bar.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""Connecting to Ray, and how workers spread over what a cluster has."""
+"""Connecting to Ray, and spreading workers over the resources of a cluster."""
 
 from __future__ import annotations
 
@@ -7,45 +7,21 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 from urllib.parse import urlsplit
 
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.generation.scale import Scale
 from mosaicfusion.models.device import DeviceOptions
 
 _CONNECT_S = 5
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Which Ray workers draw. Raises :class:`MosaicFusionError` for numbers that cannot be.
-
-    ``workers``: how many; if left out, as many as the GPUs hold, or one for each node. ``address``: ``ray://head:10001``,
-    ``head:6379`` or ``auto``; processes of this machine if left out. ``gpus``: of each worker, may be a fraction; if left out,
-    1 or an equal share where there are GPUs. ``resources``: others of each worker, as the cluster names them.
-    """
-
-    workers: int | None = None
-    address: str | None = None
-    gpus: float | None = None
-    resources: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.workers is None and self.address is None:
-            raise MosaicFusionError("give a number of workers, or the address of a Ray cluster")
-        if self.workers is not None and self.workers < 1:
-            raise MosaicFusionError(f"workers={self.workers} must be at least 1")
-        for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
-            whole = amount == int(amount) if 1 <= amount < 1e6 else 0 <= amount < 1
-            if not whole:
-                raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")
-
-
-@dataclass(frozen=True)
 class Placement:
-    """So many ``workers``; ``each`` has these options of a Ray actor, and a model with ``options`` that leave nothing open."""
+    """``workers`` actors, each with the Ray options ``each`` and a model with complete execution ``options``."""
 
     workers: int
     each: dict[str, Any]
@@ -54,7 +30,7 @@ class Placement:
 
 @contextmanager
 def connected(scale: Scale) -> Iterator[Any]:
-    """The module ``ray``, connected to a cluster: that of the program if it has one, else that of ``scale``.
+    """The module ``ray``, connected to the cluster of the calling program if it has one, else to that of ``scale``.
 
     Raises :class:`MosaicFusionError` within seconds when nothing answers at the address.
     """
@@ -81,28 +57,28 @@ def connected(scale: Scale) -> Iterator[Any]:
         ray.shutdown()
 
 
-def place(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
-    """How the workers of ``scale`` lie on the connected cluster; they share the cores, or each takes its ``threads``.
+def plan_placement(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
+    """Spread the workers of ``scale`` over the connected cluster; they share the cores, or each takes its ``threads``.
 
     Raises :class:`MosaicFusionError` if the cluster can never hold them.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     if not nodes:
         raise MosaicFusionError("the Ray cluster has no node with a CPU for a worker")
-    gpus_there = sum(node.get("GPU", 0) for node in nodes)
+    all_gpus = sum(node.get("GPU", 0) for node in nodes)
     gpus = scale.gpus
     if gpus is None:
-        wanted = gpus_there and (options.device == "auto" or options.device.startswith("cuda"))
-        # Ray never splits a share over two GPUs: as many workers on each as it takes.
-        gpus = (1 / ceil(scale.workers / gpus_there) if scale.workers else 1) if wanted else 0
-    workers = scale.workers or (int(gpus_there / gpus) if gpus else len(nodes)) or 1
+        use_gpus = all_gpus and (options.device == "auto" or options.device.startswith("cuda"))
+        # Ray never splits a share over two GPUs: each GPU takes as many workers as needed.
+        gpus = (1 / ceil(scale.workers / all_gpus) if scale.workers else 1) if use_gpus else 0
+    workers = scale.workers or (int(all_gpus / gpus) if gpus else len(nodes)) or 1
     threads = options.threads or max(1, int(min(node["CPU"] for node in nodes)) // ceil(workers / len(nodes)))
     for name, amount in {"CPU": threads, "GPU": gpus, **scale.resources}.items():
-        there = sum(int(node.get(name, 0) / amount) for node in nodes) if amount else workers
-        if there < workers:
+        room = sum(int(node.get(name, 0) / amount) for node in nodes) if amount else workers
+        if room < workers:
             raise MosaicFusionError(
-                f"the Ray cluster holds {there} workers with {amount:g} {name} each, {workers} are asked for; "
-                "ask for fewer workers, or less for each"
+                f"the Ray cluster has room for {room} workers with {amount:g} {name} each, {workers} are requested; "
+                "request fewer workers, or less for each"
             )
     each = {"num_cpus": threads, "num_gpus": gpus, "resources": scale.resources, "scheduling_strategy": "SPREAD"}
     # Ray hides the GPUs from a worker without a share of them, and numbers those of the others from 0.
@@ -113,7 +89,7 @@ def place(ray: Any, scale: Scale, options: DeviceOptions) -> Placement:
 
 
 def _import_ray() -> Any:
-    # Read when Ray is imported: nothing is sent to its makers, and what it says about dead workers we say ourselves.
+    # Read when Ray is imported: no usage statistics are sent, and we report dead workers ourselves.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")

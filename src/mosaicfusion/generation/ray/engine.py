@@ -1,4 +1,4 @@
-"""What :func:`mosaicfusion.generate` draws with, where workers are asked for."""
+"""The engine that generates on Ray workers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from mosaicfusion.files.remote import is_remote
-from mosaicfusion.generation.engine import BatchQueue, OnProgress
-from mosaicfusion.generation.ray.cluster import Placement, Scale, connected, place
+from mosaicfusion.generation.queue import BatchQueue
+from mosaicfusion.generation.ray.cluster import Placement, connected, plan_placement
 from mosaicfusion.generation.ray.worker import Worker
 from mosaicfusion.generation.ray.worker_pool import WorkerPool
+from mosaicfusion.generation.scale import Scale
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
+from mosaicfusion.run.manifest import Manifest
 
 
 @contextmanager
 def on_ray(scale: Scale, options: DeviceOptions) -> Iterator[RayEngine]:
-    """Connect, and end the workers afterwards. Raises :class:`MosaicFusionError`."""
+    """Connect to Ray, and end the workers with the context. Raises :class:`MosaicFusionError`."""
     with connected(scale) as ray:
-        engine = RayEngine(ray, place(ray, scale, options))
+        engine = RayEngine(ray, plan_placement(ray, scale, options))
         try:
             yield engine
         finally:
@@ -27,31 +29,31 @@ def on_ray(scale: Scale, options: DeviceOptions) -> Iterator[RayEngine]:
 
 
 class RayEngine:
-    """The same as :class:`mosaicfusion.generation.engine.Engine`, on other processes; this one holds no model."""
+    """An :class:`mosaicfusion.generation.engine.Engine` on other processes; this one holds no model."""
 
     def __init__(self, ray: Any, placement: Placement) -> None:
         self._ray, self._placement = ray, placement
         self._pool: WorkerPool | None = None
 
-    def dtype(self, wanted: str) -> str:
-        """As :func:`mosaicfusion.models.device.resolve_dtype` on a worker; this machine may lack its device."""
+    def dtype(self, requested: str) -> str:
+        """See :func:`mosaicfusion.models.device.resolve_dtype`, for a worker's device, which this machine may lack."""
         device = self._placement.options.device
-        if wanted != "auto" or device == "auto":
-            return resolve_dtype(wanted, resolve_device("auto"))
+        if requested != "auto" or device == "auto":
+            return resolve_dtype(requested, resolve_device("auto"))
         return "float32" if device == "cpu" else "float16"
 
-    def load(self, header: dict[str, Any], out: Path) -> None:
-        """Start the workers; returns when one can draw."""
+    def load(self, manifest: Manifest, out: Path) -> None:
+        """Start the workers; returns when one of them is ready."""
         placement = self._placement
         actor = self._ray.remote(Worker).options(max_concurrency=2, max_restarts=0, **placement.each)
-        arguments = (header, out if is_remote(out) else out.absolute(), placement.options, Path.cwd())
+        arguments = (manifest, out if is_remote(out) else out.absolute(), placement.options, Path.cwd())
         self._pool = WorkerPool(self._ray, lambda: actor.remote(*arguments), placement.workers)
-        self._pool.begin()
+        self._pool.start()
 
-    def draw(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
-        """Have the batches drawn."""
+    def run(self, queue: BatchQueue) -> None:
+        """Have the workers generate the batches."""
         assert self._pool is not None
-        self._pool.deal(work, on_progress)
+        self._pool.run(queue)
 
     def stop(self) -> None:
         """End the workers."""

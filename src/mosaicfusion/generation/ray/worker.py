@@ -1,4 +1,4 @@
-"""What runs on the nodes of a cluster."""
+"""The actor that runs on the nodes of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mosaicfusion.generation.canvas_sampler import CanvasSampler
-from mosaicfusion.generation.engine import keep
+from mosaicfusion.generation.engine import write_batch
+from mosaicfusion.generation.events import CanvasDone
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest
 
 
 class Worker:
-    """A model that draws batches into a run folder. Two calls of :meth:`draw` overlap: one samples, one makes masks.
+    """A model that generates batches into a run folder. Two calls of :meth:`generate` overlap: one samples, one makes masks.
 
-    ``folder``: where the driver's relative paths begin.
+    ``folder``: the working directory of the driver, which relative paths refer to.
     """
 
-    def __init__(self, header: dict[str, Any], out: Path, options: DeviceOptions, folder: Path) -> None:
-        self._header, self._out, self._options, self._folder = header, out, options, folder
+    def __init__(self, manifest: Manifest, out: Path, options: DeviceOptions, folder: Path) -> None:
+        self._run, self._options, self._folder = RunFolder(out, manifest), options, folder
 
     def load(self) -> None:
-        """Load the model and try what would fail later; raises as :meth:`CanvasSampler.load`."""
+        """Load the model and try everything that could fail later; raises as :meth:`CanvasSampler.load`."""
         with suppress(OSError):  # another machine may lack it
             os.chdir(self._folder)
-        self._sampler = CanvasSampler.load(self._header, self._options)
+        self._sampler = CanvasSampler.load(self._run.manifest, self._options)
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, (self._options.threads or 1) - 1), thread_name_prefix="masks")
 
-    def draw(self, batch: list[int], at_most: int | None = None) -> list[int]:
-        """Draw and keep a batch, ``at_most`` so many together; returns the indices of what did not fit in memory."""
+    def generate(self, batch: list[int], max_size: int | None = None) -> tuple[list[CanvasDone], list[int]]:
+        """Generate and write a batch, at most ``max_size`` canvases together.
+
+        Returns the canvases that are in the run folder now, and the indices of those that did not fit in memory.
+        """
         with self._turn:
-            drawn, failed = self._sampler.draw(batch, at_most=at_most)
-        run = RunFolder.open(self._out)
-        record = partial(record_canvas, config=self._sampler.plan.config, run=run)
-        keep(run, batch, list(self._pool.map(record, drawn)))
-        return failed
+            canvases, failed = self._sampler.sample(batch, max_size=max_size)
+        record = partial(record_canvas, config=self._sampler.plan.config, run=self._run)
+        return write_batch(self._run, batch, list(self._pool.map(record, canvases))), failed

@@ -1,4 +1,4 @@
-"""Dealing batches to workers that may die: what they had under way is dealt again."""
+"""Workers that may die: the batches they had in progress are given to others."""
 
 from __future__ import annotations
 
@@ -10,147 +10,148 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.engine import BatchQueue, OnProgress
+from mosaicfusion.generation.queue import BatchQueue
 
-_IN_FLIGHT = 2  # batches of a worker: one is sampled while the masks of the other are made
+_IN_PROGRESS = 2  # batches per worker: one is sampled while the masks of the other are made
 _MAX_DEATHS = 3  # of workers on one batch, or in a row while they load the model
 _WAIT_S = 600  # for a first worker, or for another after the last has died
 
 
 @dataclass
-class _Load:
-    """A batch, how many workers died on it, and how many of its canvases may be drawn together."""
+class _Task:
+    """A batch, the number of workers that died on it, and the number of its canvases that may be sampled together."""
 
     batch: list[int]
     deaths: int = 0
-    at_most: int | None = None
+    max_size: int | None = None
 
 
 @dataclass
-class _Running:
-    """A worker, ``ready`` when its model is loaded, and what it has under way."""
+class _WorkerState:
+    """A worker, ``ready`` once its model is loaded, and its tasks in progress."""
 
     actor: Any
     ready: bool = False
-    loads: list[_Load] = field(default_factory=list)
+    tasks: list[_Task] = field(default_factory=list)
 
-    def takes(self, load: _Load) -> bool:
-        """A batch that a worker died on is drawn alone: the next death then is its own."""
-        if load.deaths:
-            return self.ready and not self.loads
-        return self.ready and len(self.loads) < _IN_FLIGHT and not any(load.deaths for load in self.loads)
+    def can_take(self, task: _Task) -> bool:
+        """True if there is room. A batch that a worker died on is generated alone: the next death then is its own."""
+        if task.deaths:
+            return self.ready and not self.tasks
+        return self.ready and len(self.tasks) < _IN_PROGRESS and not any(task.deaths for task in self.tasks)
 
 
 class WorkerPool:
-    """``count`` workers made by ``start``, each an actor with the methods of :class:`mosaicfusion.generation.ray.worker.Worker`.
+    """``count`` actors made by ``make_actor``, with the methods of :class:`mosaicfusion.generation.ray.worker.Worker`.
 
-    The number of batches under way is bounded by that of the workers, however long the run.
+    The number of batches in progress is bounded by the number of workers, however long the run.
     """
 
-    def __init__(self, ray: Any, start: Callable[[], Any], count: int) -> None:
-        self._ray, self._start, self._count = ray, start, count
-        self._running: list[_Running] = []
-        self._tasks: dict[Any, tuple[_Running, _Load | None]] = {}  # no batch: the worker loads its model
-        self._again: deque[_Load] = deque()
+    def __init__(self, ray: Any, make_actor: Callable[[], Any], count: int) -> None:
+        self._ray, self._make_actor, self._count = ray, make_actor, count
+        self._workers: list[_WorkerState] = []
+        self._calls: dict[Any, tuple[_WorkerState, _Task | None]] = {}  # without a task: the worker loads its model
+        self._retries: deque[_Task] = deque()
         self._deaths_while_loading = 0
-        self._last_seen = time.monotonic()
+        self._last_ready = time.monotonic()
 
-    def begin(self) -> None:
-        """Start the workers and wait for the first; raises the :class:`MosaicFusionError` of one that cannot draw."""
+    def start(self) -> None:
+        """Start the workers and wait for the first; raises the :class:`MosaicFusionError` of one that cannot load."""
         for _ in range(self._count):
-            self._start_one()
-        while not any(worker.ready for worker in self._running):
+            self._add_worker()
+        while not any(worker.ready for worker in self._workers):
             self._wait(None)
 
-    def deal(self, work: BatchQueue, on_progress: OnProgress | None = None) -> None:
-        """Have all batches drawn."""
-        batches = map(_Load, work)
+    def run(self, queue: BatchQueue) -> None:
+        """Have all batches generated. Raises :class:`CancelledError` once the job is cancelled."""
+        tasks = map(_Task, queue)
         while True:
-            self._hand_out(batches)
-            if on_progress:
-                on_progress(work.done, work.total)
-            if not any(worker.loads for worker in self._running) and not self._again:
-                load = next(batches, None)
-                if load is None:
+            self._assign(tasks)
+            queue.observer.progress(queue.done, queue.total)
+            if not any(worker.tasks for worker in self._workers) and not self._retries:
+                task = next(tasks, None)
+                if task is None:
                     return
-                self._again.append(load)  # no worker is ready
-            self._wait(work)
+                self._retries.append(task)  # no worker is ready
+            self._wait(queue)
 
     def stop(self) -> None:
         """End the workers."""
-        for worker in self._running:
+        for worker in self._workers:
             self._kill(worker)
 
-    def _start_one(self) -> None:
-        worker = _Running(self._start())
-        self._running.append(worker)
-        self._tasks[worker.actor.load.remote()] = worker, None
+    def _add_worker(self) -> None:
+        worker = _WorkerState(self._make_actor())
+        self._workers.append(worker)
+        self._calls[worker.actor.load.remote()] = worker, None
 
-    def _hand_out(self, batches: Iterator[_Load]) -> None:
-        """Round after round, so that the last batches are spread."""
+    def _assign(self, tasks: Iterator[_Task]) -> None:
+        """Give every worker one task at a time until none has room, so that the last batches are spread."""
         while True:
-            dealt = False
-            for worker in sorted(self._running, key=lambda worker: len(worker.loads)):
-                load = self._next(worker, batches)
-                if load is not None:
-                    worker.loads.append(load)
-                    self._tasks[worker.actor.draw.remote(load.batch, load.at_most)] = worker, load
-                    dealt = True
-            if not dealt:
+            assigned = False
+            for worker in sorted(self._workers, key=lambda worker: len(worker.tasks)):
+                task = self._next_task(worker, tasks)
+                if task is not None:
+                    worker.tasks.append(task)
+                    self._calls[worker.actor.generate.remote(task.batch, task.max_size)] = worker, task
+                    assigned = True
+            if not assigned:
                 return
 
-    def _next(self, worker: _Running, batches: Iterator[_Load]) -> _Load | None:
-        if self._again and worker.takes(self._again[0]):
-            return self._again.popleft()
-        return next(batches, None) if worker.takes(_Load([])) else None
+    def _next_task(self, worker: _WorkerState, tasks: Iterator[_Task]) -> _Task | None:
+        if self._retries and worker.can_take(self._retries[0]):
+            return self._retries.popleft()
+        return next(tasks, None) if worker.can_take(_Task([])) else None
 
-    def _wait(self, work: BatchQueue | None) -> None:
-        ended, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=1)
-        if any(worker.ready for worker in self._running):
-            self._last_seen = time.monotonic()
-        elif time.monotonic() - self._last_seen > _WAIT_S:
+    def _wait(self, queue: BatchQueue | None) -> None:
+        """Wait up to a second for a call to end."""
+        ended, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=1)
+        if any(worker.ready for worker in self._workers):
+            self._last_ready = time.monotonic()
+        elif time.monotonic() - self._last_ready > _WAIT_S:
             raise MosaicFusionError(f"no worker could be started in {_WAIT_S} s; the Ray cluster has no room for one")
-        for task in ended:
-            if task in self._tasks:  # not that of a worker which died of another
-                self._end(task, work)
+        for call in ended:
+            if call in self._calls:  # not that of a worker which was replaced meanwhile
+                self._end_call(call, queue)
 
-    def _end(self, task: Any, work: BatchQueue | None) -> None:
+    def _end_call(self, call: Any, queue: BatchQueue | None) -> None:
         exceptions = self._ray.exceptions
-        worker, load = self._tasks.pop(task)
+        worker, task = self._calls.pop(call)
         try:
-            failed = self._ray.get(task)
+            result = self._ray.get(call)
         except exceptions.RayTaskError as error:  # raised by our code in the worker
             if isinstance(error.cause, MosaicFusionError):
                 raise MosaicFusionError(str(error.cause)) from None
             raise
         except exceptions.RayError as error:
-            self._bury(worker, load, isinstance(error, exceptions.OutOfMemoryError), work)
+            self._replace(worker, task, isinstance(error, exceptions.OutOfMemoryError), queue)
             return
-        if load is None:
+        if task is None:
             worker.ready, self._deaths_while_loading = True, 0
-        elif work is not None:
-            worker.loads.remove(load)
-            work.finish(load.batch, failed)
+        elif queue is not None:
+            worker.tasks.remove(task)
+            canvases, failed = result
+            queue.finish(task.batch, canvases, failed)
 
-    def _bury(self, worker: _Running, load: _Load | None, out_of_memory: bool, work: BatchQueue | None) -> None:
-        """Start another worker; deal again what this one had, in halves where Ray ended it for want of memory."""
-        self._running.remove(worker)
+    def _replace(self, worker: _WorkerState, task: _Task | None, out_of_memory: bool, queue: BatchQueue | None) -> None:
+        """Start another worker; retry the tasks of the dead one, in halves where Ray ended it for lack of memory."""
+        self._workers.remove(worker)
         self._kill(worker)
-        self._tasks = {task: pair for task, pair in self._tasks.items() if pair[0] is not worker}
-        if load is None:
+        self._calls = {call: pair for call, pair in self._calls.items() if pair[0] is not worker}
+        if task is None:
             self._deaths_while_loading += 1
             if self._deaths_while_loading == _MAX_DEATHS:
                 raise MosaicFusionError(f"{_MAX_DEATHS} workers in a row died while they loaded the model")
-        for lost in worker.loads:
+        for lost in worker.tasks:
             lost.deaths += 1
             if out_of_memory:
-                lost.at_most = max(1, (lost.at_most or len(lost.batch)) // 2)
+                lost.max_size = max(1, (lost.max_size or len(lost.batch)) // 2)
             if lost.deaths < _MAX_DEATHS:
-                self._again.append(lost)
-            elif work is not None:
-                work.finish(lost.batch, lost.batch, "out_of_memory" if out_of_memory else "worker_lost")
-        self._start_one()
+                self._retries.append(lost)
+            elif queue is not None:
+                queue.finish(lost.batch, failed=lost.batch, reason="out_of_memory" if out_of_memory else "worker_lost")
+        self._add_worker()
 
-    def _kill(self, worker: _Running) -> None:
+    def _kill(self, worker: _WorkerState) -> None:
         with suppress(Exception):  # it may be dead, and its cluster gone
             self._ray.kill(worker.actor)

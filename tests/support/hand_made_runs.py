@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mosaicfusion.categories import Category
-from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from support.manifests import DRUM, KITE, make_manifest
 
 CANVAS_HW = (64, 96)
 REGIONS_XYWH = ((0, 0, 48, 64), (48, 0, 48, 64))
@@ -42,15 +41,7 @@ def region(k: int, mask: np.ndarray[Any, Any] | None, category: str = "kite", **
 def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2) -> RunFolder:
     """A run with these regions; every image shows the two discs."""
     rng = np.random.default_rng(0)
-    categories = [Category(1, "kite").to_json(), Category(2, "drum").to_json()]
-    header = {
-        "config": make_config().model_dump(mode="json"),
-        "categories": {"main": categories[:1], "partners": categories},
-        "model": {"digest": "0" * 16},
-        "canvases_per_category": len(canvases),
-        "versions": {"mosaicfusion": "0"},
-    }
-    run = RunFolder.create(path, header)
+    run = RunFolder.open_or_create(path, make_manifest(len(canvases), [KITE], [KITE, DRUM]))
     records = []
     for index, regions in enumerate(canvases):
         image = np.where((disc(0) | disc(1))[..., None], (220, 60, 40), (30, 60, 110)) + rng.normal(

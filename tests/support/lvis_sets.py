@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mosaicfusion.generation.presets import make_config
+from mosaicfusion.categories import Category
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from support.manifests import make_manifest
 
 CANVAS_HW = (32, 48)
 KITE, BOW, RIBBON = 4, 7, 9
@@ -70,9 +71,9 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def category(id_: int, name: str, synset: str | None = None, synonyms: Sequence[str] = ()) -> dict[str, Any]:
-    """A category as run.json has it."""
-    return {"id": id_, "name": name, "synonyms": list(synonyms), "synset": synset}
+def category(id_: int, name: str, synset: str | None = None, synonyms: Sequence[str] = ()) -> Category:
+    """A category of a run."""
+    return Category(id_, name, tuple(synonyms), synset=synset)
 
 
 def jpeg(seed: int = 0) -> bytes:
@@ -82,17 +83,10 @@ def jpeg(seed: int = 0) -> bytes:
     return buffer.getvalue()
 
 
-def make_run(path: Path, categories: Sequence[dict[str, Any]], canvases: Sequence[Sequence[tuple[int, bool]]]) -> Path:
+def make_run(path: Path, categories: Sequence[Category], canvases: Sequence[Sequence[tuple[int, bool]]]) -> Path:
     """A run: for each canvas its regions, as ids of categories and whether the region was kept."""
-    header = {
-        "config": make_config().model_dump(mode="json"),
-        "categories": {"main": list(categories), "partners": []},
-        "model": {"digest": "0" * 16},
-        "canvases_per_category": len(canvases),
-        "versions": {},
-    }
-    run = RunFolder.create(path, header)
-    names = {c["id"]: c["name"] for c in categories}
+    run = RunFolder.open_or_create(path, make_manifest(max(1, len(canvases)), categories))
+    names = {c.id: c.name for c in categories}
     records = [
         CanvasRecord(
             index, CANVAS_HW, 0, run.write_image(index, jpeg(index)),

@@ -1,15 +1,15 @@
-"""Canvases for the random models of :mod:`tiny`."""
+"""Canvases for the random models of :mod:`support.tiny_models`."""
 
 from __future__ import annotations
 
 from mosaicfusion.categories import from_names
-from mosaicfusion.config import RunConfig, parse_config
+from mosaicfusion.config import RunConfig
 
 CATEGORIES = from_names(["banana", "polar bear", "teapot"])
 
 
 def tiny_config(grid: str = "1x1", scheduler: str = "ddim", steps: int = 3, guidance: float = 4.0) -> RunConfig:
-    return parse_config(
+    return RunConfig.parse(
         {
             "layout": {"grids": (grid,), "region_hw_px": (32, 48), "overlap_xy_px": (8, 4), "group_size": 4},
             "prompt": {"template": "a photo of a single {name}"},

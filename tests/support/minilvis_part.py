@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-MINILVIS = Path(__file__).parent.parent / "datasets/minilvis"
+MINILVIS = Path(__file__).parents[2] / "datasets/minilvis"
 
 
 def write_part(folder: Path, each: int = 2, images: tuple[int, int] = (8, 4)) -> Path:

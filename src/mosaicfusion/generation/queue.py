@@ -1,0 +1,96 @@
+"""The batches that a process generates: each is claimed first, so that no other process generates it at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import is_remote
+from mosaicfusion.generation.batches import WHOLE, Shard, missing_batches
+from mosaicfusion.generation.events import CanvasDone, Observer
+from mosaicfusion.run.claims import Claims
+from mosaicfusion.run.failures import MESSAGES, Reason, note_failures, read_failures
+from mosaicfusion.run.folder import RunFolder
+
+_MAX_FAILED = 3  # batches in a row, before the run stops: no other batch would succeed
+
+
+class BatchQueue:
+    """Batches to generate; iterating claims them one by one, and each is to be given to :meth:`finish`.
+
+    ``batches``: lists of rising indices. ``total``: canvases of the share, of which ``done`` exist. ``missing``: gives the
+    canvases of a batch that still do not exist once it is claimed, since another process may have been faster.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        claims: Claims,
+        batches: Iterable[list[int]],
+        total: int,
+        done: int = 0,
+        missing: Callable[[list[int]], list[int]] = list,
+        observer: Observer | None = None,
+    ) -> None:
+        self.run, self.total, self.done = run, total, done
+        self.observer = observer or Observer()
+        self._claims, self._batches, self._missing = claims, batches, missing
+        self._failed_in_a_row = 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Batches that no other process generates. Raises :class:`CancelledError` once the job is cancelled."""
+        for batch in self._batches:
+            self.observer.check_cancelled()
+            claimed = self._claims.take(batch)
+            missing = self._missing(batch) if claimed else []
+            self.done += len(batch) - len(missing)
+            if missing:
+                yield missing
+            elif claimed:
+                self._claims.give_back(batch)
+
+    def finish(
+        self,
+        batch: Sequence[int],
+        canvases: Sequence[CanvasDone] = (),
+        failed: Sequence[int] = (),
+        reason: Reason = "out_of_memory",
+    ) -> None:
+        """Give back a batch whose ``canvases`` are in the run folder; the ``failed`` ones are noted with their reason.
+
+        Raises :class:`MosaicFusionError` when several batches in a row failed completely.
+        """
+        note_failures(self.run, failed, batch, reason)
+        self._claims.give_back(batch)
+        self.done += len(batch)
+        self.observer.canvases(canvases)
+        self.observer.failed(failed, MESSAGES[reason])
+        self._failed_in_a_row = self._failed_in_a_row + 1 if len(failed) == len(batch) else 0
+        if self._failed_in_a_row == _MAX_FAILED:
+            raise MosaicFusionError(f"{_MAX_FAILED} batches in a row could not be generated: {MESSAGES[reason]}")
+
+
+def missing_queue(
+    run: RunFolder, claims: Claims, batch_size: int, shard: Shard = WHOLE, observer: Observer | None = None
+) -> BatchQueue:
+    """The canvases that a run, or a shard of it, lacks."""
+    group_size, done = run.manifest.config.layout.group_size, run.done()
+
+    def missing(batch: list[int]) -> list[int]:
+        if is_remote(run.path):  # there are no claims that another process could have held
+            return batch
+        first = batch[0] // group_size * group_size
+        existing = run.done_among(range(first, first + group_size))
+        return [index for index in batch if index not in existing]
+
+    groups = list(shard.groups(run.total, group_size))
+    total = sum(map(len, groups))
+    existing = sum(int(done[group.start : group.stop].sum()) for group in groups)
+    batches = missing_batches(done, group_size, batch_size, shard)
+    return BatchQueue(run, claims, batches, total, existing, missing, observer)
+
+
+def failed_queue(run: RunFolder, claims: Claims, observer: Observer | None = None) -> BatchQueue:
+    """The canvases that failed, each in the batch in which it failed: so it comes out as if it had not."""
+    batches = sorted({failure.batch for failure in read_failures(run)})
+    return BatchQueue(run, claims, map(list, batches), sum(map(len, batches)), observer=observer)

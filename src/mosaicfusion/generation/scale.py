@@ -1,0 +1,42 @@
+"""The share of a run that one call generates, and the workers that do it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.batches import WHOLE, Shard
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The share of a run that a call generates, and the Ray workers that do it.
+
+    ``shard``: only this share of the run, see :meth:`Shard.parse`. ``workers``: number of Ray workers; if left out and there is an
+    ``address``, as many as the GPUs hold, or one per node; without both, this process generates. ``address``:
+    ``ray://head:10001``, ``head:6379`` or ``auto``; without it the workers are processes of this machine. ``gpus``: per worker,
+    may be a fraction; if left out, 1 or an equal share where there are GPUs. ``resources``: other Ray resources per worker.
+
+    Raises :class:`MosaicFusionError` for impossible numbers.
+    """
+
+    shard: Shard = WHOLE
+    workers: int | None = None
+    address: str | None = None
+    gpus: float | None = None
+    resources: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.on_ray and (self.gpus is not None or self.resources):
+            raise MosaicFusionError("gpus and resources are those of workers; give a number of workers, or an address")
+        if self.workers is not None and self.workers < 1:
+            raise MosaicFusionError(f"workers={self.workers} must be at least 1")
+        for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
+            whole = amount == int(amount) if 1 <= amount < 1e6 else 0 <= amount < 1
+            if not whole:
+                raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")
+
+    @property
+    def on_ray(self) -> bool:
+        """True if Ray workers generate."""
+        return self.workers is not None or self.address is not None

@@ -1,0 +1,89 @@
+"""The manifest of a run, ``run.json``: everything that decides what its canvases show, and how its data set is compiled."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mosaicfusion.categories import Category
+from mosaicfusion.config import OutputSettings, RunConfig
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.identity import differences
+from mosaicfusion.settings import problems
+
+FORMAT: Literal[1] = 1
+_IDENTITY = {"config", "categories", "model"}  # the fields that decide what canvas number i looks like
+
+
+class _Section(BaseModel):
+    """A part of the manifest. Fields that this version does not know are ignored: a newer version wrote them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RunCategories(_Section):
+    """``main`` categories lead a canvas in turn, ``partners`` fill its other regions."""
+
+    main: tuple[Category, ...] = Field(min_length=1)
+    partners: tuple[Category, ...]
+
+    @property
+    def union(self) -> list[Category]:
+        """Both without repetition: the categories of the data set."""
+        return list({category.id: category for category in (*self.main, *self.partners)}.values())
+
+
+class ModelIdentity(_Section):
+    """``digest`` of the model's files; ``refined_by`` identifies the annotator whose masks replaced the model's own."""
+
+    digest: str
+    refined_by: dict[str, Any] | None = None
+
+
+class Manifest(_Section):
+    """All of ``run.json``. ``config``, ``categories`` and ``model`` are the run's identity: they never change."""
+
+    format: Literal[1] = FORMAT
+    config: RunConfig
+    categories: RunCategories
+    model: ModelIdentity
+    canvases_per_category: Annotated[int, Field(ge=1)]
+    output: OutputSettings = OutputSettings()
+    versions: dict[str, str] = {}
+
+    @property
+    def total(self) -> int:
+        """Number of canvases that the run is to have."""
+        return self.canvases_per_category * len(self.categories.main)
+
+    def to_bytes(self) -> bytes:
+        """The content of ``run.json``."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str) -> Manifest:
+        """Parse ``run.json``; ``source`` names the file in the :class:`MosaicFusionError` for anything else."""
+        try:
+            values = json.loads(data.decode())
+        except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
+            raise MosaicFusionError(f"cannot read {source}: {error}") from None
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise MosaicFusionError(f"{source} is not a run of this version of mosaicfusion (format {FORMAT})")
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = "\n  ".join(problems(error)[:8])
+            raise MosaicFusionError(f"{source} is damaged, or of another version of mosaicfusion:\n  {lines}") from None
+
+    def differences(self, other: Manifest) -> list[str]:
+        """One line per value of the identity that differs; categories are compared by name."""
+        return differences(self._comparable(), other._comparable())
+
+    def _comparable(self) -> dict[str, Any]:
+        identity = self.model_dump(mode="json", include=_IDENTITY)
+        kinds = identity.pop("categories").items()
+        by_name = {kind: {category["name"]: category for category in listed} for kind, listed in kinds}
+        order = {f"order of {kind}": [category["name"] for category in listed] for kind, listed in kinds}
+        return {**identity, "categories": {**by_name, **order}}

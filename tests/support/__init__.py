@@ -1,0 +1,1 @@
+"""Runs, data sets and tiny models that several tests share."""
