@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.manifests import KITE, make_manifest
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.events import CanvasDone, Observer, on_progress
@@ -33,6 +32,8 @@ class Job:
     """40 batches of two canvases, given to two actors of a class."""
 
     def __init__(self, ray: Any, folder: Path, actor: type) -> None:
+        from support.manifests import KITE, make_manifest  # not above: workers import this module, and lack tests/
+
         self.run = RunFolder(folder, make_manifest(80, [KITE]))
         self._pool = WorkerPool(ray, ray.remote(actor).options(num_cpus=0, max_concurrency=2).remote, 2)
         self.max_in_progress = self.taken = 0
