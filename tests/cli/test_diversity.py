@@ -55,7 +55,7 @@ class TestDiversity:
         assert found["features"] == "efficientnet_lite0"
         assert 1 < found["vendi"] <= found["instances"]
         assert "Vendi real" in result.stdout
-        assert "pairs of one category each: the set's figures need 100" in result.stdout
+        assert "pairs of the same category: scores of the whole set need 100" in result.stdout
         assert "Diversity" in (run / "report.html").read_text()
 
     def test_a_json_with_its_images_writes_only_where_it_is_told(self, run: Path, tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ class TestDiversity:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["none.json"], "where are the images of none.json?"),
+            (["none.json"], "the folder of the images of none.json is unknown"),
             (["none.json", "--images", "."], "cannot read none.json"),
             (["."], "holds no run (no run.json)"),
-            (["{run}", "--against", "none.json"], "where are the images of none.json?"),
+            (["{run}", "--against", "none.json"], "the folder of the images of none.json is unknown"),
             (["{run}", "--against", "{run}/lvis.json", "--images", "."], "there is no image images/000"),
             (["{run}", "--features", "nope"], "timm has no pretrained model 'nope'"),
             (["{run}", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
@@ -88,7 +88,7 @@ class TestDiversity:
 
     def test_a_run_that_was_not_compiled(self, run: Path) -> None:
         (run / "lvis.json").unlink()
-        assert "make it with `mosaicfusion report" in call("diversity", run).stderr
+        assert "write it with `mosaicfusion report" in call("diversity", run).stderr
 
 
 class TestSemantics:
@@ -171,7 +171,7 @@ class TestMinSemantics:
         ("arguments", "said"),
         [
             (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
-            (["--clip", "{clip}", "-c", "banana"], "a single category leaves nothing to choose"),
+            (["--clip", "{clip}", "-c", "banana"], "classification needs at least two categories"),
         ],
     )
     def test_refused_before_anything_is_drawn(

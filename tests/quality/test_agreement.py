@@ -66,7 +66,12 @@ def test_every_figure(run: RunFolder) -> None:
     }
     assert result.quality is not None
     assert result.quality.spearman == 1
-    assert result.quality.kept[-1].model_dump() == {"share": 0.5, "min_quality": 0.6, "instances": 2, "mean_iou": 0.875}
+    assert result.quality.thresholds[-1].model_dump() == {
+        "share": 0.5,
+        "min_quality": 0.6,
+        "instances": 2,
+        "mean_iou": 0.875,
+    }
     assert read_judgements(run.path) == {"grabcut": result}
 
 
@@ -179,5 +184,7 @@ class TestRefused:
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))
-        with pytest.raises(MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: Input should be a valid number"):
+        with pytest.raises(
+            MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: Input should be a valid number"
+        ):
             read_judgements(run.path)

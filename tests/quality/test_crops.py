@@ -78,7 +78,7 @@ def test_an_unreadable_image_and_an_unknown_one(image_set: MakeSet) -> None:
     with pytest.raises(MosaicFusionError, match="cannot read"):
         list(read_crops(found, 8))
     change(made, "annotations", 0, image_id=77)
-    with pytest.raises(MosaicFusionError, match="annotations name image 77, which is not listed"):
+    with pytest.raises(MosaicFusionError, match="annotations refer to image 77, which is not listed"):
         sample(made)
 
 

@@ -16,8 +16,8 @@ def test_fid_of_two_gaussians_by_hand() -> None:
 
 def test_fid_of_diagonal_gaussians_with_fewer_and_with_more_instances_than_dimensions() -> None:
     rng = np.random.default_rng(0)
-    real, drawn = rng.normal(size=(20_000, 3)), 3 * rng.normal(size=(20_000, 3)) + 1
-    assert fid(real, drawn) == pytest.approx(3 * 1 + 3 * 4, rel=0.03)
+    real, synthetic = rng.normal(size=(20_000, 3)), 3 * rng.normal(size=(20_000, 3)) + 1
+    assert fid(real, synthetic) == pytest.approx(3 * 1 + 3 * 4, rel=0.03)
     wide = np.concatenate([real[:50], np.zeros((50, 97))], axis=1)  # a singular covariance
     assert fid(wide, wide + 1) == pytest.approx(100)
 
@@ -34,9 +34,9 @@ def test_kid_is_unbiased() -> None:
 
 
 def test_precision_and_recall_by_hand() -> None:
-    real, drawn = column(0, 1, 10), column(0.5, 30)
-    # With k = 1 the real points reach 1, 1 and 9 far: 0.5 is near 0, and 30 near none. The drawn ones reach 29.5.
-    assert precision_recall(real, drawn, k=1) == (0.5, 1.0)
+    real, synthetic = column(0, 1, 10), column(0.5, 30)
+    # With k = 1 the real points reach 1, 1 and 9 far: 0.5 is near 0, and 30 near none. The synthetic ones reach 29.5.
+    assert precision_recall(real, synthetic, k=1) == (0.5, 1.0)
 
 
 def test_precision_falls_with_strangers_and_recall_with_what_is_missing() -> None:
@@ -52,25 +52,25 @@ def test_precision_falls_with_strangers_and_recall_with_what_is_missing() -> Non
 
 def test_classifier_tells_what_differs_and_guesses_what_does_not() -> None:
     rng = np.random.default_rng(0)
-    real, drawn = rng.normal(size=(2, 200, 20))
+    real, synthetic = rng.normal(size=(2, 200, 20))
     images = [str(i) for i in range(200)]
-    assert classifier_accuracy(real, drawn + 3, images, images) == 1
-    assert 0.4 < classifier_accuracy(real, drawn, images, images) < 0.6
+    assert classifier_accuracy(real, synthetic + 3, images, images) == 1
+    assert 0.4 < classifier_accuracy(real, synthetic, images, images) < 0.6
 
 
 def test_classifier_does_not_learn_images_by_heart() -> None:
     """Ten instances share the look of their image; only whole images that it has not seen are asked."""
     rng = np.random.default_rng(0)
     looks = 5 * rng.normal(size=(2, 20, 100))
-    real, drawn = (np.repeat(side, 10, axis=0) + rng.normal(size=(200, 100)) for side in looks)
+    real, synthetic = (np.repeat(side, 10, axis=0) + rng.normal(size=(200, 100)) for side in looks)
     grouped = [str(i // 10) for i in range(200)]
     alone = [str(i) for i in range(200)]
-    assert classifier_accuracy(real, drawn, alone, alone) > 0.95
-    assert classifier_accuracy(real, drawn, grouped, grouped) < 0.75
+    assert classifier_accuracy(real, synthetic, alone, alone) > 0.95
+    assert classifier_accuracy(real, synthetic, grouped, grouped) < 0.75
 
 
 def test_unequal_numbers_do_not_help() -> None:
     rng = np.random.default_rng(0)
-    real, drawn = rng.normal(size=(300, 3)), rng.normal(size=(30, 3))
-    accuracy = classifier_accuracy(real, drawn, [str(i) for i in range(300)], [str(i) for i in range(30)])
+    real, synthetic = rng.normal(size=(300, 3)), rng.normal(size=(30, 3))
+    accuracy = classifier_accuracy(real, synthetic, [str(i) for i in range(300)], [str(i) for i in range(30)])
     assert accuracy == pytest.approx(0.5, abs=0.1)

@@ -12,7 +12,7 @@ from mosaicfusion.quality.semantics import (
     by_category,
     choices,
     is_judged,
-    judge_pictures,
+    judge_images,
     text_vectors,
 )
 from mosaicfusion.run.folder import RunFolder
@@ -60,7 +60,7 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
 def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     seen: list[tuple[float, int]] = []
-    judged = judge_pictures(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
+    judged = judge_images(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
     assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
         (0, 0, 1, "red_(colour)"),
         (0, 1, 1, "green"),  # a rejected region is judged, too
@@ -79,7 +79,7 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
 def test_the_model_is_remembered(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not is_judged(run, "colours")
-    judge_pictures(run, ColourClip())
+    judge_images(run, ColourClip())
     assert RunFolder.open(tmp_path).manifest.output.clip == "colours"
     assert not is_judged(run, "colours"), "red on the canvas without an image has no reason of rejection here"
     first = next(run.records())
@@ -102,9 +102,9 @@ def test_templates_are_averaged_and_checked() -> None:
 
 def test_choices(tmp_path: Path) -> None:
     run = make_run(tmp_path / "two")
-    other_red = Category(9, "red")  # spoken like one of the run's
+    other_red = Category(9, "red")  # the display name of one of the run's
     assert [category.name for category in choices(run, [other_red, BLUE])] == ["red_(colour)", "green", "blue"]
-    with pytest.raises(MosaicFusionError, match="a single category leaves nothing to choose"):
+    with pytest.raises(MosaicFusionError, match="classification needs at least two categories"):
         choices(make_run(tmp_path / "one", [RED]))
 
 
@@ -112,7 +112,7 @@ def test_a_missing_image(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match=r"cannot be read as an image \(No such file"):
-        judge_pictures(run, ColourClip())
+        judge_images(run, ColourClip())
     assert read_semantics(run.path) is None
 
 
@@ -120,7 +120,7 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
     with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
-        judge_pictures(run, ColourClip())
+        judge_images(run, ColourClip())
     assert read_semantics(run.path) is None
 
 

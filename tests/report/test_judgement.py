@@ -19,7 +19,7 @@ ENTRY: dict[str, Any] = {
     "quality": {
         "pearson": 0.81,
         "spearman": 0.76,
-        "kept": [
+        "thresholds": [
             {"share": 1.0, "min_quality": 0.2, "instances": 12, "mean_iou": 0.9},
             {"share": 0.5, "min_quality": 0.93, "instances": 6, "mean_iou": 0.98},
         ],

@@ -1,4 +1,4 @@
-"""Commands that judge the images of a run: diversity, semantics."""
+"""The commands diversity and semantics, which judge the images of a run."""
 
 from __future__ import annotations
 
@@ -27,47 +27,47 @@ if TYPE_CHECKING:
 def diversity(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or an LVIS or COCO json.")],
     against: Annotated[
-        Path | None, typer.Option(help="A real set to compare with: an LVIS or COCO json, or a run folder.")
+        Path | None, typer.Option(help="Real set to compare with: an LVIS or COCO json, or a run folder.")
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the json's images.")] = None,
     against_images: Annotated[
-        Path | None, typer.Option(help="Folder of the images of --against.", show_default="that of --images")
+        Path | None, typer.Option(help="Folder of the images of --against.", show_default="the folder of --images")
     ] = None,
     features: Annotated[
         str, typer.Option(help="Image backbone: any pretrained timm model; the default needs no network.")
     ] = "efficientnet_lite0",
-    per_category: Annotated[int, typer.Option(help="Instances of a category that are looked at.", min=5)] = 100,
+    per_category: Annotated[int, typer.Option(help="Maximum number of instances used per category.", min=5)] = 100,
     mask_background: Annotated[
-        bool, typer.Option("--mask-background", help="Grey out what is outside of the masks.")
+        bool, typer.Option("--mask-background", help="Grey out everything outside of the masks.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File of the result.", show_default="RUN/diversity.json")
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """How varied the instances of each category are, and how far from those of a real set."""
-    from mosaicfusion.cli.console import Progress
+    """Measure the variety of the instances of each category, and their distance from a real set."""
+    from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.cli.tables import print_diversity
     from mosaicfusion.files.atomic import write_atomic
-    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.backbones import load_backbone
     from mosaicfusion.quality.diversity import FILE_NAME
     from mosaicfusion.quality.variety import measure
     from mosaicfusion.run.folder import RunFolder
 
-    drawn = _image_set(run_folder, images)
+    synthetic = _image_set(run_folder, images)
     real = _image_set(against, against_images or images) if against else None
     if out is None and run_folder.is_dir():
         out = run_folder / FILE_NAME
-    with Progress("comparing", "crops", "reading the data") as progress:
-        result = measure(drawn, load_backbone(features, device), real, per_category, mask_background, progress.show)
+    with ProgressBar("comparing", "crops", "reading the data") as progress:
+        result = measure(synthetic, load_backbone(features, device), real, per_category, mask_background, progress.show)
     if out is not None:
         write_atomic(out, result.model_dump_json(indent=1).encode())
     print_diversity(result)
     if out is not None:
         typer.echo(f"result: {out}")
     if out == run_folder / FILE_NAME:
-        typer.echo(f"report: {compile_run(RunFolder.open(run_folder)).path / 'report.html'}")
+        typer.echo(f"report: {build_dataset(RunFolder.open(run_folder)).path / 'report.html'}")
 
 
 @app.command(
@@ -77,41 +77,41 @@ def diversity(
 
 `mosaicfusion semantics runs/rare --clip ViT-B-32:laion2b_s34b_b79k --vocabulary lvis_v1_train.json`
 
-`mosaicfusion report runs/rare --min-semantics 0.2` then leaves out what does not look like its category."""
+`mosaicfusion report runs/rare --min-semantics 0.2` then rejects regions that do not look like their category."""
 )
 def semantics(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may be unfinished.")],
     clip: Annotated[str, typer.Option(help=CLIP_HELP)] = "mini",
     vocabulary: Annotated[
-        Path | None, typer.Option(help="More categories to choose among, of an LVIS or COCO json.")
+        Path | None, typer.Option(help="LVIS or COCO json with more categories to choose from.")
     ] = None,
     templates: Annotated[
         Path | None,
         typer.Option(
-            help="Text file with one template a line; their texts' mean counts.",
+            help="Text file with one template per line; their text vectors are averaged.",
             show_default="a photo of a single {name}",
         ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Whether each region shows its category, by a CLIP model: score, probability and rank among the vocabulary."""
+    """Classify each region with a CLIP model: score, probability and rank of its category in the vocabulary."""
     from mosaicfusion.categories import from_json_file, read_lines
-    from mosaicfusion.cli.console import Progress
+    from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.cli.tables import print_semantics
-    from mosaicfusion.generation.build_dataset import compile_run
+    from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
-    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_pictures
+    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_images
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.judgements import SEMANTICS
 
     run = RunFolder.open(run_folder)
-    among = choices(run, from_json_file(vocabulary) if vocabulary else ())
+    categories = choices(run, from_json_file(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
-    with Progress("judging", "canvases") as progress:
-        judged = judge_pictures(run, load_clip(clip, device), among, texts, progress.show)
-    print_semantics(judged, len(among))
+    with ProgressBar("judging", "canvases") as progress:
+        judged = judge_images(run, load_clip(clip, device), categories, texts, progress.show)
+    print_semantics(judged, len(categories))
     typer.echo(f"result: {run.path / SEMANTICS}")
-    typer.echo(f"report: {compile_run(run).path / 'report.html'}")
+    typer.echo(f"report: {build_dataset(run).path / 'report.html'}")
 
 
 def _image_set(path: Path, images: Path | None) -> ImageSet:
@@ -122,8 +122,8 @@ def _image_set(path: Path, images: Path | None) -> ImageSet:
     if path.is_dir():
         RunFolder.open(path)
         if not (path / "lvis.json").is_file():
-            raise MosaicFusionError(f"{path} holds no lvis.json yet; make it with `mosaicfusion report {path}`")
+            raise MosaicFusionError(f"{path} holds no lvis.json yet; write it with `mosaicfusion report {path}`")
         return ImageSet(path / "lvis.json", path)
     if images is None:
-        raise MosaicFusionError(f"where are the images of {path}? give their folder with --images")
+        raise MosaicFusionError(f"the folder of the images of {path} is unknown; give it with --images")
     return ImageSet(path, images)

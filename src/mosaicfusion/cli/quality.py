@@ -1,4 +1,4 @@
-"""Commands about the masks of a run: judge, refine."""
+"""The commands judge and refine, about the masks of a run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ AnnotatorModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="SAM: a folder in transformers format or a hub id as owner/name.",
+        help="SAM: a folder in transformers format, or a hub id such as owner/name.",
         show_default="facebook/sam-vit-huge, facebook/sam2.1-hiera-large",
     ),
 ]
-_SHOWN = 5  # categories, of the worst and of the best
+_MAX_ROWS = 5  # categories, of the worst and of the best
 
 
 @app.command(
@@ -37,7 +37,7 @@ _SHOWN = 5  # categories, of the worst and of the best
 
 `mosaicfusion judge runs/rare --annotator sam --model facebook/sam-vit-huge`
 
-What was judged is not judged again: an interrupted command goes on, and a grown run costs only what is new."""
+Canvases are judged once: an interrupted command resumes, and after a run has grown, only new canvases are judged."""
 )
 def judge(
     run_folder: RunArgument,
@@ -45,7 +45,7 @@ def judge(
     model: AnnotatorModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Compare the masks with those of an annotator that is prompted by their boxes: mean IoU, into judge.json and the report."""
+    """Compare the masks with those of an annotator prompted with their boxes; mean IoU goes to judge.json and the report."""
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.agreement import judge_masks
@@ -65,21 +65,19 @@ def judge(
 
 `mosaicfusion refine runs/rare --annotator sam --model facebook/sam-vit-huge --out runs/rare-sam`
 
-The same command again goes on with an interrupted one. The first run stays as it is; the new one keeps its masks, too."""
+Run the same command again to resume an interrupted one. The first run is not changed; the new one keeps a copy of its masks."""
 )
 def refine(
     run_folder: RunArgument,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Run folder of the result: new, empty, or the same refinement.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder of the result: new, empty, or to be resumed.")],
     annotator: AnnotatorOption = "grabcut",
     model: AnnotatorModelOption = None,
     copy_images: Annotated[
-        bool, typer.Option("--copy-images", help="Copy the images; else they are hard links.")
+        bool, typer.Option("--copy-images", help="Copy the images instead of making hard links.")
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Make a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
+    """Copy a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
     from mosaicfusion.cli.console import ProgressBar, print_summary
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.refine import refine_run
@@ -110,15 +108,15 @@ def _print_judgement(annotator: str, judgement: Judgement) -> None:
     table = make_table("masks", "instances", "mean IoU", title=f"our masks against {annotator}")
     table.add_row("all", str(judgement.instances), f"{judgement.mean_iou:.1%}", end_section=True)
     ranked = sorted(judgement.categories.items(), key=lambda item: (item[1].mean_iou, item[0]))
-    worst, best = (ranked[:_SHOWN], ranked[-_SHOWN:]) if len(ranked) > 2 * _SHOWN else (ranked, [])
+    worst, best = (ranked[:_MAX_ROWS], ranked[-_MAX_ROWS:]) if len(ranked) > 2 * _MAX_ROWS else (ranked, [])
     for group in (worst, best):
         for k, (name, agreement) in enumerate(group, start=1):
             cells = (str(agreement.instances), f"{agreement.mean_iou:.1%}")
             table.add_row(Text(name), *cells, end_section=k == len(group))
     quality = judgement.quality
-    for kept in quality.kept[1:] if quality else ():
-        label = f"best {kept.share:.0%}: quality from {kept.min_quality:.2f}"
-        table.add_row(label, str(kept.instances), f"{kept.mean_iou:.1%}")
+    for above in quality.thresholds[1:] if quality else ():
+        label = f"best {above.share:.0%}: quality from {above.min_quality:.2f}"
+        table.add_row(label, str(above.instances), f"{above.mean_iou:.1%}")
     console.print(table)
     if quality:
         console.print(f"quality and IoU: Pearson {quality.pearson:.2f}, Spearman {quality.spearman:.2f}")

@@ -1,4 +1,4 @@
-"""Short tables of what the commands on diversity and semantics found."""
+"""Console tables of the commands diversity and semantics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import Diversity
     from mosaicfusion.run.judgements import RegionSemantics
 
-_SHOWN = 20
+_MAX_ROWS = 20
 
 
 def print_diversity(result: Diversity) -> None:
-    """Categories, the least varied first, and the whole set against the real one; what lacks instances is said."""
+    """Print the categories, the least varied first, and the comparison of the whole set with the real one."""
     from mosaicfusion.quality.diversity import MIN_INSTANCES, MIN_PAIRS, ranked
 
     console = Console()
@@ -27,9 +27,9 @@ def print_diversity(result: Diversity) -> None:
     title = f"{result.instances} instances, {len(result.categories)} categories; features {result.features}"
     head = ["category", "instances", "Vendi", "distance"]
     if result.against:
-        head += ["of each", "Vendi", "Vendi real", "distance real", "KID x 1000"]
+        head += ["pairs", "Vendi synthetic", "Vendi real", "distance real", "KID x 1000"]
     table = make_table(*head, title=Text(title))
-    for category in enough[:_SHOWN]:
+    for category in enough[:_MAX_ROWS]:
         cells = [str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}"]
         if (gap := category.against) is not None:
             cells += [str(gap.instances), f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}"]
@@ -41,35 +41,39 @@ def print_diversity(result: Diversity) -> None:
     console.print(f"all instances: Vendi {result.vendi:.1f}, distance {result.distance:.3f}")
     few = len(result.categories) - len(enough)
     if few:
-        console.print(f"{few} categories have fewer than {MIN_INSTANCES} instances, too few for a figure")
+        console.print(f"{few} categories have fewer than {MIN_INSTANCES} instances, too few for scores")
     if result.against is None:
         return
     against = Text(f"against {result.against}")
     console.print(against, soft_wrap=True)
     if result.unmatched:
-        console.print(f"{len(result.unmatched)} categories are not in it: {_names(result.unmatched)}", markup=False)
+        console.print(
+            f"{len(result.unmatched)} categories are not in the real set: {_names(result.unmatched)}", markup=False
+        )
     if (whole := result.gap) is None:
-        console.print(f"{result.pairs} pairs of one category each: the set's figures need {MIN_PAIRS}")
+        console.print(f"{result.pairs} pairs of the same category: scores of the whole set need {MIN_PAIRS}")
         return
     console.print(
-        f"{whole.pairs} pairs of one category each: FID {whole.fid:.1f} (real against real {whole.fid_floor:.1f}), "
+        f"{whole.pairs} pairs of the same category: FID {whole.fid:.1f} (between real halves {whole.fid_floor:.1f}), "
         f"KID x 1000 {1000 * whole.kid:.1f}, precision {whole.precision:.2f}, recall {whole.recall:.2f}"
     )
-    console.print(f"a linear classifier tells real from drawn in {whole.classifier:.1%} (50 % is guessing)")
+    console.print(
+        f"a linear classifier separates real from synthetic with an accuracy of {whole.classifier:.1%} (50 % is chance)"
+    )
 
 
 def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
-    """Categories, the least recognised first."""
+    """Print the categories, the least recognised first."""
     from mosaicfusion.quality.semantics import by_category
 
     console = Console()
     first = sum(region.rank == 1 for region in judged)
     share = first / len(judged) if judged else 0
-    title = f"{len(judged)} regions; {share:.0%} are taken for their category first, among {choices}"
-    head = ["category", "regions", "first", "probability", "score", "taken for"]
+    title = f"{len(judged)} regions; their category ranks first for {share:.0%}, among {choices} categories"
+    head = ["category", "regions", "ranked first", "probability", "score", "mistaken for"]
     table = make_table(*head, title=Text(title))
     rows = by_category(judged)
-    for row in rows[:_SHOWN]:
+    for row in rows[:_MAX_ROWS]:
         cells = (str(row.regions), f"{row.first:.0%}", f"{row.probability:.2f}", f"{row.score:.3f}")
         table.add_row(Text(row.category), *cells, Text(row.mistaken_for or "-"))
     _add_rest(table, len(rows))
@@ -77,8 +81,8 @@ def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
 
 
 def _add_rest(table: Table, rows: int) -> None:
-    if rows > _SHOWN:
-        table.add_row(f"... {rows - _SHOWN} more")
+    if rows > _MAX_ROWS:
+        table.add_row(f"... {rows - _MAX_ROWS} more")
 
 
 def _names(names: Sequence[str]) -> str:

@@ -1,1 +1,1 @@
-"""How good the masks and the images of a run are."""
+"""Quality of the masks and images of a run: agreement with annotators, CLIP semantics, diversity, failures."""

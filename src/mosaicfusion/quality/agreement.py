@@ -48,8 +48,8 @@ class CategoryAgreement(_Result):
     mean_iou: float
 
 
-class BestShare(_Result):
-    """Mean IoU over the ``share`` of the masks, in (0, 1], with the best quality; ``min_quality`` is their lowest one."""
+class ThresholdAgreement(_Result):
+    """Mean IoU over the masks with at least ``min_quality``, which are the ``share`` of all, in (0, 1]."""
 
     share: float
     min_quality: float
@@ -58,11 +58,11 @@ class BestShare(_Result):
 
 
 class QualityRelation(_Result):
-    """Correlation of the masks' quality and their IoU, and the mean IoU that thresholds of quality would leave."""
+    """Correlation of the masks' quality and their IoU, and the mean IoU above thresholds of quality."""
 
     pearson: float
     spearman: float
-    kept: tuple[BestShare, ...]
+    thresholds: tuple[ThresholdAgreement, ...]
 
 
 class Judgement(_Result):
@@ -140,7 +140,7 @@ def _decode(run: RunFolder, record: CanvasRecord, region: RegionRecord) -> NDArr
 def _judged_parts(
     run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], object]
 ) -> Iterator[tuple[list[CanvasRecord], list[list[float | None]]]]:
-    """Canvases and the IoUs of their regions, a part at a time."""
+    """Canvases and the IoUs of their regions, one part at a time."""
     folder = run.path / "quality" / f"judge-{annotator.name}"
     total, done, last = int(run.done().sum()), 0, -1
     for file in run.part_files():
@@ -169,7 +169,7 @@ def _earlier_ious(path: Path, records: Sequence[CanvasRecord], annotator: Annota
         by_index = {line["index"]: line["iou"] for line in lines}
         ious = [by_index[record.index] for record in records]
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not judged yet, or not by us: judged again
+        return None  # not judged yet, or not a file of ours: judge it again
     kept = [[region.kept for region in record.regions] for record in records]
     fits = head == annotator.identity and kept == [[isinstance(iou, float) for iou in canvas] for canvas in ious]
     return ious if fits else None
@@ -199,7 +199,7 @@ def _summarize(model: str, rows: Sequence[_Row]) -> Judgement:
 
 
 def relate(qualities: Sequence[float], ious: Sequence[float]) -> QualityRelation | None:
-    """Correlation of quality and IoU, and the mean IoU above some thresholds; ``None`` if either does not vary."""
+    """Relate quality and IoU of the same masks; ``None`` if either does not vary."""
     from scipy import stats
 
     if min(len(set(qualities)), len(set(ious))) < 2:
@@ -210,8 +210,8 @@ def relate(qualities: Sequence[float], ious: Sequence[float]) -> QualityRelation
     return QualityRelation(
         pearson=round(float(stats.pearsonr(qualities, ious)[0]), 4),
         spearman=round(float(stats.spearmanr(qualities, ious)[0]), 4),
-        kept=tuple(
-            BestShare(
+        thresholds=tuple(
+            ThresholdAgreement(
                 share=share,
                 min_quality=float(best_qualities[count - 1]),
                 instances=count,

@@ -1,4 +1,4 @@
-"""Crops of instances out of an LVIS or COCO json: which ones, and their pixels."""
+"""A sample of the instances of an LVIS or COCO json, and their crops."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mosaicfusion.dataset.coco import CategoryRef, DatasetFile, ImageRef, find_i
 from mosaicfusion.dataset.masks import pixels
 from mosaicfusion.errors import MosaicFusionError
 
-MARGIN = 0.1  # of the box's side, on each side: some of what the object stands on, little of its neighbours
-GREY = 124  # about the mean of ImageNet's pictures, so that a masked background says little
+MARGIN = 0.1  # of the box's side, on each side: some context, little of the neighbours
+GREY = 124  # about the mean of ImageNet's images, so that a masked background has little influence
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One annotation and where its image lies."""
+    """One annotation and the path of its image."""
 
     id: int
     category: str
@@ -42,12 +42,12 @@ class _Annotation(msgspec.Struct, gc=False):
 
 
 def sample_instances(
-    data: DatasetFile, folder: Path, per_category: int, wanted: Collection[int] | None = None
+    data: DatasetFile, folder: Path, per_category: int, category_ids: Collection[int] | None = None
 ) -> list[Instance]:
-    """At most ``per_category`` random instances of each category (of the ids ``wanted``), in order of their images.
+    """Choose at most ``per_category`` random instances of each category, sorted by image.
 
-    The same file gives the same sample. Crowds and boxes without an area are left out. Raises :class:`MosaicFusionError`
-    for damaged lists and for images that are not in ``folder``.
+    ``category_ids`` restricts the categories. The same file gives the same sample. Crowds and boxes without an area are left
+    out. Raises :class:`MosaicFusionError` for damaged lists and for images that are not in ``folder``.
     """
     names = {category.id: category.name for category in data.parse("categories", list[CategoryRef])}
     by_category: dict[int, list[_Annotation]] = {}
@@ -55,22 +55,22 @@ def sample_instances(
         key = annotation.category_id
         if (
             key in names
-            and (wanted is None or key in wanted)
+            and (category_ids is None or key in category_ids)
             and not annotation.iscrowd
             and min(annotation.bbox[2:]) > 0
         ):
             by_category.setdefault(key, []).append(annotation)
     sample = [
         annotation
-        for key, found in sorted(by_category.items())
-        for annotation in random.Random(key).sample(found, min(len(found), per_category))
+        for key, all_of_it in sorted(by_category.items())
+        for annotation in random.Random(key).sample(all_of_it, min(len(all_of_it), per_category))
     ]
     needed = {annotation.image_id for annotation in sample}
     images = {image.id: _find(folder, image) for image in data.parse("images", list[ImageRef]) if image.id in needed}
     if needed - images.keys():
         raise MosaicFusionError(
-            f"{data.path}: annotations name image {min(needed - images.keys())}, which is not listed; "
-            f"`mosaicfusion validate {data.path}` tells more"
+            f"{data.path}: annotations refer to image {min(needed - images.keys())}, which is not listed; "
+            f"`mosaicfusion validate {data.path}` shows all problems"
         )
     instances = [
         Instance(a.id, names[a.category_id], images[a.image_id], a.bbox, msgspec.json.decode(a.segmentation))
@@ -82,11 +82,11 @@ def sample_instances(
 def read_crops(
     instances: Iterable[Instance], side_px: int, mask_background: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
-    """The instances' boxes with a margin of 10 % a side, each resized to uint8 RGB (side_px, side_px, 3).
+    """Crop the instances' boxes with a margin of 10 % on each side and resize to uint8 RGB (side_px, side_px, 3).
 
-    Boxes are cut at the image's border and stretched to the square, as detectors warp them; reducing is antialiased (its
-    lack biases FID: Parmar et al. 2022). ``mask_background`` greys out what is outside of the mask. Raises
-    :class:`MosaicFusionError` for an image or a mask that cannot be read.
+    Crops are clipped to the image and warped to a square, as in R-CNN. Resizing is antialiased, since aliasing biases FID (Parmar
+    et al. 2022). ``mask_background`` replaces everything outside of the mask with grey. Raises :class:`MosaicFusionError` for an
+    image or a mask that cannot be read.
     """
     path, image = None, Image.new("RGB", (1, 1))
     for instance in instances:
@@ -113,7 +113,9 @@ def _find(folder: Path, image: ImageRef) -> Path:
     path = find_image(folder, image)
     if path is None:
         name = image_name(image) or f"of id {image.id}"
-        raise MosaicFusionError(f"there is no image {name:.200} in {folder}; say with --images where the images are")
+        raise MosaicFusionError(
+            f"there is no image {name:.200} in {folder}; give the folder of the images with --images"
+        )
     return path
 
 

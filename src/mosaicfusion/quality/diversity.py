@@ -1,4 +1,4 @@
-"""How much the instances of a category differ from each other: two scores of features, and the results kept in a file."""
+"""Diversity of the instances of a category: two scores of image features, and the file of results, ``diversity.json``."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from mosaicfusion.errors import MosaicFusionError, first_line
 
 FILE_NAME = "diversity.json"
-MIN_INSTANCES = 5  # of a category: 10 pairs; with fewer, one odd picture decides
-MIN_PAIRS = 100  # of two sets: the classifier's accuracy then has a standard error of 4 %
+MIN_INSTANCES = 5  # of a category: 10 pairs; with fewer, a single outlier decides
+MIN_PAIRS = 100  # of two sets: the standard error of the classifier's accuracy is then 4 %
 
 
 def vendi_score(features: np.ndarray[Any, Any]) -> float:
-    """features: float (N, D) -> the effective number of different instances, from 1 (all the same) to N.
+    """The effective number of different instances, from 1 (all the same) to N, of features, float (N, D).
 
-    The exponential of the entropy of the eigenvalues of K / N, where K holds the cosine similarities (Friedman and Dieng
-    2022). It grows with N: compare equal numbers only.
+    The exponential of the entropy of the eigenvalues of K / N, where K is the matrix of cosine similarities (Friedman and
+    Dieng 2022). It grows with N, so compare equal numbers only.
     """
     unit = _unit(features)
-    # K / N = X X^T / N has the eigenvalues of X^T X / N, but for zeros.
+    # Except for zeros, K / N = X X^T / N has the eigenvalues of X^T X / N.
     gram = unit @ unit.T if len(unit) <= unit.shape[1] else unit.T @ unit
     values = np.linalg.eigvalsh(gram / len(unit))
     values = values[values > 1e-12]
@@ -31,9 +31,9 @@ def vendi_score(features: np.ndarray[Any, Any]) -> float:
 
 
 def mean_cosine_distance(features: np.ndarray[Any, Any]) -> float:
-    """features: float (N, D), N >= 2 -> 1 - cosine similarity, averaged over all pairs; 0 for equal instances.
+    """1 - cosine similarity, averaged over all pairs of features, float (N, D) with N >= 2; 0 for equal instances.
 
-    Its mean does not depend on N.
+    Its expected value does not depend on N.
     """
     unit = _unit(features)
     count = len(unit)
@@ -50,7 +50,10 @@ class _Result(BaseModel):
 
 
 class CategoryGap(_Result):
-    """Vendi scores of equal numbers, ``instances``, of both sides; the other figures of all that were sampled."""
+    """One category compared with real instances.
+
+    The Vendi scores are those of equal numbers of both, ``instances``; the other figures use the whole sample.
+    """
 
     instances: int
     vendi_synthetic: float
@@ -60,7 +63,7 @@ class CategoryGap(_Result):
 
 
 class CategoryDiversity(_Result):
-    """``vendi`` and ``distance`` are ``None`` below :data:`MIN_INSTANCES`, and so is ``against``."""
+    """Scores of one category; ``None`` for fewer than :data:`MIN_INSTANCES` instances, and so is ``against``."""
 
     category: str
     instances: int
@@ -70,10 +73,11 @@ class CategoryDiversity(_Result):
 
 
 class Gap(_Result):
-    """Of ``pairs`` instances from each side, equally many of every category, taken together.
+    """The domain gap between ``pairs`` synthetic and as many real instances, with equal numbers of every category.
 
-    ``fid`` is between random halves of both sides, ``fid_floor`` between the two halves of the real one: what a
-    perfect set would get, since FID falls with the number of instances.
+    ``fid`` is measured between random halves of both, ``fid_floor`` between the two halves of the real one: the value of a
+    perfect set, since FID falls with the number of instances. ``classifier``: see
+    :func:`mosaicfusion.quality.domain_gap.classifier_accuracy`.
     """
 
     pairs: int
@@ -86,9 +90,10 @@ class Gap(_Result):
 
 
 class Diversity(_Result):
-    """What ``diversity.json`` holds. ``vendi`` and ``distance`` are of all instances together.
+    """The content of ``diversity.json``. ``vendi`` and ``distance`` are those of all instances together.
 
-    ``gap`` is ``None`` without a real set and below :data:`MIN_PAIRS` pairs; ``unmatched``: categories it does not have.
+    ``against``: name of the real set. ``gap`` is ``None`` without one, and for fewer than :data:`MIN_PAIRS` pairs. ``unmatched``:
+    categories that the real set lacks.
     """
 
     features: str
@@ -105,13 +110,13 @@ class Diversity(_Result):
 
 
 def ranked(result: Diversity) -> list[CategoryDiversity]:
-    """The categories with instances enough for figures, the least varied first."""
+    """The categories with enough instances for scores, the least varied first."""
     enough = [category for category in result.categories if category.distance is not None]
     return sorted(enough, key=lambda category: (category.distance or 0, category.category))
 
 
 def read_diversity(folder: Path) -> Diversity | None:
-    """The result kept in a run folder, if there is one; raises :class:`MosaicFusionError` when it is damaged."""
+    """The result in a run folder, or ``None`` if there is none; raises :class:`MosaicFusionError` if it is damaged."""
     path = folder / FILE_NAME
     try:
         return Diversity.model_validate_json(path.read_bytes())

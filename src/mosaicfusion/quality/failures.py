@@ -1,8 +1,8 @@
-"""Where the method fails, by category: the paper's three kinds (section 5), as measures of each object that was asked for.
+"""Failures by category: the three kinds of the paper (section 5), measured on every requested object.
 
-- entangled: the attention spreads to what the object holds or stands on (spice rack);
-- small: too little of the region is the object (legume);
-- abstract: the model does not know what to draw, or draws something else (hardback book).
+- entangled: the attention spreads to things beside the object, such as the contents of a spice rack;
+- small: the object covers too little of its region, such as a legume;
+- abstract: the model does not know the category, or generates another one, such as for hardback book.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 Kind = Literal["entangled", "small", "abstract"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# Chosen on 152 canvases of the miniature, looking at the masks that they single out.
-LOW_CONTRAST = 0.42  # of heat inside and outside of the mask: the attention is not on it; the least tenth of the masks
-LARGE_AREA = 0.5  # of the region; large objects that are drawn well have a high contrast
-SIDES = 2  # of the region that the mask reaches: one may be chance, two say that it goes on
-SMALL_AREA = 0.1  # of the region: twice the least that the paper keeps
-LOW_RANK = 5  # a picture whose category is not among CLIP's first five shows something else
+# Chosen by inspecting the masks that they flag on 152 canvases of the miniature.
+LOW_CONTRAST = 0.42  # of heat inside and outside of the mask; a tenth of the masks have less
+LARGE_AREA = 0.5  # of the region; well generated large objects have a high contrast
+SIDES = 2  # of the region that the mask touches: one may be chance, two mean that it goes beyond
+SMALL_AREA = 0.1  # of the region: twice the minimum of the paper
+LOW_RANK = 5  # an image whose category is not among CLIP's first five shows something else
 MIN_REGIONS = 5  # of a category, for a flag
-FLAG_SHARE = 1 / 3  # of a category's regions: of five at least two
+FLAG_SHARE = 1 / 3  # of a category's regions: two of five
 
 _ENTANGLED_REASONS = (RejectionReason.TOO_LARGE, RejectionReason.SEVERAL_COMPONENTS)
 _SMALL_REASONS = (RejectionReason.TOO_SMALL, RejectionReason.EMPTY_MASK)
@@ -33,7 +33,7 @@ _SMALL_REASONS = (RejectionReason.TOO_SMALL, RejectionReason.EMPTY_MASK)
 
 @dataclass(frozen=True)
 class Example:
-    """The worst region of a category in one way; ``severity`` from 0 on, the higher the worse."""
+    """The worst region of a category for one kind of failure; ``severity`` is 0 or more, and higher is worse."""
 
     severity: float
     record: CanvasRecord
@@ -42,7 +42,7 @@ class Example:
 
 @dataclass
 class CategoryFailures:
-    """How many of the ``regions`` asked for show each kind of failure."""
+    """Counts of the failures among the requested ``regions`` of a category, and the worst example of each kind."""
 
     category: str
     regions: int = 0
@@ -50,21 +50,21 @@ class CategoryFailures:
     worst: dict[Kind, Example] = field(default_factory=dict)
 
     def share(self, kind: Kind) -> float:
-        """Part of the regions, in [0, 1]."""
+        """The share of the regions with this kind of failure, in [0, 1]."""
         return self.counts[kind] / self.regions if self.regions else 0.0
 
     @property
     def flags(self) -> list[Kind]:
-        """The kinds that the category as a whole suffers from; none for one with too few regions."""
+        """The kinds that affect at least :data:`FLAG_SHARE` of the regions; none for fewer than :data:`MIN_REGIONS`."""
         return [kind for kind in KINDS if self.regions >= MIN_REGIONS and self.share(kind) >= FLAG_SHARE]
 
 
 def map_failures(
     records: Iterable[CanvasRecord], semantics: Mapping[tuple[int, int], RegionSemantics] | None = None
 ) -> list[CategoryFailures]:
-    """Measure every region; the categories with most failures first. Memory grows with the categories only.
+    """Measure every region; returns the categories, those with the highest share of failures first.
 
-    ``semantics``, where it was computed, says by (canvas, region) whether the picture shows its category.
+    ``semantics``: judgements by (canvas, region), if they were computed. Memory grows with the number of categories only.
     """
     categories: dict[str, CategoryFailures] = {}
     for record in records:
@@ -79,30 +79,30 @@ def map_failures(
 
 
 def measure(region: RegionRecord, semantics: RegionSemantics | None = None) -> dict[Kind, float]:
-    """The kinds of failure that a region shows, each with its severity."""
-    found: dict[Kind, float] = {}
+    """Kinds of failure of a region -> severity."""
+    severities: dict[Kind, float] = {}
     largest = float(region.values.get("largest_area", 0))
     scattered = region.kept and region.score < LOW_CONTRAST
     spread = scattered and (area_part(region) > LARGE_AREA or _sides(region) >= SIDES)
     wrong = semantics is not None and semantics.rank > LOW_RANK
     if spread or region.reason in _ENTANGLED_REASONS:
-        found["entangled"] = 1 - region.score if spread else largest
+        severities["entangled"] = 1 - region.score if spread else largest
     if region.kept and area_part(region) < SMALL_AREA:
-        found["small"] = 1 - area_part(region)
+        severities["small"] = 1 - area_part(region)
     elif region.reason in _SMALL_REASONS:
-        found["small"] = 1 - largest
+        severities["small"] = 1 - largest
     if wrong or (scattered and not spread):
-        found["abstract"] = 1 - semantics.probability if semantics and wrong else 1 - region.score
-    return found
+        severities["abstract"] = 1 - semantics.probability if semantics and wrong else 1 - region.score
+    return severities
 
 
 def area_part(region: RegionRecord) -> float:
-    """The part of its region that the mask covers, in [0, 1]."""
+    """The part of a region that its mask covers, in [0, 1]."""
     return region.area / (region.region_xywh[2] * region.region_xywh[3])
 
 
 def _sides(region: RegionRecord) -> int:
-    """How many sides of its region the mask reaches, 0 to 4."""
+    """The number of sides of its region that a mask touches, 0 to 4."""
     if not region.box_xywh:
         return 0
     (left, top, width, height), (x, y, w, h) = region.region_xywh, region.box_xywh

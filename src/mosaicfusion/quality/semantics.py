@@ -1,4 +1,4 @@
-"""Does a region show its category? Zero-shot classification of its picture among the vocabulary, by a CLIP model."""
+"""Zero-shot classification of the regions of a run by a CLIP model, to find those that do not show their category."""
 
 from __future__ import annotations
 
@@ -21,46 +21,49 @@ from mosaicfusion.run.judgements import RegionSemantics, read_semantics, write_s
 from mosaicfusion.run.records import CanvasRecord
 
 TEMPLATES = ("a photo of a single {name}",)
-_CANVASES = 16  # read together: a batch of about 64 regions
+_CANVASES = 16  # in a batch, which is about 64 regions
 
 
 class Clip(Protocol):
-    """What is needed of a model; :func:`mosaicfusion.models.clip.load_clip` gives one."""
+    """The protocol of a CLIP model; :func:`mosaicfusion.models.clip.load_clip` loads one."""
 
     name: str
     logit_scale: float
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """uint8 RGB (H, W, 3) each -> float32 (N, D) of length 1."""
+        """Encode images, uint8 RGB (H, W, 3) each, as unit vectors, float32 (N, D)."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts -> float32 (N, D) of length 1."""
+        """Encode texts as unit vectors, float32 (N, D)."""
         ...
 
 
 def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
-    """The categories of a run, and those of ``others`` that are spoken of in other words; raises for fewer than two."""
+    """The vocabulary: the categories of a run, and those of ``others`` with a different display name.
+
+    Raises :class:`MosaicFusionError` for fewer than two.
+    """
     own = run.categories
-    spoken = {category.display_name for category in own}
-    among = [*own, *(category for category in others if category.display_name not in spoken)]
-    check_choices(among)
-    return among
+    names = {category.display_name for category in own}
+    vocabulary = [*own, *(category for category in others if category.display_name not in names)]
+    check_choices(vocabulary)
+    return vocabulary
 
 
-def check_choices(among: Sequence[Category]) -> None:
-    """Raise :class:`MosaicFusionError` for fewer than two categories, among which there is nothing to choose."""
-    if len(among) < 2:
+def check_choices(vocabulary: Sequence[Category]) -> None:
+    """Raise :class:`MosaicFusionError` for fewer than two categories, between which nothing can be classified."""
+    if len(vocabulary) < 2:
         raise MosaicFusionError(
-            "a single category leaves nothing to choose, any picture shows it best; draw several, or give more to "
-            "`mosaicfusion semantics` with --vocabulary"
+            "classification needs at least two categories; generate several, or add some with "
+            "`mosaicfusion semantics --vocabulary`"
         )
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Raise :class:`MosaicFusionError` unless each holds {name}, as the template of a prompt does."""
+    """Raise :class:`MosaicFusionError` unless there is a template and all are valid templates of a prompt, with {name}."""
     if not templates:
-        raise MosaicFusionError("there is no template; write one a line, as in: a photo of a {name}")
+        raise MosaicFusionError("there is no template; write one per line, such as: a photo of a {name}")
     for template in templates:
         try:
             PromptConfig(template=template)
@@ -69,7 +72,7 @@ def check_templates(templates: Sequence[str]) -> None:
 
 
 def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence[str]) -> NDArray[np.float32]:
-    """One vector a category, the mean over the templates, float32 (categories, D) of length 1."""
+    """One unit vector for each category, the mean over the templates: float32 (categories, D)."""
     check_templates(templates)
     sums = np.sum(
         [
@@ -81,26 +84,25 @@ def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
 
 
-def judge_pictures(
+def judge_images(
     run: RunFolder,
     clip: Clip,
-    among: Sequence[Category] | None = None,
+    vocabulary: Sequence[Category] | None = None,
     templates: Sequence[str] = TEMPLATES,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> list[RegionSemantics]:
-    """Judge every region of a run by its whole picture, with a mask or without one, and keep it in ``semantics.jsonl``.
+    """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
 
-    ``among``: the categories to choose from, those of the run if left out. Canvases without an image are passed over. The mask
-    is not looked at, so that rejected regions are judged by the same measure. Raises :class:`MosaicFusionError`; then all
-    stays as it was.
+    ``vocabulary``: the categories to choose from, by default those of the run. Canvases without an image are skipped. Masks are
+    not used, so that kept and rejected regions are judged alike. Raises :class:`MosaicFusionError`; then nothing has changed.
     """
     report = on_progress or (lambda done, total: None)
-    among = choices(run) if among is None else among
-    texts = text_vectors(clip, among, templates)
+    vocabulary = choices(run) if vocabulary is None else vocabulary
+    texts = text_vectors(clip, vocabulary, templates)
     judged: list[RegionSemantics] = []
     records, total, done = run.records(), int(run.done().sum()), 0
     while batch := list(islice(records, _CANVASES)):
-        judged += _judge(batch, run, clip, texts, among)
+        judged += _judge(batch, run, clip, texts, vocabulary)
         done += len(batch)
         report(done, total)
     write_semantics(run.path, judged)
@@ -109,7 +111,7 @@ def judge_pictures(
 
 
 def is_judged(run: RunFolder, clip_name: str) -> bool:
-    """Whether this model judged every region that has a mask."""
+    """True if this model has judged every region that has a mask."""
     judged = read_semantics(run.path) or {}
     return all(
         (record.index, k) in judged and judged[record.index, k].clip == clip_name
@@ -127,28 +129,28 @@ def _judge(
     vocabulary: Sequence[Category],
 ) -> Iterator[RegionSemantics]:
     column = {category.name: k for k, category in enumerate(vocabulary)}
-    places, crops = [], []
+    regions, crops = [], []
     for record in records:
         if record.file_name is None:
             continue
         image = run.read_image(record)
         for k, region in enumerate(record.regions):
             left, top, width, height = region.region_xywh
-            places.append((record.index, k, column[region.category]))
+            regions.append((record.index, k, column[region.category]))
             crops.append(image[top : top + height, left : left + width])
     if not crops:
         return
     similarity = clip.encode_images(crops) @ texts.T  # (regions, categories)
     likelihood = np.exp(clip.logit_scale * (similarity - similarity.max(axis=1, keepdims=True)))
     probability = likelihood / likelihood.sum(axis=1, keepdims=True)
-    for (canvas, number, own), scores, parts in zip(places, similarity, probability, strict=True):
+    for (canvas, number, own), scores, probabilities in zip(regions, similarity, probability, strict=True):
         yield RegionSemantics(
             canvas=canvas,
             region=number,
             category=vocabulary[own].name,
             clip=clip.name,
             score=round(float(scores[own]), 4),
-            probability=round(float(parts[own]), 4),
+            probability=round(float(probabilities[own]), 4),
             rank=1 + int(np.count_nonzero(scores > scores[own])),
             top=vocabulary[int(scores.argmax())].name,
         )
@@ -156,18 +158,19 @@ def _judge(
 
 @dataclass(frozen=True)
 class CategorySemantics:
-    """Means over the regions of a category; ``first``: the part of them that is taken for it before all others."""
+    """Means over the regions of a category. ``first``: the share of them with rank 1; ``mistaken_for``: the most frequent wrong
+    category, or ``None``."""
 
     category: str
     regions: int
     first: float
     probability: float
     score: float
-    mistaken_for: str | None  # the commonest of the wrong ones, where there is any
+    mistaken_for: str | None
 
 
 def by_category(judged: Iterable[RegionSemantics]) -> list[CategorySemantics]:
-    """What was judged, by category, the least recognised first."""
+    """Summaries by category, the least recognised first."""
     groups: dict[str, list[RegionSemantics]] = {}
     for region in judged:
         groups.setdefault(region.category, []).append(region)

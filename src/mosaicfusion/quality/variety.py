@@ -1,8 +1,8 @@
-"""The diversity of a data set by category, alone and against a real set: crops -> features -> figures."""
+"""Diversity of a data set by category, alone and compared with a real set, from the features of its crops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from mosaicfusion.quality.diversity import (
 )
 from mosaicfusion.quality.domain_gap import classifier_accuracy, fid, kid, precision_recall
 
-_MAX_PAIRS = 5000  # distances between all pairs: 200 MB
+_MAX_PAIRS = 5000  # the distances between all of them take 200 MB
 
 Features = NDArray[np.float32]
 
@@ -40,43 +40,36 @@ class ImageSet:
 
 
 def measure(
-    drawn: ImageSet,
+    synthetic: ImageSet,
     backbone: Backbone,
     against: ImageSet | None = None,
     per_category: int = 100,
     mask_background: bool = False,
     on_progress: Callable[[float, int], None] = lambda done, total: None,
 ) -> Diversity:
-    """Diversity of a drawn set, and its distance from a real one; at most ``per_category`` instances of each category.
+    """Measure the diversity of a synthetic set and its distance from a real one, ``against``.
 
-    ``on_progress`` gets the crops read and in all. Raises :class:`MosaicFusionError` for bad files and empty sets.
+    At most ``per_category`` instances of each category are used. ``on_progress`` gets the number of crops that were read, and of
+    all. Raises :class:`MosaicFusionError` for unreadable files and for fewer than :data:`MIN_INSTANCES` instances.
     """
-    data = DatasetFile.open(drawn.json)
-    instances = sample_instances(data, drawn.images, per_category)
+    data = DatasetFile.open(synthetic.json)
+    instances = sample_instances(data, synthetic.images, per_category)
     if len(instances) < MIN_INSTANCES:
         raise MosaicFusionError(
-            f"{drawn.json} holds {len(instances)} instances; at least {MIN_INSTANCES} can be compared"
+            f"{synthetic.json} holds {len(instances)} instances; at least {MIN_INSTANCES} can be compared"
         )
-    real: list[Instance] = []
-    names: dict[str, str] = {}
-    if against:
-        real_data = DatasetFile.open(against.json)
-        present = {instance.category for instance in instances}
-        matched = match_categories(data, real_data)
-        names = {name: other.name for name, other in matched.items() if name in present}
-        real = sample_instances(real_data, against.images, per_category, {matched[name].id for name in names})
-    total = len(instances) + len(real)
+    names, real_instances = _matching_instances(data, instances, against, per_category) if against else ({}, [])
+    total = len(instances) + len(real_instances)
 
     def features_of(some: Sequence[Instance], before: int) -> Features:
         crops = read_crops(some, backbone.side_px, mask_background)
         return extract(backbone, crops, on_progress=lambda done: on_progress(before + done, total))
 
     features = features_of(instances, 0)
-    here = _by_category(instances, features)
-    there: Mapping[str, _Group] = {}
-    if real:
-        there = _by_category(real, features_of(real, len(instances)))
-    pairs = [(group, there[names[name]]) for name, group in here.items() if names.get(name) in there]
+    groups = _by_category(instances, features)
+    real = _by_category(real_instances, features_of(real_instances, len(instances))) if real_instances else {}
+    matched = {name: real[names[name]] for name in groups if names.get(name) in real}
+    pairs = [(groups[name], real_group) for name, real_group in matched.items()]
     count = sum(min(len(a), len(b)) for a, b in pairs)
     return Diversity(
         features=backbone.name,
@@ -85,23 +78,35 @@ def measure(
         instances=len(instances),
         vendi=vendi_score(features),
         distance=mean_cosine_distance(features),
-        categories=tuple(_category(name, here[name], there.get(names.get(name, ""))) for name in sorted(here)),
+        categories=tuple(_category(name, groups[name], matched.get(name)) for name in sorted(groups)),
         against=against.json.name if against else None,
         pairs=count,
         gap=_gap(pairs) if count >= MIN_PAIRS else None,
-        unmatched=tuple(sorted(here.keys() - names.keys())) if against else (),
+        unmatched=tuple(sorted(groups.keys() - names.keys())) if against else (),
     )
 
 
+def _matching_instances(
+    data: DatasetFile, instances: Sequence[Instance], against: ImageSet, per_category: int
+) -> tuple[dict[str, str], list[Instance]]:
+    """The real set's names of the categories of ``instances``, and a sample of the real instances of these categories."""
+    real_data = DatasetFile.open(against.json)
+    present = {instance.category for instance in instances}
+    matched = {name: other for name, other in match_categories(data, real_data).items() if name in present}
+    category_ids = {other.id for other in matched.values()}
+    real = sample_instances(real_data, against.images, per_category, category_ids)
+    return {name: other.name for name, other in matched.items()}, real
+
+
 def match_categories(data: DatasetFile, real: DatasetFile) -> dict[str, CategoryRef]:
-    """Names of a set's categories -> those of a real set; new and ambiguous ones are left out, as merging tells them."""
+    """Category names of a set -> the same categories of a real set, by the rules of merging; without new and ambiguous ones."""
     matcher = Matcher(real.parse("categories", list[CategoryRef]))
-    found = {category.name: matcher.find(category) for category in data.parse("categories", list[CategoryRef])}
-    return {name: others[0] for name, others in found.items() if len(others) == 1}
+    matches = {category.name: matcher.find(category) for category in data.parse("categories", list[CategoryRef])}
+    return {name: others[0] for name, others in matches.items() if len(others) == 1}
 
 
 class _Group:
-    """Features of one category with the images that they come from, in a random order."""
+    """Features of one category, and the image of each, in random order."""
 
     def __init__(self, features: Features, images: Sequence[str]) -> None:
         order = np.random.default_rng(0).permutation(len(features))
@@ -119,48 +124,50 @@ def _by_category(instances: Sequence[Instance], features: Features) -> dict[str,
     return {name: _Group(features[some], [str(instances[row].image) for row in some]) for name, some in rows.items()}
 
 
-def _category(name: str, here: _Group, there: _Group | None) -> CategoryDiversity:
-    enough = len(here) >= MIN_INSTANCES
+def _category(name: str, group: _Group, real: _Group | None) -> CategoryDiversity:
+    enough = len(group) >= MIN_INSTANCES
     return CategoryDiversity(
         category=name,
-        instances=len(here),
-        vendi=vendi_score(here.features) if enough else None,
-        distance=mean_cosine_distance(here.features) if enough else None,
-        against=_category_gap(here, there) if there is not None else None,
+        instances=len(group),
+        vendi=vendi_score(group.features) if enough else None,
+        distance=mean_cosine_distance(group.features) if enough else None,
+        against=_category_gap(group, real) if real is not None else None,
     )
 
 
-def _category_gap(here: _Group, there: _Group) -> CategoryGap | None:
-    count = min(len(here), len(there))
+def _category_gap(synthetic: _Group, real: _Group) -> CategoryGap | None:
+    count = min(len(synthetic), len(real))
     if count < MIN_INSTANCES:
         return None
     return CategoryGap(
         instances=count,
-        vendi_synthetic=vendi_score(here.features[:count]),
-        vendi_real=vendi_score(there.features[:count]),
-        distance_real=mean_cosine_distance(there.features),
-        kid=kid(there.features, here.features),
+        vendi_synthetic=vendi_score(synthetic.features[:count]),
+        vendi_real=vendi_score(real.features[:count]),
+        distance_real=mean_cosine_distance(real.features),
+        kid=kid(real.features, synthetic.features),
     )
 
 
 def _gap(pairs: Sequence[tuple[_Group, _Group]]) -> Gap:
+    """The gap between synthetic and real groups; each pair contributes equally many of both."""
     counts = [min(len(a), len(b)) for a, b in pairs]
-    drawn, real = (
-        np.concatenate([pair[side].features[:n] for pair, n in zip(pairs, counts, strict=True)]) for side in (0, 1)
-    )
-    drawn_images, real_images = (
-        [image for pair, n in zip(pairs, counts, strict=True) for image in pair[side].images[:n]] for side in (0, 1)
-    )
-    order = np.random.default_rng(0).permutation(len(drawn))[:_MAX_PAIRS]  # the same rows, so categories stay paired
-    drawn, real = drawn[order], real[order]
+    order = np.random.default_rng(0).permutation(sum(counts))[:_MAX_PAIRS]  # of both, so that categories stay paired
+
+    def equal_numbers(side: int) -> tuple[Features, list[str]]:
+        groups = [(pair[side], count) for pair, count in zip(pairs, counts, strict=True)]
+        images = [image for group, count in groups for image in group.images[:count]]
+        return np.concatenate([group.features[:count] for group, count in groups])[order], [images[k] for k in order]
+
+    synthetic, synthetic_images = equal_numbers(0)
+    real, real_images = equal_numbers(1)
     half = len(order) // 2
-    precision, recall = precision_recall(real, drawn)
+    precision, recall = precision_recall(real, synthetic)
     return Gap(
         pairs=len(order),
-        fid=(fid(real[:half], drawn[half:]) + fid(real[half:], drawn[:half])) / 2,
+        fid=(fid(real[:half], synthetic[half:]) + fid(real[half:], synthetic[:half])) / 2,
         fid_floor=fid(real[:half], real[half:]),
-        kid=kid(real, drawn),
+        kid=kid(real, synthetic),
         precision=precision,
         recall=recall,
-        classifier=classifier_accuracy(real, drawn, [real_images[k] for k in order], [drawn_images[k] for k in order]),
+        classifier=classifier_accuracy(real, synthetic, real_images, synthetic_images),
     )
