@@ -29,7 +29,7 @@ def call(*arguments: Any) -> Result:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
     result = call("generate", *SMALL, "--out", path)
     assert result.exit_code == 0, result.output
@@ -42,18 +42,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(drawn: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(drawn, tmp_path / "run"))
+def run(generated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(generated, tmp_path / "run"))
 
 
 class TestDiversity:
     def test_a_run_against_itself(self, run: Path) -> None:
         result = call("diversity", run, "--against", run, "--mask-background", "--device", "cpu")
         assert result.exit_code == 0, result.output
-        found = json.loads((run / "diversity.json").read_text())
-        assert {category["category"] for category in found["categories"]} == {"banana", "teapot"}
-        assert found["features"] == "efficientnet_lite0"
-        assert 1 < found["vendi"] <= found["instances"]
+        values = json.loads((run / "diversity.json").read_text())
+        assert {category["category"] for category in values["categories"]} == {"banana", "teapot"}
+        assert values["features"] == "efficientnet_lite0"
+        assert 1 < values["vendi"] <= values["instances"]
         assert "Vendi real" in result.stdout
         assert "pairs of the same category: scores of the whole set need 100" in result.stdout
         assert "Diversity" in (run / "report.html").read_text()
@@ -67,7 +67,7 @@ class TestDiversity:
         assert json.loads((tmp_path / "d.json").read_text())["instances"] <= 12
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["none.json"], "the folder of the images of none.json is unknown"),
             (["none.json", "--images", "."], "cannot read none.json"),
@@ -78,11 +78,11 @@ class TestDiversity:
             (["{run}", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ],
     )
-    def test_refused(self, run: Path, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any) -> None:
+    def test_refused(self, run: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: Any) -> None:
         (tmp_path / "empty").mkdir()
         monkeypatch.chdir(tmp_path / "empty")
         result = call("diversity", *(argument.replace("{run}", str(run)) for argument in arguments))
-        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
         assert not (run / "diversity.json").exists()
         assert list((tmp_path / "empty").iterdir()) == []
 
@@ -118,7 +118,7 @@ class TestSemantics:
         assert "among 3" in call("semantics", run, "--clip", clip, *options).stdout
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["."], "holds no run"),
             (["{run}", "--clip", "nope"], "there is no CLIP model 'nope'"),
@@ -128,13 +128,13 @@ class TestSemantics:
         ],
     )
     def test_refused(
-        self, run: Path, clip: Path, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any
+        self, run: Path, clip: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: Any
     ) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "bad.txt").write_text("a photo\n")
         places = {"{run}": run, "{clip}": clip, "{bad}": tmp_path / "bad.txt"}
         result = call("semantics", *(places.get(argument, argument) for argument in arguments))
-        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
         assert not (run / "semantics.jsonl").exists()
 
 
@@ -168,18 +168,18 @@ class TestMinSemantics:
         assert len(after.splitlines()) == 8 * 4
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
             (["--clip", "{clip}", "-c", "banana"], "classification needs at least two categories"),
         ],
     )
     def test_refused_before_anything_is_drawn(
-        self, clip: Path, tmp_path: Path, arguments: list[str], said: str
+        self, clip: Path, tmp_path: Path, arguments: list[str], message: str
     ) -> None:
-        given = [argument.replace("{clip}", str(clip)) for argument in arguments]
-        result = call("generate", *SMALL[2:], *given, "--min-semantics", "0.2", "--out", tmp_path / "new")
-        assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
+        options = [argument.replace("{clip}", str(clip)) for argument in arguments]
+        result = call("generate", *SMALL[2:], *options, "--min-semantics", "0.2", "--out", tmp_path / "new")
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
         assert not (tmp_path / "new").exists()
 
     @pytest.mark.parametrize("least", ["-0.1", "1.1", "nan"])

@@ -42,8 +42,8 @@ class TestJudge:
         assert result.exit_code == 0, result.output
         for words in ("our masks against grabcut", "kite", "drum", "quality and IoU: Pearson", "report.html"):
             assert words in result.stdout
-        (found,) = json.loads((run.path / "judge.json").read_text()).values()
-        assert found["categories"]["drum"]["mean_iou"] < 0.8 < found["categories"]["kite"]["mean_iou"]
+        (judgement,) = json.loads((run.path / "judge.json").read_text()).values()
+        assert judgement["categories"]["drum"]["mean_iou"] < 0.8 < judgement["categories"]["kite"]["mean_iou"]
         report = (run.path / "report.html").read_text()
         assert "Mask agreement" in report
         assert call("report", run.path).exit_code == 0
@@ -66,7 +66,7 @@ class TestJudge:
         assert json.loads((run.path / "judge.json").read_text())["sam"]["instances"] == 3
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["-a", "sam", "-m", "no such model"], "cannot load sam from no such model"),
             (["-a", "sam2", "-m", "nobody/nothing"], "check the name and the network, or give a local folder"),
@@ -74,10 +74,10 @@ class TestJudge:
             (["-a", "sam", "-m", ".", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ],
     )
-    def test_refused(self, run: RunFolder, arguments: list[str], said: str) -> None:
+    def test_refused(self, run: RunFolder, arguments: list[str], message: str) -> None:
         before = tree(run.path)
         result = call("judge", run.path, *arguments)
-        assert (result.exit_code, said in result.stderr) == (2, True), result.output
+        assert (result.exit_code, message in result.stderr) == (2, True), result.output
         assert tree(run.path) == before
 
     def test_no_run(self, tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ class TestRefine:
         assert call("judge", tmp_path / "new").exit_code == 0
 
     def test_refused(self, run: RunFolder, tmp_path: Path) -> None:
-        for arguments, said in (
+        for arguments, message in (
             ((run.path, "--out", run.path), "is the run itself"),
             ((tmp_path / "none", "--out", tmp_path / "new"), "holds no run"),
             ((run.path, "--out", tmp_path / "new", "-a", "sam", "-m", "none"), "cannot load sam"),
         ):
             result = call("refine", *arguments)
-            assert (result.exit_code, said in result.stderr) == (2, True), result.output
+            assert (result.exit_code, message in result.stderr) == (2, True), result.output
         assert not (tmp_path / "new").exists()
 
 

@@ -19,7 +19,7 @@ def disc(hw: tuple[int, int] = HW, radius: int = 45) -> np.ndarray:
     return (y - hw[0] / 2) ** 2 + (x - hw[1] / 2) ** 2 < radius**2
 
 
-def picture(truth: np.ndarray, noise: float = 6) -> np.ndarray:
+def image_of(truth: np.ndarray, noise: float = 6) -> np.ndarray:
     """An orange shape on blue with grain, uint8 RGB."""
     colours = np.where(truth[..., None], (220, 120, 40), (60, 110, 170))
     return np.clip(colours + np.random.default_rng(0).normal(0, noise, colours.shape), 0, 255).astype(np.uint8)
@@ -35,7 +35,7 @@ def blocky(truth: np.ndarray, cell: int = 16) -> np.ndarray:
 def test_a_blocky_disc_becomes_round() -> None:
     truth = disc()
     coarse = blocky(truth)
-    refined = refine_mask(coarse, picture(truth))
+    refined = refine_mask(coarse, image_of(truth))
     assert refined.shape == HW and refined.dtype == np.bool_
     assert iou(coarse, truth) < 0.93 < 0.98 < iou(refined, truth)
 
@@ -45,7 +45,7 @@ def test_a_shifted_mask_snaps_to_the_edge(shift: tuple[int, int]) -> None:
     truth = disc()
     moved = np.roll(truth, shift, axis=(0, 1))
     assert iou(moved, truth) < 0.85
-    assert iou(refine_mask(moved, picture(truth)), truth) > 0.98
+    assert iou(refine_mask(moved, image_of(truth)), truth) > 0.98
 
 
 def test_a_shape_in_grey_is_found_by_luma_alone() -> None:
@@ -56,7 +56,7 @@ def test_a_shape_in_grey_is_found_by_luma_alone() -> None:
 
 def test_a_true_mask_stays() -> None:
     truth = disc()
-    assert iou(refine_mask(truth, picture(truth)), truth) > 0.99
+    assert iou(refine_mask(truth, image_of(truth)), truth) > 0.99
 
 
 @pytest.mark.parametrize("hw", [(16, 16), (1, 40), (40, 1), (1, 1), (33, 70)])
@@ -65,7 +65,7 @@ def test_empty_stays_empty_and_full_stays_full(hw: tuple[int, int], kind: str) -
     image = {
         "constant": np.full((*hw, 3), 128, np.uint8),
         "noise": np.random.default_rng(1).integers(0, 256, (*hw, 3), dtype=np.uint8),
-        "disc": picture(disc(hw, 6)),
+        "disc": image_of(disc(hw, 6)),
     }[kind]
     assert not refine_mask(np.zeros(hw, bool), image).any()
     assert refine_mask(np.ones(hw, bool), image).all()
@@ -80,13 +80,13 @@ def test_a_constant_image_keeps_the_place_of_the_mask() -> None:
 
 def test_the_soft_answer_stays_within_the_target() -> None:
     truth = disc()
-    soft = BilateralSolver(picture(truth, noise=25)).solve(blocky(truth))
+    soft = BilateralSolver(image_of(truth, noise=25)).solve(blocky(truth))
     assert soft.dtype == np.float32 and soft.shape == HW
     assert soft.min() > -0.01 and soft.max() < 1.01
 
 
 def test_a_constant_target_is_its_own_answer() -> None:
-    soft = BilateralSolver(picture(disc())).solve(np.full(HW, 0.3))
+    soft = BilateralSolver(image_of(disc())).solve(np.full(HW, 0.3))
     np.testing.assert_allclose(soft, 0.3, rtol=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_the_answer_solves_the_papers_equation() -> None:
 
 def test_threads_do_not_change_a_bit() -> None:
     truth = disc()
-    image, coarse = picture(truth, noise=20), blocky(truth)
+    image, coarse = image_of(truth, noise=20), blocky(truth)
     alone = BilateralSolver(image).solve(coarse)
     with ThreadPoolExecutor(4) as pool:
         for soft in pool.map(lambda _: BilateralSolver(image).solve(coarse), range(8)):
@@ -123,7 +123,7 @@ def test_threads_do_not_change_a_bit() -> None:
 
 def test_the_input_is_left_as_it_was() -> None:
     truth = disc()
-    image, coarse = picture(truth), blocky(truth)
+    image, coarse = image_of(truth), blocky(truth)
     image_before, coarse_before = image.copy(), coarse.copy()
     refine_mask(coarse, image)
     assert (image == image_before).all() and (coarse == coarse_before).all()

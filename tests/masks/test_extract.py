@@ -22,39 +22,39 @@ def scene(*centres: tuple[float, float], radius: float = 26) -> tuple[dict[int, 
 
 def test_a_disc_is_cut_out() -> None:
     sums, image, truth = scene((50, 60))
-    found = extract_mask(sums, image)
-    assert found.mask is not None and found.rejection is None
-    assert (found.mask & truth).sum() / (found.mask | truth).sum() > 0.98
-    assert found.heat.shape == HW and found.heat.dtype == np.float32
-    assert 0.6 < found.score <= 1
+    extraction = extract_mask(sums, image)
+    assert extraction.mask is not None and extraction.rejection is None
+    assert (extraction.mask & truth).sum() / (extraction.mask | truth).sum() > 0.98
+    assert extraction.heat.shape == HW and extraction.heat.dtype == np.float32
+    assert 0.6 < extraction.score <= 1
 
 
 def test_without_refinement_the_mask_is_the_thresholded_heat() -> None:
     sums, image, _ = scene((50, 60))
-    found = extract_mask(sums, image, MaskConfig(threshold=0.4, refine=False))
-    assert found.mask is not None
-    assert (found.mask == (found.heat > 0.4)).all() and (found.mask == found.coarse).all()
+    extraction = extract_mask(sums, image, MaskConfig(threshold=0.4, refine=False))
+    assert extraction.mask is not None
+    assert (extraction.mask == (extraction.heat > 0.4)).all() and (extraction.mask == extraction.coarse).all()
 
 
 def test_the_mask_before_refinement_is_there_too() -> None:
     sums, image, _ = scene((48, 30), (48, 98))
-    found = extract_mask(sums, image, MaskConfig(threshold=0.4))
-    assert found.mask is None and (found.coarse == (found.heat > 0.4)).all()
+    extraction = extract_mask(sums, image, MaskConfig(threshold=0.4))
+    assert extraction.mask is None and (extraction.coarse == (extraction.heat > 0.4)).all()
 
 
 def test_two_discs_are_rejected() -> None:
     sums, image, _ = scene((48, 30), (48, 98))
-    found = extract_mask(sums, image)
-    assert found.mask is None and found.score == 0
-    assert isinstance(found.rejection, Rejection)
-    assert found.rejection.reason == "several_components" and found.rejection.values["left"] == 2
+    extraction = extract_mask(sums, image)
+    assert extraction.mask is None and extraction.score == 0
+    assert isinstance(extraction.rejection, Rejection)
+    assert extraction.rejection.reason == "several_components" and extraction.rejection.values["left"] == 2
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_attention_without_a_peak_is_an_empty_mask(value: float) -> None:
     _, image, _ = scene((50, 60))
-    found = extract_mask({8: np.full((12, 16), value)}, image)
-    assert found.rejection == Rejection("empty_mask") and not found.heat.any()
+    extraction = extract_mask({8: np.full((12, 16), value)}, image)
+    assert extraction.rejection == Rejection("empty_mask") and not extraction.heat.any()
 
 
 def test_the_score_falls_when_attention_is_scattered() -> None:

@@ -1,4 +1,4 @@
-"""Measures of masks on pictures whose answer can be seen, and the prediction's order."""
+"""Measures of masks on images with an obvious answer, and the order of predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def disc(cy: float = 48, cx: float = 64, radius: float = 28) -> np.ndarray[Any, 
     return (y - cy) ** 2 + (x - cx) ** 2 < radius**2
 
 
-def picture(truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def image_of(truth: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     grain = np.random.default_rng(0).normal(0, 4, (*HW, 3))
     return np.clip(np.where(truth[..., None], (210, 60, 50), (90, 160, 90)) + grain, 0, 255).astype(np.uint8)
 
@@ -29,16 +29,16 @@ def sums(mask: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
 
 
 def measured(mask: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> dict[str, float]:
-    found = Extraction(mask=mask, rejection=None, heat=mask.astype(np.float32), coarse=mask, score=1.0)
-    return measure(found, picture(truth), {})
+    extraction = Extraction(mask=mask, rejection=None, heat=mask.astype(np.float32), coarse=mask, score=1.0)
+    return measure(extraction, image_of(truth), {})
 
 
 def test_a_mask_that_fits() -> None:
     truth = disc()
-    found = extract_mask(sums(truth), picture(truth))
-    values = measure(found, picture(truth), sums(truth))
+    extraction = extract_mask(sums(truth), image_of(truth))
+    values = measure(extraction, image_of(truth), sums(truth))
     assert list(values) == ["contrast", "stability", "refinement", "separation", "edge", "touch"]
-    assert (values["stability"], values["touch"], values["contrast"]) == (1, 0, round(found.score, 4))
+    assert (values["stability"], values["touch"], values["contrast"]) == (1, 0, round(extraction.score, 4))
     assert min(values["separation"], values["edge"], values["refinement"]) > 0.8
     assert predict_iou(values) > 0.85
 
@@ -51,10 +51,10 @@ def test_each_measure_falls_with_its_fault() -> None:
     reaching = truth.copy()
     reaching[:24] = True
     assert measured(reaching, truth)["touch"] == pytest.approx((128 + 2 * 24) / (2 * 128 + 2 * 96), abs=1e-4)
-    found = extract_mask(sums(truth), picture(truth))
-    assert measure(found, picture(truth), sums(disc(cx=44)))["stability"] < 0.7
-    moved = Extraction(mask=disc(), rejection=None, heat=found.heat, coarse=disc(cx=92), score=0.5)
-    assert measure(moved, picture(truth), {})["refinement"] == pytest.approx(1 / 3, abs=0.1)
+    extraction = extract_mask(sums(truth), image_of(truth))
+    assert measure(extraction, image_of(truth), sums(disc(cx=44)))["stability"] < 0.7
+    moved = Extraction(mask=disc(), rejection=None, heat=extraction.heat, coarse=disc(cx=92), score=0.5)
+    assert measure(moved, image_of(truth), {})["refinement"] == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_one_step_has_no_stability() -> None:
@@ -69,8 +69,8 @@ def test_masks_at_the_limits() -> None:
     one = np.zeros(HW, bool)
     one[0, 0] = True
     for mask in (np.ones(HW, bool), one, disc()):
-        found = Extraction(mask=mask, rejection=None, heat=np.zeros(HW, np.float32), coarse=mask, score=0.0)
-        values = measure(found, flat, sums(disc()))
+        extraction = Extraction(mask=mask, rejection=None, heat=np.zeros(HW, np.float32), coarse=mask, score=0.0)
+        values = measure(extraction, flat, sums(disc()))
         assert all(0 <= value <= 1 for value in values.values())
         assert 0 < predict_iou(values) < 1
 

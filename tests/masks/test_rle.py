@@ -39,7 +39,7 @@ def test_area_and_box_agree_with_pycocotools(mask: np.ndarray) -> None:
 @given(MASKS, st.integers(0, 7), st.integers(0, 5))
 def test_placing_moves_the_mask_and_nothing_else(mask: np.ndarray, top: int, left: int) -> None:
     height, width = mask.shape
-    canvas = rle.place(mask, (top, left), (height + 7, width + 5))
+    canvas = rle.paste(mask, (top, left), (height + 7, width + 5))
     assert canvas.shape == (height + 7, width + 5)
     assert (canvas[top : top + height, left : left + width] == mask).all()
     assert canvas.sum() == mask.sum()
@@ -48,7 +48,7 @@ def test_placing_moves_the_mask_and_nothing_else(mask: np.ndarray, top: int, lef
 @pytest.mark.parametrize("top_left", [(-1, 0), (0, -1), (2, 0), (0, 2)])
 def test_a_region_over_the_canvas_is_named(top_left: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="extends beyond the canvas of 5 x 6"):
-        rle.place(FOUR, top_left, (5, 6))
+        rle.paste(FOUR, top_left, (5, 6))
 
 
 def test_an_empty_mask_has_no_box() -> None:

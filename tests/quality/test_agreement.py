@@ -18,17 +18,17 @@ from mosaicfusion.run.folder import RunFolder
 
 
 class Boxes:
-    """An annotator whose mask is the box itself; counts how often it is asked."""
+    """An annotator whose mask is the box itself; counts its calls."""
 
     name: Any = "grabcut"
     model = "boxes"
 
     def __init__(self, version: str = "1") -> None:
         self.identity = {"boxes": version}
-        self.asked = 0
+        self.calls = 0
 
     def segment(self, image: np.ndarray[Any, Any], boxes_xywh: Sequence[Sequence[float]]) -> np.ndarray[Any, Any]:
-        self.asked += 1
+        self.calls += 1
         masks = np.zeros((len(boxes_xywh), *image.shape[:2]), bool)
         for mask, box in zip(masks, boxes_xywh, strict=True):
             left, top, width, height = map(int, box)
@@ -77,9 +77,9 @@ def test_every_figure(run: RunFolder) -> None:
 
 def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -> None:
     regions = [region(0, disc(0), category="kite"), region(1, disc(1, dx=10), category="drum")]
-    found = judge_masks(make_run(tmp_path / "run", [regions]), GrabCut()).categories
-    assert found["kite"].mean_iou > 0.95
-    assert found["drum"].mean_iou < 0.8
+    by_category = judge_masks(make_run(tmp_path / "run", [regions]), GrabCut()).categories
+    assert by_category["kite"].mean_iou > 0.95
+    assert by_category["drum"].mean_iou < 0.8
 
 
 def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
@@ -88,24 +88,24 @@ def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
     other.name = "sam"
     judge_masks(run, other)
     assert list(read_judgements(run.path)) == ["grabcut", "sam"]
-    assert other.asked == 2
+    assert other.calls == 2
 
 
 def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
     first, second, changed = Boxes(), Boxes(), Boxes("2")
     seen: list[tuple[float, int]] = []
     result = judge_masks(run, first, lambda done, total: seen.append((done, total)))
-    assert (first.asked, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is not shown to it
-    assert (judge_masks(run, second), second.asked) == (result, 0)
+    assert (first.calls, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is not shown to it
+    assert (judge_masks(run, second), second.calls) == (result, 0)
     (run.path / "quality" / "judge-grabcut" / "part-00000000.jsonl").write_text("[]\n{")
     judge_masks(run, second)
-    assert second.asked == 2
+    assert second.calls == 2
     judge_masks(run, changed)
-    assert changed.asked == 2
+    assert changed.calls == 2
 
 
 def test_parts_may_overlap(run: RunFolder) -> None:
-    """As after canvases that failed were drawn again with their batch."""
+    """Overlapping parts, such as after failed canvases were generated again with their batch."""
     apart = judge_masks(run, Boxes())
     run.write_part(list(run.records())[1:2])
     seen: list[tuple[float, int]] = []
@@ -125,7 +125,7 @@ def test_interrupted(run: RunFolder) -> None:
         judge_masks(run, annotator, stop)
     assert not (run.path / "judge.json").exists()
     judge_masks(run, annotator)
-    assert annotator.asked == 2
+    assert annotator.calls == 2
 
 
 def test_masks_without_a_quality(tmp_path: Path) -> None:

@@ -20,17 +20,17 @@ def change(made: ImageSet, key: str, index: int, **values: Any) -> None:
     made.json.write_text(json.dumps(data))
 
 
-def sample(made: ImageSet, per_category: int = 10, wanted: set[int] | None = None) -> list[Any]:
-    return sample_instances(DatasetFile.open(made.json), made.images, per_category, wanted)
+def sample(made: ImageSet, per_category: int = 10, category_ids: set[int] | None = None) -> list[Any]:
+    return sample_instances(DatasetFile.open(made.json), made.images, per_category, category_ids)
 
 
 def test_a_sample_of_each_category_the_same_each_time(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED] * 9, "drum": [BLUE] * 3})
-    found = sample(made, per_category=5)
-    assert [instance.category for instance in found].count("kite") == 5
-    assert [instance.category for instance in found].count("drum") == 3
-    assert found == sample(made, per_category=5)
-    assert {instance.category for instance in sample(made, wanted={2})} == {"drum"}
+    instances = sample(made, per_category=5)
+    assert [instance.category for instance in instances].count("kite") == 5
+    assert [instance.category for instance in instances].count("drum") == 3
+    assert instances == sample(made, per_category=5)
+    assert {instance.category for instance in sample(made, category_ids={2})} == {"drum"}
 
 
 def test_crowds_and_empty_boxes_are_left_out(image_set: MakeSet) -> None:
@@ -73,10 +73,10 @@ def test_an_image_that_is_not_there_or_elsewhere(image_set: MakeSet, name: str) 
 
 def test_an_unreadable_image_and_an_unknown_one(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED]})
-    found = sample(made)
+    instances = sample(made)
     (made.images / "001.png").write_bytes(b"no image")
     with pytest.raises(MosaicFusionError, match="cannot read"):
-        list(read_crops(found, 8))
+        list(read_crops(instances, 8))
     change(made, "annotations", 0, image_id=77)
     with pytest.raises(MosaicFusionError, match="annotations refer to image 77, which is not listed"):
         sample(made)

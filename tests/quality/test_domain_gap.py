@@ -29,8 +29,8 @@ def test_kid_by_hand() -> None:
 
 def test_kid_is_unbiased() -> None:
     rng = np.random.default_rng(0)
-    found = [kid(*rng.normal(size=(2, 8, 4))) for _ in range(2000)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
+    values = [kid(*rng.normal(size=(2, 8, 4))) for _ in range(2000)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 
 
 def test_precision_and_recall_by_hand() -> None:
@@ -59,7 +59,7 @@ def test_classifier_tells_what_differs_and_guesses_what_does_not() -> None:
 
 
 def test_classifier_does_not_learn_images_by_heart() -> None:
-    """Ten instances share the look of their image; only whole images that it has not seen are asked."""
+    """Ten instances share the look of their image; only whole images that it has not seen are classified."""
     rng = np.random.default_rng(0)
     looks = 5 * rng.normal(size=(2, 20, 100))
     real, synthetic = (np.repeat(side, 10, axis=0) + rng.normal(size=(200, 100)) for side in looks)

@@ -9,8 +9,8 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), **changes: Any) -> RegionRecord:
     """In a region of 100 x 100 pixels."""
-    asked = {"category_id": 1, "category": "kite", "prompt": "a kite", "region_xywh": (0, 0, 100, 100)}
-    return RegionRecord(**{**asked, "area": round(area * 10_000), "score": score, "box_xywh": box, **changes})
+    common = {"category_id": 1, "category": "kite", "prompt": "a kite", "region_xywh": (0, 0, 100, 100)}
+    return RegionRecord(**{**common, "area": round(area * 10_000), "score": score, "box_xywh": box, **changes})
 
 
 def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
@@ -18,10 +18,10 @@ def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
 
 
 @pytest.mark.parametrize(
-    ("found", "kinds"),
+    ("region_record", "kinds"),
     [
         (region(), set()),
-        (region(area=0.8), set()),  # a large object that is drawn well
+        (region(area=0.8), set()),  # a well generated large object
         (region(area=0.8, score=0.3), {"entangled"}),
         (region(score=0.3, box=(0, 0, 60, 60)), {"entangled"}),  # reaches two sides
         (region(score=0.3, box=(0, 20, 60, 60)), {"abstract"}),
@@ -34,8 +34,8 @@ def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
         (region(area=0, score=0, box=None, reason="nan_latents"), set()),
     ],
 )
-def test_kinds_of_failure(found: RegionRecord, kinds: set[str]) -> None:
-    assert set(measure(found)) == kinds
+def test_kinds_of_failure(region_record: RegionRecord, kinds: set[str]) -> None:
+    assert set(measure(region_record)) == kinds
 
 
 def test_semantics_tell_abstract_ones() -> None:

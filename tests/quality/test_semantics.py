@@ -39,7 +39,7 @@ class ColourClip:
 
 
 def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFolder:
-    """Canvases of red beside green: as asked for, with a reddish blue in place of red, and without an image."""
+    """Canvases of red beside green: as requested, with a reddish blue in place of red, and without an image."""
     run = RunFolder.open_or_create(path, make_manifest(3, categories, categories))
 
     def region(k: int, category: Category, reason: str | None = None) -> RegionRecord:
@@ -93,8 +93,8 @@ def test_templates_are_averaged_and_checked() -> None:
     (vector,) = text_vectors(ColourClip(), [RED], ["a {name}", "a {name} and blue"])
     blue = 1 / np.sqrt(2)
     assert vector == pytest.approx(np.array([1 + blue, 0, blue]) / np.linalg.norm([1 + blue, 0, blue]), abs=1e-5)
-    for template, said in (("a photo", "must hold {name} exactly once"), ("{name} {x}", "unknown field")):
-        with pytest.raises(MosaicFusionError, match=said):
+    for template, message in (("a photo", "must hold {name} exactly once"), ("{name} {x}", "unknown field")):
+        with pytest.raises(MosaicFusionError, match=message):
             text_vectors(ColourClip(), [RED], [template])
     with pytest.raises(MosaicFusionError, match="there is no template"):
         text_vectors(ColourClip(), [RED], [])

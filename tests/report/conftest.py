@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
-from mosaicfusion.generation.presets import make_config
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 CANVAS_HW = (64, 96)
@@ -71,13 +70,7 @@ def run_of(tmp_path: Path) -> Callable[..., RunFolder]:
         canvases: Sequence[Sequence[RegionRecord] | None], planned: int | None = None, name: str = "run"
     ) -> RunFolder:
         categories = (Category(1, "teapot"), Category(2, "umbrella"))
-        manifest = Manifest(
-            config=make_config(),
-            categories=RunCategories(main=categories[:1], partners=categories),
-            model=ModelIdentity(digest="0" * 16),
-            canvases_per_category=planned or max(1, len(canvases)),
-            versions={"mosaicfusion": "0"},
-        )
+        manifest = make_manifest(planned or max(1, len(canvases)), main=categories[:1], partners=categories)
         run = RunFolder.open_or_create(tmp_path / name, manifest)
         records = [make_record(i, regions, run.write_image(i, grey_jpeg())) for i, regions in enumerate(canvases)]
         if records:

@@ -39,9 +39,9 @@ def test_the_framed_cell_is_the_heat_map_of_the_product(record: MakeRecord) -> N
     figure = np.asarray(explain_figure(sampled, record(0), CONFIG))
     cell_hw = (round(118 * 64 / 56), 118)
     cell = resize(colour_map(heat_map(sampled.sums[0], (64, 56))), cell_hw)
-    places = np.argwhere((figure == cell[0, 0]).all(-1))
-    found = [(y, x) for y, x in places if np.array_equal(figure[y : y + cell_hw[0], x : x + cell_hw[1]], cell)]
-    assert len(found) == 1
+    positions = np.argwhere((figure == cell[0, 0]).all(-1))
+    matches = [(y, x) for y, x in positions if np.array_equal(figure[y : y + cell_hw[0], x : x + cell_hw[1]], cell)]
+    assert len(matches) == 1
 
 
 @pytest.mark.parametrize(("strides", "rows"), [((8,), 2), ((8, 16), 3), ((8, 16, 32), 4)])

@@ -38,7 +38,7 @@ def test_only_what_was_computed_is_shown(run_of: RunOf) -> None:
     assert 'href="#failures"' in source
     assert 'href="#semantics"' not in source
     assert 'href="#diversity"' not in source
-    assert "Without the results of mosaicfusion semantics" in source
+    assert "CLIP has not judged this run" in source
     assert 'href="#failures"' not in page(run_of([], name="empty"))
 
 

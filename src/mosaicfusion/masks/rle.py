@@ -73,8 +73,8 @@ def _runs(counts: bytes) -> list[int]:
     return runs
 
 
-def place(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Put a region's mask, bool (h, w), on an empty canvas with its first pixel at ``top_left_px`` (y, x).
+def paste(mask: np.ndarray[Any, Any], top_left_px: tuple[int, int], canvas_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Paste a region's mask, bool (h, w), on an empty canvas with its first pixel at ``top_left_px`` (y, x).
 
     Returns bool (H, W). Raises ValueError for a region that extends beyond the canvas.
     """

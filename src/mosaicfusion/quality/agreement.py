@@ -88,7 +88,7 @@ def judge_masks(
     Raises :class:`MosaicFusionError`, also if the run has no mask at all.
     """
     rows: list[_Row] = []
-    for records, ious in _judged_parts(run, annotator, on_progress or (lambda done, total: None)):
+    for records, ious in _judge_parts(run, annotator, on_progress or (lambda done, total: None)):
         for record, region_ious in zip(records, ious, strict=True):
             for region, iou in zip(record.regions, region_ious, strict=True):
                 if iou is not None:
@@ -137,7 +137,7 @@ def _decode(run: RunFolder, record: CanvasRecord, region: RegionRecord) -> NDArr
     return mask
 
 
-def _judged_parts(
+def _judge_parts(
     run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], object]
 ) -> Iterator[tuple[list[CanvasRecord], list[list[float | None]]]]:
     """Canvases and the IoUs of their regions, one part at a time."""

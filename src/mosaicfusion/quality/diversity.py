@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.settings import problems
 
 FILE_NAME = "diversity.json"
 MIN_INSTANCES = 5  # of a category: 10 pairs; with fewer, a single outlier decides
@@ -123,6 +124,5 @@ def read_diversity(folder: Path) -> Diversity | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise MosaicFusionError(
-            f"{path} is damaged ({first_line(error)}); run `mosaicfusion diversity` again"
-        ) from None
+        problem = problems(error)[0] if isinstance(error, ValidationError) else error
+        raise MosaicFusionError(f"{path} is damaged ({problem}); run `mosaicfusion diversity` again") from None

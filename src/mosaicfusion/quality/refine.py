@@ -93,7 +93,7 @@ def _refine_region(
     if isinstance(outcome, Rejection):
         no_mask: dict[str, Any] = {"score": 0.0, "area": 0, "box_xywh": None, "segmentation": None, "quality": None}
         return replace(region, reason=outcome.reason.value, values=dict(outcome.values), **no_mask)
-    mask = rle.place(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
+    mask = rle.paste(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
     x, y, box_width, box_height = rle.box_xywh(mask)
     return replace(
         region,

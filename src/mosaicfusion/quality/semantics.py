@@ -158,8 +158,10 @@ def _judge(
 
 @dataclass(frozen=True)
 class CategorySemantics:
-    """Means over the regions of a category. ``first``: the share of them with rank 1; ``mistaken_for``: the most frequent wrong
-    category, or ``None``."""
+    """Means over the regions of a category.
+
+    ``first``: the share of them with rank 1. ``mistaken_for``: the most frequent wrong category of rank 1, or ``None``.
+    """
 
     category: str
     regions: int
