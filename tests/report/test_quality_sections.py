@@ -73,7 +73,7 @@ def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
     (run.path / kept.FILE_NAME).write_text(result().model_dump_json())
     source = page(run)
     assert "mean cosine distance of all pairs 0.350, Vendi score 4.0" in source
-    assert "Fewer than 5 instances: 1 categories" in source
+    assert "Categories with fewer than 5 instances: 1" in source
     assert "Real or synthetic" not in source
     gap = Gap(pairs=120, fid=31.5, fid_floor=20.5, kid=0.0042, precision=0.8, recall=0.4, classifier=0.93)
     (run.path / kept.FILE_NAME).write_text(result(against=HOSTILE, pairs=120, gap=gap).model_dump_json())
@@ -82,7 +82,7 @@ def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
         assert words in source
     assert HOSTILE not in source
     (run.path / kept.FILE_NAME).write_text(result(against="real.json", pairs=7).model_dump_json())
-    assert "7 pairs of one category each, and figures of the whole set need 100" in page(run)
+    assert "7 pairs of the same category; scores of the whole set need 100" in page(run)
 
 
 @pytest.mark.parametrize("name", ["semantics.jsonl", "diversity.json"])
