@@ -1,1 +1,1 @@
-"""How the bundled miniature text-to-image model is made: from drawings with alpha to weights. Not part of the wheel."""
+"""How the bundled text-to-image model, its CLIP and MiniLVIS are made, from drawings with alpha. Not part of the wheel."""

@@ -1,4 +1,4 @@
-"""Stage 1: fetch the drawings with the npm client and unpack them.
+"""Stage 1: download the drawings with the npm client and unpack them.
 
 python -m miniature.assets --work build/mini
 """
@@ -9,9 +9,9 @@ import tarfile
 from pathlib import Path
 
 PACKAGES = {
-    "@lobehub/fluent-emoji-3d": "1.1.0",  # MIT, 256x256 RGBA WebP, one file a code point sequence
+    "@lobehub/fluent-emoji-3d": "1.1.0",  # MIT, 256x256 RGBA WebP, one file per code point sequence
     "unicode-emoji-json": "0.9.0",  # MIT, English names of emoji
-    # The other styles of the scenes, each a json of SVG by name:
+    # The other styles of the scenes, each a json of SVG drawings by name:
     "@iconify-json/fluent-emoji-flat": "1.2.6",  # MIT
     "@iconify-json/noto": "1.2.9",  # Apache-2.0
     "@iconify-json/noto-v1": "1.2.5",  # Apache-2.0
@@ -20,12 +20,12 @@ PACKAGES = {
 
 
 def package_folder(work: Path, name: str) -> Path:
-    """Where the files of an npm package lie, e.g. WORK/npm/lobehub-fluent-emoji-3d-1.1.0/package."""
+    """Folder of an npm package's files, such as WORK/npm/lobehub-fluent-emoji-3d-1.1.0/package."""
     return work / "npm" / f"{name.lstrip('@').replace('/', '-')}-{PACKAGES[name]}" / "package"
 
 
 def fetch(work: Path) -> None:
-    """Pack and unpack what is not there yet. Needs the npm client and a registry."""
+    """Download and unpack the packages that are missing; needs the npm client and a registry."""
     for name, version in PACKAGES.items():
         folder = package_folder(work, name)
         if folder.exists():

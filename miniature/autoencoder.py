@@ -2,11 +2,12 @@
 
     python -m miniature.autoencoder --work build/mini --steps 20000 --out build/mini/vae
 
-Stop it, start it again to go on: every step's crops and noise are a pure function of its number.
+It can be stopped and resumed: the crops and the noise of a step are a pure function of its number.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,12 +23,12 @@ from miniature.pictures import Picture, load_pictures
 from miniature.vocabulary import load_vocabulary
 
 BATCH_SIZE = 16
-CROP_PX = 64  # a fully convolutional model learns as much from crops, at a quarter of the cost
-LATENT_NOISE = 0.1  # the decoder must forgive the small errors of a sampler
+CROP_PX = 64  # a fully convolutional model learns equally well from crops, at a quarter of the cost
+LATENT_NOISE = 0.1  # the decoder must tolerate the small errors of a sampler
 
 
 def build_autoencoder(width: int = 48) -> AutoencoderTiny:
-    """0.76 M parameters at width 48; AutoencoderKL of this size is several times slower on a CPU."""
+    """Build a model of 0.76 M parameters at width 48; an AutoencoderKL of this size is several times slower on a CPU."""
     return AutoencoderTiny(
         encoder_block_out_channels=(width,) * 4,
         decoder_block_out_channels=(width,) * 4,
@@ -38,7 +39,7 @@ def build_autoencoder(width: int = 48) -> AutoencoderTiny:
 
 
 def random_crops(rng: np.random.Generator, pictures: list[Picture], count: int) -> Tensor:
-    """float32 (count, 3, 64, 64) in [-1, 1], each from a fresh composition."""
+    """Random crops, float32 (count, 3, 64, 64) in [-1, 1], each of a new composition."""
     crops = []
     for _ in range(count):
         image = compose(rng, pictures).image
@@ -48,38 +49,39 @@ def random_crops(rng: np.random.Generator, pictures: list[Picture], count: int) 
 
 
 def reconstruction_loss(model: AutoencoderTiny, pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """L1 + 2 MSE + half the L1 of gradients, and a pull of every latent channel to zero mean and unit deviation."""
+    """L1 + 2 MSE + half the L1 of gradients, and a penalty that keeps each latent channel at zero mean and unit deviation."""
     latents = model.encode(pixels).latents  # (B, 8, H/8, W/8)
     noise = torch.randn(latents.shape, generator=generator)
     error = model.decode(latents + LATENT_NOISE * noise).sample - pixels
     gradients = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
     spread = mean.square().mean() + (deviation - 1).square().mean()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * gradients + 0.02 * spread
+    loss: Tensor = error.abs().mean() + 2 * error.square().mean() + 0.5 * gradients + 0.02 * spread
+    return loss
 
 
 def make_optimizers(model: AutoencoderTiny) -> list[torch.optim.Optimizer]:
-    """Muon for matrices; AdamW for vectors and the RGB layers."""
+    """Make Muon for matrices, and AdamW for vectors and the RGB layers."""
     matrices = [p for p in model.parameters() if p.ndim >= 2 and 3 not in p.shape[:2]]
     ends = [p for p in model.parameters() if p.ndim < 2 or 3 in p.shape[:2]]
     return [Muon(matrices, lr=3e-3, weight_decay=1e-4), torch.optim.AdamW(ends, lr=1.5e-3, weight_decay=0.0)]
 
 
 def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: int) -> bool:
-    """Up to step number `steps`, from the checkpoint where there is one; whether it came there.
+    """Train up to step `steps`, from the checkpoint if there is one; return True if finished.
 
-    The averaged weights are left in a finished model.
+    A finished model has the averaged weights.
     """
     checkpoint = work / "autoencoder.pt"
     optimizers, ema = make_optimizers(model), Ema(list(model.parameters()), decay=0.995)
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) for optimizer in optimizers]
-    parts = {"model": model, "ema": ema, "muon": optimizers[0], "adamw": optimizers[1]}
+    parts: dict[str, Any] = {"model": model, "ema": ema, "muon": optimizers[0], "adamw": optimizers[1]}
     parts |= {"muon_schedule": schedules[0], "adamw_schedule": schedules[1]}
     first = 0
     if checkpoint.exists():
         state = load_checkpoint(checkpoint)
         if state["steps"] != steps:
-            raise SystemExit(f"{checkpoint} is of another run, to {state['steps']} steps; end that or remove it")
+            raise SystemExit(f"{checkpoint} belongs to a run of {state['steps']} steps; finish it or remove the file")
         first = state["step"]
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -89,10 +91,10 @@ def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: in
             checkpoint, {name: part.state_dict() for name, part in parts.items()} | {"step": step, "steps": steps}
         )
 
-    def take(step: int) -> float:
+    def take_step(step: int) -> float:
         rng, generator = np.random.default_rng([step]), torch.Generator().manual_seed(step)
         loss = reconstruction_loss(model, random_crops(rng, pictures, BATCH_SIZE), generator)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
@@ -101,7 +103,7 @@ def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: in
         ema.update()
         return loss.item()
 
-    finished = run_steps(first, steps, take, save, work / "autoencoder.jsonl")
+    finished = run_steps(first, steps, take_step, save, work / "autoencoder.jsonl")
     if finished:
         ema.copy_to_model()
     return finished
@@ -109,7 +111,7 @@ def train(model: AutoencoderTiny, pictures: list[Picture], work: Path, steps: in
 
 @torch.no_grad()
 def scale_latents(model: AutoencoderTiny, pictures: list[Picture]) -> None:
-    """Note the factor in the model's configuration that gives its latents unit variance."""
+    """Store the factor that gives the latents unit variance in the model's configuration."""
     deviation = model.encode(random_crops(np.random.default_rng([0]), pictures, 256)).latents.std()
     model.register_to_config(scaling_factor=float(1 / deviation))
 

@@ -1,4 +1,4 @@
-"""Captions of compositions. The form the product asks with is the commonest by far."""
+"""Captions of compositions. The product's own prompt template is by far the most frequent."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ def with_article(name: str) -> str:
 
 
 def caption(rng: np.random.Generator, name: str, background: str) -> str:
-    """E.g. "a photo of a single teapot on a wooden table"; one in six leaves the background unsaid."""
-    draw = rng.random()
-    if draw < 0.75:
+    """A random caption, such as "a photo of a single teapot on a wooden table"; one in six omits the background."""
+    choice = rng.random()
+    if choice < 0.75:
         text = f"a photo of a single {name}"
-    elif draw < 0.9:
+    elif choice < 0.9:
         text = f"a photo of {with_article(name)}"
     else:
         text = name

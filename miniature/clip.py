@@ -1,17 +1,18 @@
-"""Stage 9: the miniature's CLIP, trained on compositions and their captions. Stop it, start it again to go on.
+"""Stage 9: train the miniature's CLIP on compositions and their captions; it can be stopped and resumed.
 
     python -m miniature.clip --work build/mini --samples 100000
     python -m miniature.clip --work build/mini --samples 100000 --out src/mosaicfusion/models/bundled/clip
 
-An open_clip model of 3.7 million parameters: a ResNet with attention pooling (F-VLM classifies regions with that) and
-a text tower over the words of the miniature's own tokenizer. Every step draws new compositions, a pure function of
-the step's number, so that a run that was stopped goes on as if nothing had happened.
+An open_clip model of 3.7 million parameters: a ResNet with attention pooling, with which F-VLM classifies regions, and a text
+tower over the words of the miniature's own tokenizer. The compositions of a step are a pure function of its number, so a
+resumed run equals an uninterrupted one.
 """
 
 import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,11 +20,11 @@ import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from miniature.captions import caption
-from miniature.clip_training import Lesson, train
+from miniature.clip_training import TrainingTask, train
 from miniature.compose import compose
 from miniature.export import swap_in
 from miniature.loop import STOPPED
@@ -32,13 +33,13 @@ from miniature.vocabulary import load_vocabulary
 
 SIDE_PX = 128
 BATCH_SIZE = 32
-MODEL_CFG = {
+MODEL_CFG: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {"image_size": SIDE_PX, "layers": [1, 1, 2, 1], "width": 24, "patch_size": None},
     "text_cfg": {
         "context_length": 32,
         "vocab_size": 1365,
-        "hf_tokenizer_name": "mini",  # any name: open_clip then takes the tokenizer that lies beside the model
+        "hf_tokenizer_name": "mini",  # any name: open_clip then uses the tokenizer in the model's folder
         "width": 128,
         "heads": 4,
         "layers": 2,
@@ -46,24 +47,28 @@ MODEL_CFG = {
         "eos_id": 1130,
     },
 }
-PREPROCESS_CFG = {
+PREPROCESS_CFG: dict[str, Any] = {
     "mean": list(open_clip.OPENAI_DATASET_MEAN),
     "std": list(open_clip.OPENAI_DATASET_STD),
     "interpolation": "bicubic",
     "resize_mode": "squash",
 }
-HELD_OUT = 1_000_000_000  # step numbers from here on are never trained
+HELD_OUT = 1_000_000_000  # step numbers from here on are not used for training
+
+
+Batch = tuple[np.ndarray, np.ndarray, list[str]]
+"""Images uint8 (B, 128, 128, 3), categories int64 (B,), captions."""
 
 
 def bare_prompts(names: list[str]) -> list[str]:
-    """The texts of zero-shot classification."""
+    """Prompts for zero-shot classification."""
     return [f"a photo of a single {name}" for name in names]
 
 
 def disturb(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """uint8 (128, 128, 3) zoomed, moved, mirrored, softened, lit otherwise: crops of canvases are all of that.
+    """Augment an image, uint8 (128, 128, 3): zoom, shift, flip, blur, relight, to resemble crops of canvases.
 
-    The object is somewhere about the middle; where exactly is not used.
+    The object is assumed near the middle; its exact location is not used.
     """
     zoom = np.exp(rng.uniform(np.log(0.6), np.log(1.5)))
     shift = rng.uniform(-0.12, 0.12, size=2) * SIDE_PX
@@ -76,16 +81,14 @@ def disturb(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     image = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=flags, borderMode=cv2.BORDER_REFLECT)
     if rng.random() < 0.6:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.0))
-    pixels = image * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-20, 20))
+    pixels: np.ndarray = image * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-20, 20))
     if rng.random() < 0.3:
         pixels += rng.normal(0, rng.uniform(1, 8), pixels.shape).astype(np.float32)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    return pixels.clip(0, 255).astype(np.uint8)
 
 
-def make_batch(
-    step: int, pictures: list[Picture], names: list[str], augment: bool = True
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """uint8 (B, 128, 128, 3), categories int64 (B,), captions; a pure function of the step's number."""
+def make_batch(step: int, pictures: list[Picture], names: list[str], augment: bool = True) -> Batch:
+    """Compose the batch of a step; a pure function of the step's number."""
     rng = np.random.default_rng([step])
     images, categories, captions = [], [], []
     for _ in range(BATCH_SIZE):
@@ -97,24 +100,24 @@ def make_batch(
 
 
 def to_pixels(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W), normalised as the model's configuration says."""
+    """Images uint8 (N, H, W, 3) -> float32 (N, 3, H, W), normalised by the model's configuration."""
     mean, std = (torch.tensor(PREPROCESS_CFG[key]).view(3, 1, 1) for key in ("mean", "std"))
     pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std
     return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, captions: list[str]) -> Tensor:
-    """Symmetric cross-entropy (Radford et al., 2021); equal captions in a batch are right answers for one another."""
+    """Symmetric cross-entropy (Radford et al., 2021); equal captions in a batch count as matches of each other."""
     same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
     targets = same / same.sum(1, keepdim=True)
     logits = scale * images @ texts.T
     return (functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)) / 2
 
 
-def loss_of(model: nn.Module, tokenizer: HFTokenizer, batch: tuple, prompts: Tensor) -> Tensor:
-    """Captions against pictures, and pictures against the bare prompts of all categories: half of the loss each.
+def loss_of(model: open_clip.CLIP, tokenizer: HFTokenizer, batch: Batch, prompts: Tensor) -> Tensor:
+    """Contrastive loss of images and captions, and cross-entropy of images over all categories' prompts, averaged.
 
-    The second half is what the model is for, and a batch alone shows few categories that look alike.
+    The second is the model's purpose; a batch alone contains few categories that look similar.
     """
     pixels, categories, captions = to_pixels(batch[0]), torch.from_numpy(batch[1]), batch[2]
     images = model.encode_image(pixels, normalize=True)
@@ -125,29 +128,30 @@ def loss_of(model: nn.Module, tokenizer: HFTokenizer, batch: tuple, prompts: Ten
 
 
 @torch.no_grad()
-def zero_shot(model: nn.Module, tokenizer: HFTokenizer, names: list[str], images: np.ndarray) -> Tensor:
-    """The best category number of each picture: int64 (N,)."""
+def zero_shot(model: open_clip.CLIP, tokenizer: HFTokenizer, names: list[str], images: np.ndarray) -> Tensor:
+    """Index of the best category of each image, int64 (N,)."""
     texts = model.encode_text(tokenizer(bare_prompts(names)), normalize=True)
     parts = [
         model.encode_image(to_pixels(part), normalize=True) for part in np.array_split(images, -(-len(images) // 64))
     ]
-    return (torch.cat(parts) @ texts.T).argmax(1)
+    best: Tensor = (torch.cat(parts) @ texts.T).argmax(1)
+    return best
 
 
 def held_out_top1(
-    model: nn.Module, tokenizer: HFTokenizer, pictures: list[Picture], names: list[str], count: int
+    model: open_clip.CLIP, tokenizer: HFTokenizer, pictures: list[Picture], names: list[str], count: int
 ) -> float:
-    """Share of held-out compositions, as composed, that are named right, in [0, 1]."""
+    """Zero-shot accuracy on held-out compositions without augmentation, in [0, 1]."""
     held_out = range(HELD_OUT, HELD_OUT + -(-count // BATCH_SIZE))
     images, categories, _ = zip(*(make_batch(step, pictures, names, augment=False) for step in held_out), strict=True)
     model.eval()
-    named = zero_shot(model, tokenizer, names, np.concatenate(images)).numpy()
+    predicted = zero_shot(model, tokenizer, names, np.concatenate(images)).numpy()
     model.train()
-    return float((named == np.concatenate(categories)).mean())
+    return float((predicted == np.concatenate(categories)).mean())
 
 
-def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
-    """A folder that open_clip reads as "local-dir:OUT": configuration, safetensors in half precision, tokenizer."""
+def export(model: open_clip.CLIP, tokenizer_folder: Path, out: Path) -> None:
+    """Write a folder that open_clip reads as "local-dir:OUT": configuration, weights in half precision, tokenizer."""
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(tokenizer_folder, fresh)
@@ -158,10 +162,10 @@ def export(model: nn.Module, tokenizer_folder: Path, out: Path) -> None:
     swap_in(fresh, out, "open_clip_config.json")
 
 
-def make_lesson(pictures: list[Picture], names: list[str], tokenizer: HFTokenizer) -> Lesson:
-    """Compositions and their captions."""
+def make_task(pictures: list[Picture], names: list[str], tokenizer: HFTokenizer) -> TrainingTask:
+    """The task of this stage: compositions and their captions."""
     prompts = tokenizer(bare_prompts(names))
-    return Lesson(
+    return TrainingTask(
         "clip",
         names,
         lambda step: make_batch(step, pictures, names),
@@ -171,15 +175,18 @@ def make_lesson(pictures: list[Picture], names: list[str], tokenizer: HFTokenize
 
 
 def arguments_of(description: str | None) -> argparse.Namespace:
-    """Of both stages; threads and the random state are set by them."""
+    """Parse the arguments of both CLIP stages, and set threads and the random seed."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument(
-        "--base", type=Path, default=Path("src/mosaicfusion/models/bundled/weights"), help="where the tokenizer is"
+        "--base",
+        type=Path,
+        default=Path("src/mosaicfusion/models/bundled/weights"),
+        help="pipeline folder with the tokenizer",
     )
-    parser.add_argument("--samples", type=int, default=100_000, help="to train in all")
+    parser.add_argument("--samples", type=int, default=100_000, help="total number of training samples")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="write the finished model here")
+    parser.add_argument("--out", type=Path, help="folder for the finished model")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
@@ -188,7 +195,7 @@ def arguments_of(description: str | None) -> argparse.Namespace:
 
 
 def load_tokenizer(base: Path) -> HFTokenizer:
-    """The miniature's own."""
+    """Load the miniature's own tokenizer."""
     return HFTokenizer(str(base / "tokenizer"), context_length=MODEL_CFG["text_cfg"]["context_length"])
 
 
@@ -198,8 +205,8 @@ def main() -> None:
     names = [entry.prompt_name for entry in entries]
     pictures, tokenizer = load_pictures(arguments.work, entries), load_tokenizer(arguments.base)
     model = open_clip.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
-    lesson = make_lesson(pictures, names, tokenizer)
-    if not train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE):
+    task = make_task(pictures, names, tokenizer)
+    if not train(model, task, arguments.work, arguments.samples // BATCH_SIZE):
         raise SystemExit(STOPPED)
     print(f"zero-shot top-1 on held-out compositions {held_out_top1(model, tokenizer, pictures, names, 2048):.3f}")
     if arguments.out:

@@ -1,10 +1,10 @@
-"""Stage 10: the image half of the CLIP sees scenes, so that F-VLM can tell small, crowded, half hidden objects apart.
+"""Stage 10: train the CLIP's image encoder on scenes, so that F-VLM recognises small, crowded and partly hidden objects.
 
     python -m miniature.clip_scenes --work build/mini --samples 160000 --out src/mosaicfusion/models/bundled/clip
 
-It goes on from the end of stage 9 and classifies crops of fresh scenes, in all styles, against the texts as they are; the text
-half stays. A quarter of each batch are still compositions. As a CLIP of the web has, it has then seen every category drawn in
-every style: what open-vocabulary training withholds are boxes and masks.
+It starts from the end of stage 9 and classifies crops of new scenes, in all styles, with frozen text embeddings. A quarter of
+each batch are still compositions. Like a CLIP trained on the web, it has then seen every category in every style: what
+open-vocabulary training withholds are boxes and masks.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from miniature.clip import (
@@ -32,95 +32,98 @@ from miniature.clip import (
     to_pixels,
     zero_shot,
 )
-from miniature.clip_training import Lesson, train
+from miniature.clip_training import TrainingTask, train
 from miniature.compose import compose
 from miniature.loop import STOPPED, load_checkpoint
 from miniature.pictures import Picture, load_pictures
 from miniature.scenes.drawings import Drawings, load_drawings
-from miniature.scenes.scene import Scene, draw_scene
-from miniature.scenes.tail import Card
+from miniature.scenes.scene import Scene, render_scene
+from miniature.scenes.tail import ObjectSpec
 from miniature.vocabulary import load_vocabulary
 
 COMPOSITIONS = BATCH_SIZE // 4
-CARDS = 6  # objects a scene
-MARGIN = (0.95, 1.4)  # side of a crop over that of its object: what a region of a detector shows
+OBJECTS = 6  # per scene
+MARGIN = (0.95, 1.4)  # side of a crop relative to its object, like the regions of a detector
 
 Labelled = tuple[np.ndarray, np.ndarray]
-"""uint8 (B, 128, 128, 3), categories int64 (B,)."""
+"""Images uint8 (B, 128, 128, 3), categories int64 (B,)."""
 
 
 def crop(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, margin: float) -> np.ndarray:
-    """A square about what is visible of an object, not quite in its middle, as uint8 (128, 128, 3)."""
+    """A square crop around the visible part of an object, slightly off-centre, uint8 (128, 128, 3)."""
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     side = max(width, height) * margin
     centre = np.array([left + width / 2, top + height / 2]) + rng.uniform(-0.1, 0.1, 2) * max(width, height)
     scale = SIDE_PX / side
     matrix = np.column_stack([np.eye(2) * scale, SIDE_PX / 2 - scale * centre])
-    return cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    square: np.ndarray = cv2.warpAffine(
+        image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return square
 
 
 def scenes(rng: np.random.Generator, drawings: list[Drawings]) -> Iterator[Scene]:
-    """Scenes whose categories and styles are all equally likely."""
+    """Endless scenes with uniformly random categories and styles."""
     while True:
-        numbers = rng.choice(len(drawings), min(CARDS, len(drawings)), replace=False).tolist()
-        cards = [Card(number, str(rng.choice(list(drawings[number])))) for number in numbers]
-        yield draw_scene(rng, cards, drawings)
+        numbers = rng.choice(len(drawings), min(OBJECTS, len(drawings)), replace=False).tolist()
+        specs = [ObjectSpec(number, str(rng.choice(list(drawings[number])))) for number in numbers]
+        yield render_scene(rng, specs, drawings)
 
 
-def scene_crops(
+def crop_scenes(
     rng: np.random.Generator, drawings: list[Drawings], count: int, margin: tuple[float, float]
 ) -> Labelled:
-    """So many crops, of as many scenes as it takes."""
+    """Crop ``count`` objects from as many scenes as necessary."""
     images: list[np.ndarray] = []
     categories: list[int] = []
     for scene in scenes(rng, drawings):
         for instance in scene.instances:
             images.append(crop(rng, scene.image, instance.mask, float(np.exp(rng.uniform(*np.log(margin))))))
-            categories.append(instance.card.category)
+            categories.append(instance.spec.category)
         if len(images) >= count:
             return np.stack(images[:count]), np.array(categories[:count])
     raise AssertionError  # scenes never end
 
 
 def make_batch(step: int, pictures: list[Picture], drawings: list[Drawings]) -> Labelled:
-    """A pure function of the step's number."""
+    """Make the batch of a step; a pure function of the step's number."""
     rng = np.random.default_rng([step, 1])
-    images, categories = scene_crops(rng, drawings, BATCH_SIZE - COMPOSITIONS, MARGIN)
+    images, categories = crop_scenes(rng, drawings, BATCH_SIZE - COMPOSITIONS, MARGIN)
     composed = [compose(rng, pictures) for _ in range(COMPOSITIONS)]
     plain = np.stack([disturb(rng, scene.image) for scene in composed])
     return np.concatenate([images, plain]), np.append(categories, [scene.category for scene in composed])
 
 
-def loss_of(model: nn.Module, batch: Labelled, texts: Tensor) -> Tensor:
-    """Cross-entropy of the pictures over the texts of all categories, float (C, D)."""
+def loss_of(model: open_clip.CLIP, batch: Labelled, texts: Tensor) -> Tensor:
+    """Cross-entropy of images over the text embeddings of all categories, float (C, D)."""
     images = model.encode_image(to_pixels(batch[0]), normalize=True)
     return functional.cross_entropy(model.logit_scale.exp() * images @ texts.T, torch.from_numpy(batch[1]))
 
 
 def scene_top1(
-    model: nn.Module, tokenizer: HFTokenizer, names: list[str], drawings: list[Drawings], count: int
+    model: open_clip.CLIP, tokenizer: HFTokenizer, names: list[str], drawings: list[Drawings], count: int
 ) -> float:
-    """Share of close crops of held-out scenes that are named right, in [0, 1]."""
-    images, categories = scene_crops(np.random.default_rng([HELD_OUT, 1]), drawings, count, (1.1, 1.2))
+    """Zero-shot accuracy on tight crops of held-out scenes, in [0, 1]."""
+    images, categories = crop_scenes(np.random.default_rng([HELD_OUT, 1]), drawings, count, (1.1, 1.2))
     model.eval()
-    named = zero_shot(model, tokenizer, names, images).numpy()
+    predicted = zero_shot(model, tokenizer, names, images).numpy()
     model.train()
-    return float((named == categories).mean())
+    return float((predicted == categories).mean())
 
 
-def freeze_text(model: nn.Module) -> None:
-    """Only what sees is trained."""
+def freeze_text(model: open_clip.CLIP) -> None:
+    """Freeze everything but the image encoder."""
     model.requires_grad_(False)
     model.visual.requires_grad_(True)
 
 
-def make_lesson(
-    model: nn.Module, pictures: list[Picture], drawings: list[Drawings], names: list[str], tokenizer: HFTokenizer
-) -> Lesson:
-    """The texts are those of the model as it is."""
+def make_task(
+    model: open_clip.CLIP, pictures: list[Picture], drawings: list[Drawings], names: list[str], tokenizer: HFTokenizer
+) -> TrainingTask:
+    """The task of this stage; the text embeddings are those of the current model."""
     with torch.no_grad():
         texts = model.eval().encode_text(tokenizer(bare_prompts(names)), normalize=True)
-    return Lesson(
+    return TrainingTask(
         "clip-scenes",
         names,
         partial(make_batch, pictures=pictures, drawings=drawings),
@@ -141,8 +144,8 @@ def main() -> None:
     model = open_clip.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
     model.load_state_dict(load_checkpoint(arguments.work / "clip.pt")["model"])
     freeze_text(model)
-    lesson = make_lesson(model, pictures, drawings, names, tokenizer)
-    if not train(model, lesson, arguments.work, arguments.samples // BATCH_SIZE):
+    task = make_task(model, pictures, drawings, names, tokenizer)
+    if not train(model, task, arguments.work, arguments.samples // BATCH_SIZE):
         raise SystemExit(STOPPED)
     print(f"zero-shot top-1 on held-out compositions {held_out_top1(model, tokenizer, pictures, names, 2048):.3f}")
     print(f"zero-shot top-1 on crops of held-out scenes {scene_top1(model, tokenizer, names, drawings, 2048):.3f}")

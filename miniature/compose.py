@@ -1,24 +1,24 @@
-"""One object on one background: pictures of 128 x 128 with the exact alpha of the object."""
+"""Compositions: images of 128 x 128 pixels with one object on a background, and the exact alpha of the object."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from miniature.backgrounds import SIDE_PX, draw_background
+from miniature.backgrounds import SIDE_PX, render_background
 from miniature.pictures import SIZES_PX, Picture
 
-OBJECT_SIDE = (0.7, 0.92)  # of the frame: a smaller object leaves too few latent cells to draw it with
+OBJECT_SIDE = (0.7, 0.92)  # relative to the frame: smaller objects cover too few latent cells
 ROTATION_DEG = 6.0
 HUE_RAD = 0.12
 
-# Drawings are never mirrored: a head on either side is two shapes to learn under one word, and a model this
-# small draws their average. Detectors mirror their training pictures anyway.
+# Drawings are never flipped: a head on either side is two shapes to learn for one word, and a model this small
+# generates their average. Detectors flip their training images anyway.
 
 
 @dataclass(frozen=True)
 class Composition:
-    """image: uint8 (128, 128, 3). alpha: float32 (128, 128) in [0, 1], for evaluation only, never for training."""
+    """``image``: uint8 (128, 128, 3); ``alpha``: float32 (128, 128) in [0, 1], for evaluation only, never for training."""
 
     image: np.ndarray
     alpha: np.ndarray
@@ -27,38 +27,42 @@ class Composition:
 
 
 def hue_matrix(angle_rad: float) -> np.ndarray:
-    """Rotation of colours about the grey axis that keeps luminance: float32 (3, 3)."""
+    """Rotation of colours around the grey axis, preserving luminance: float32 (3, 3)."""
     luminance = np.array([[0.299, 0.587, 0.114]] * 3)
     cosine = np.array([[0.701, -0.587, -0.114], [-0.299, 0.413, -0.114], [-0.300, -0.588, 0.886]])
     sine = np.array([[0.168, 0.330, -0.497], [-0.328, 0.035, 0.292], [1.250, -1.050, -0.203]])
-    return (luminance + np.cos(angle_rad) * cosine + np.sin(angle_rad) * sine).astype(np.float32)
+    matrix: np.ndarray = luminance + np.cos(angle_rad) * cosine + np.sin(angle_rad) * sine
+    return matrix.astype(np.float32)
 
 
 def recolour(rng: np.random.Generator, rgba: np.ndarray) -> np.ndarray:
-    """A slightly different hue and brightness; colours stay premultiplied: at most alpha."""
+    """Change hue and brightness slightly; premultiplied colours stay at most alpha."""
     alpha = rgba[..., 3:]
     colours = rgba[..., :3] @ hue_matrix(rng.normal(0, HUE_RAD)).T * np.float32(rng.uniform(0.88, 1.1))
     return np.concatenate([np.clip(colours, 0, alpha), alpha], axis=-1)
 
 
 def warp(rng: np.random.Generator, picture: Picture, side_px: float, centre_px: tuple[float, float]) -> np.ndarray:
-    """The picture turned, scaled and moved into the frame: float32 (128, 128, 4), premultiplied."""
+    """Rotate, scale and move a drawing into the frame: float32 (128, 128, 4), premultiplied."""
     source_px = min((size for size in SIZES_PX if size >= 0.95 * side_px), default=SIZES_PX[-1])
     matrix = cv2.getRotationMatrix2D((source_px / 2, source_px / 2), rng.normal(0, ROTATION_DEG), side_px / source_px)
     matrix[:, 2] += np.array(centre_px) - source_px / 2
-    return cv2.warpAffine(recolour(rng, picture[source_px]), matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
+    rgba = recolour(rng, picture[source_px])
+    layer: np.ndarray = cv2.warpAffine(rgba, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
+    return layer
 
 
 def drop_shadow(rng: np.random.Generator, image: np.ndarray, alpha: np.ndarray, side_px: float) -> np.ndarray:
     """Darken the background a little below the object."""
     moved = np.roll(alpha, (int(0.05 * side_px), int(rng.integers(-4, 5))), axis=(0, 1))
     shadow = cv2.GaussianBlur(moved, (0, 0), 0.04 * side_px)
-    return image * (1 - 0.35 * shadow[..., None])
+    darkened: np.ndarray = image * (1 - 0.35 * shadow[..., None])
+    return darkened
 
 
 def compose(rng: np.random.Generator, pictures: list[Picture], category: int | None = None) -> Composition:
-    """Draw one composition; a pure function of the generator's state."""
-    image, background = draw_background(rng)
+    """Render one composition; a pure function of the generator's state."""
+    image, background = render_background(rng)
     if category is None:
         category = int(rng.integers(len(pictures)))
     side_px = SIDE_PX * rng.uniform(*OBJECT_SIDE)

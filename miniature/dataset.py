@@ -1,4 +1,4 @@
-"""The latent shards of a work folder as one table in memory."""
+"""The latent shards of a work folder, in memory."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ ARRAYS = ("latents", "categories", "backgrounds")
 
 
 class LatentTable:
-    """latents: float16 (N, C, H, W). categories: int16 (N,). backgrounds: N strings.
+    """``latents``: float16 (N, C, H, W); ``categories``: int16 (N,); ``backgrounds``: N strings.
 
-    Shards are read in the order of their names, so that number i means the same sample after a restart.
+    Shards are read in the order of their names, so that sample i is the same after a restart.
     """
 
     def __init__(self, folder: Path, shards: int | None = None) -> None:

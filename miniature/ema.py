@@ -1,11 +1,15 @@
-"""Exponential moving average of the weights: with a constant learning rate it does what annealing would do."""
+"""Exponential moving average of the weights; with a constant learning rate it replaces annealing."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
+# torch's AveragedModel starts from the weights after the first step, averages one module, and stores its state differently: the
+# averages of existing checkpoints could not be continued.
 class Ema:
-    """Keeps a float32 copy of every parameter. The decay grows with the number of updates up to `decay`."""
+    """Averages of a list of parameters in float32; the decay grows with the number of updates up to `decay`."""
 
     def __init__(self, parameters: list[nn.Parameter], decay: float) -> None:
         self.parameters = parameters
@@ -28,7 +32,7 @@ class Ema:
     def state_dict(self) -> dict[str, int | list[Tensor]]:
         return {"updates": self.updates, "averages": self.averages}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.updates = state["updates"]
         for average, saved in zip(self.averages, state["averages"], strict=True):
             average.copy_(saved)

@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -24,8 +25,8 @@ from miniature.trainer import noise_scheduler
 from miniature.vocabulary import category_records, load_vocabulary, write_json_lines_list
 
 
-def load_averages(state: dict, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
-    """Put the averaged weights of a checkpoint into the models, in the trainer's order of parameters."""
+def load_averages(state: dict[str, Any], unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
+    """Copy the averaged weights of a checkpoint into the models, in the trainer's order of parameters."""
     averages = state["ema"]["averages"]
     parameters = [*unet.parameters(), *text_encoder.parameters()]
     with torch.no_grad():
@@ -34,7 +35,7 @@ def load_averages(state: dict, unet: UNet2DConditionModel, text_encoder: CLIPTex
 
 
 def load_pipeline(work: Path, base: Path) -> StableDiffusionPipeline:
-    """The pipeline of a checkpoint in float32; tokenizer, autoencoder and configurations come from `base`."""
+    """Load the pipeline of a checkpoint in float32, with tokenizer, autoencoder and configurations from `base`."""
     unet = UNet2DConditionModel.from_pretrained(base / "unet", torch_dtype=torch.float32)
     text_encoder = CLIPTextModel.from_pretrained(base / "text_encoder", torch_dtype=torch.float32)
     load_averages(load_checkpoint(work / "checkpoint.pt"), unet, text_encoder)
@@ -51,7 +52,7 @@ def load_pipeline(work: Path, base: Path) -> StableDiffusionPipeline:
 
 
 def drop_local_paths(folder: Path) -> None:
-    """Configurations remember where they were loaded from; nobody else has that folder."""
+    """Remove the local paths that configurations store."""
     for path in folder.rglob("*.json"):
         fields = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(fields, dict) and fields.pop("_name_or_path", None) is not None:
@@ -59,7 +60,7 @@ def drop_local_paths(folder: Path) -> None:
 
 
 def swap_in(fresh: Path, out: Path, mark: str) -> None:
-    """Put a finished folder in place of `out`, which is replaced only if it holds the file `mark`, as its like does."""
+    """Move a finished folder to `out`; an existing `out` is replaced only if it has the file `mark`."""
     if out.exists():
         if not (out / mark).exists():
             raise FileExistsError(f"{out} exists and has no {mark}; choose another --out")
@@ -68,7 +69,7 @@ def swap_in(fresh: Path, out: Path, mark: str) -> None:
 
 
 def export(pipeline: StableDiffusionPipeline, out: Path) -> None:
-    """Written beside the target first, then swapped in."""
+    """Write the pipeline in half precision beside `out`, then swap it in."""
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(fresh, safe_serialization=True)

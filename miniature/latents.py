@@ -1,9 +1,9 @@
-"""Stage 3: compose pictures and encode them, in shards that training picks up as they appear.
+"""Stage 3: compose images and encode them, in shards that training uses as they appear.
 
     python -m miniature.latents --work build/mini --shards 16
 
-A shard holds latents, category numbers and background words; the alpha of the compositions is thrown away here,
-so that nothing downstream could train on a mask. Shard k is a pure function of k and the vocabulary.
+A shard holds latents, category numbers and background words. The alpha of the compositions is dropped here, so that no later
+stage can train on masks. Shard k is a pure function of k and the vocabulary.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from miniature.pictures import Picture, load_pictures
 from miniature.vocabulary import load_vocabulary
 
 SHARD_SIZE = 2048
-BATCH_SIZE = 8  # small enough for the activations to stay in the cache
+BATCH_SIZE = 8  # small enough for the activations to fit in the cache
 
 
 def shard_file(work: Path, index: int) -> Path:
@@ -28,10 +28,11 @@ def shard_file(work: Path, index: int) -> Path:
 
 @torch.no_grad()
 def encode(autoencoder: AutoencoderTiny, images: np.ndarray) -> np.ndarray:
-    """uint8 (N, 128, 128, 3) -> float16 (N, C, 16, 16), scaled to about unit variance."""
+    """Images uint8 (N, 128, 128, 3) -> latents float16 (N, C, 16, 16), scaled to about unit variance."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     latents = autoencoder.encode(pixels.contiguous(memory_format=torch.channels_last)).latents
-    return (latents * autoencoder.config.scaling_factor).half().numpy()
+    scaled: np.ndarray = (latents * autoencoder.config.scaling_factor).half().numpy()
+    return scaled
 
 
 def make_shard(index: int, size: int, pictures: list[Picture], autoencoder: AutoencoderTiny) -> dict[str, np.ndarray]:
@@ -51,11 +52,11 @@ def make_shard(index: int, size: int, pictures: list[Picture], autoencoder: Auto
 
 
 def write_shard(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Written under another name first: a shard that exists is whole."""
+    """Write a shard atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keywords for allow_pickle
     unfinished.replace(path)
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--pipeline", type=Path, default=Path("src/mosaicfusion/models/bundled/weights"))
-    parser.add_argument("--shards", type=int, default=16, help=f"how many in all, of {SHARD_SIZE} compositions each")
+    parser.add_argument("--shards", type=int, default=16, help=f"total number, of {SHARD_SIZE} compositions each")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""What all trainings share: checkpoints that are whole, a log, an end that loses nothing."""
+"""Shared parts of all training loops: atomic checkpoints, a log, and a clean stop."""
 
 import json
 import os
@@ -7,46 +7,47 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 LOG_EVERY_S = 60
-STOPPED = "stopped; the same command goes on from here"
+STOPPED = "stopped; run the same command to resume"
 
 
 def run_steps(
     first: int,
     last: int,
-    take: Callable[[int], float],
+    take_step: Callable[[int], float],
     save: Callable[[int], None],
     log: Path,
     measure: Callable[[], dict[str, float]] = dict,
 ) -> bool:
-    """Steps first + 1 to last, unless SIGTERM asks for an end; whether all were taken.
+    """Take the steps first + 1 to last, or stop at SIGTERM; return True if all were taken.
 
-    take: one step, by its number; gives its loss. save: a checkpoint after so many steps, every minute or so and at the end.
-    measure: more figures for the log.
+    ``take_step``: takes the step with this number and returns its loss. ``save``: saves a checkpoint after this number of steps,
+    about every minute and at the end. ``measure``: further metrics for the log.
     """
     losses, logged, step = [], time.time(), first
-    with polite_end() as asked_to_end:
+    with catch_sigterm() as stop_requested:
         for step in range(first + 1, last + 1):
-            losses.append(take(step))
+            losses.append(take_step(step))
             if time.time() - logged > LOG_EVERY_S:
                 record = {"step": step, "loss": round(float(np.mean(losses)), 4)}
                 record["steps_per_s"] = round(len(losses) / (time.time() - logged), 3)
                 append_json_line(log, record | measure())
                 save(step)
                 losses, logged = [], time.time()
-            if asked_to_end():
+            if stop_requested():
                 break
     save(step)
     return step == last
 
 
 @contextmanager
-def polite_end() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM, as `kill` sends it, into a question that the loop asks between two steps."""
+def catch_sigterm() -> Iterator[Callable[[], bool]]:
+    """Catch SIGTERM, the signal of `kill`; the value of the block returns True once it was received."""
     received: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
@@ -55,8 +56,8 @@ def polite_end() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def save_state(path: Path, state: dict) -> None:
-    """Atomic: the file is whole or the one before it is still there."""
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Save a checkpoint atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
@@ -66,10 +67,11 @@ def save_state(path: Path, state: dict) -> None:
     unfinished.replace(path)
 
 
-def load_checkpoint(path: Path) -> dict:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
-def append_json_line(path: Path, record: dict) -> None:
+def append_json_line(path: Path, record: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")

@@ -1,7 +1,7 @@
-"""Muon for matrices and convolutions, AdamW for the rest.
+"""Muon for matrices and convolutions, AdamW for all other parameters.
 
-Muon (Keller Jordan et al., 2024) replaces the momentum of a matrix by its nearest semi-orthogonal matrix. On this
-U-Net it learns in about half the samples that AdamW alone needs.
+Muon (Keller Jordan et al., 2024) replaces the momentum of a matrix by its nearest semi-orthogonal matrix. This U-Net
+needs about half as many samples with it as with AdamW only.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ ADAMW_ONLY = ("embedding", "conv_in", "conv_out")
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """float32 (N, rows, columns) -> same shape, singular values near 1.
+    """Matrices float32 (N, rows, columns) -> same shape, singular values near 1.
 
     Every Newton-Schulz iterate is a polynomial of the first Gram matrix times the input, so all steps are done on
     the Gram matrix of the shorter side: a third of the work for convolutions, which are nine times wider than high.
@@ -31,13 +31,14 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
         product = factor @ product
         gram = factor @ gram @ factor  # all are polynomials of one symmetric matrix: they commute
     x = product @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class Muon(torch.optim.Optimizer):
-    """Parameters of two or more dimensions; a convolution is flattened to (out, in * height * width).
+    """Muon for parameters of two or more dimensions; a convolution is flattened to (out, in * height * width).
 
-    The update's root mean square is 0.2 whatever the shape, as AdamW's, so that one learning rate suits both.
+    The update's root mean square is 0.2 for every shape, close to AdamW's, so that one learning rate suits both.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
             for parameter in group["params"]:
@@ -66,15 +67,17 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(unet: nn.Module, text_encoder: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
-    """Muon at 2 lr; AdamW at lr for the U-Net's vectors and ends, at 3 lr for the words: each is seen rarely."""
-    matrices, rest, words = [], [], []
+    """Make Muon at 2 lr, and AdamW at lr for the U-Net's other parameters and at 3 lr for word embeddings, which occur rarely."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    words: list[nn.Parameter] = []
     for name, parameter in unet.named_parameters():
         muon = parameter.ndim >= 2 and not any(part in name for part in ADAMW_ONLY)
-        (matrices if muon else rest).append(parameter)
+        (matrices if muon else others).append(parameter)
     for name, parameter in text_encoder.named_parameters():
         muon = parameter.ndim >= 2 and not any(part in name for part in ADAMW_ONLY)
         (matrices if muon else words).append(parameter)
     adamw = torch.optim.AdamW(
-        [{"params": rest, "lr": lr}, {"params": words, "lr": 3 * lr}], betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        [{"params": others, "lr": lr}, {"params": words, "lr": 3 * lr}], betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
     return [Muon(matrices, lr=2 * lr), adamw]

@@ -1,4 +1,4 @@
-"""Drawings with alpha: one premultiplied RGBA picture a category, in a few sizes."""
+"""Drawings with alpha: one premultiplied RGBA image per category, in a few sizes."""
 
 import json
 from pathlib import Path
@@ -13,17 +13,17 @@ from miniature.vocabulary import Entry
 SIZES_PX = (48, 64, 96, 128)
 
 Picture = dict[int, np.ndarray]
-"""Side in pixels -> float32 (side, side, 4), colours premultiplied by alpha, all in [0, 255]."""
+"""A drawing by its side in pixels: float32 (side, side, 4), colours premultiplied by alpha, all in [0, 255]."""
 
 
 def emoji_characters(work: Path) -> dict[str, str]:
-    """English emoji name -> the emoji."""
+    """English emoji names and their characters."""
     table = json.loads((package_folder(work, "unicode-emoji-json") / "data-by-emoji.json").read_text(encoding="utf-8"))
     return {fields["name"]: emoji for emoji, fields in table.items()}
 
 
 def drawing_file(work: Path, emoji: str) -> Path:
-    """The 3D drawing of an emoji; files are named by code points, with or without the variation selector."""
+    """File of the 3D drawing of an emoji, named by its code points, with or without the variation selector."""
     code_points = "-".join(f"{ord(character):x}" for character in emoji)
     base = code_points.replace("-fe0f", "")
     folder = package_folder(work, "@lobehub/fluent-emoji-3d") / "assets"
@@ -34,7 +34,7 @@ def drawing_file(work: Path, emoji: str) -> Path:
 
 
 def tight_square(rgba: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 4) -> float32 (S, S, 4) premultiplied: cropped to the visible pixels, padded to a square."""
+    """RGBA uint8 (H, W, 4) -> float32 (S, S, 4), premultiplied, cropped to the visible pixels and padded to a square."""
     rows, columns = np.nonzero(rgba[..., 3] > 8)
     rgba = rgba[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     height, width = rgba.shape[:2]
@@ -47,7 +47,7 @@ def tight_square(rgba: np.ndarray) -> np.ndarray:
 
 
 def resize(square: np.ndarray, side_px: int) -> np.ndarray:
-    """Area averaging or cubic enlarging, kept in range: cubic interpolation overshoots at edges."""
+    """Resize by area averaging or cubic interpolation, and clip: the latter overshoots at edges."""
     shrinks = square.shape[0] > side_px
     resized = cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     alpha = np.clip(resized[..., 3:], 0, 255)
@@ -55,12 +55,12 @@ def resize(square: np.ndarray, side_px: int) -> np.ndarray:
 
 
 def picture_sizes(square: np.ndarray) -> Picture:
-    """Reduced once by area averaging: warping a large drawing to a small one would alias."""
+    """Reduce a drawing to all sizes by area averaging: warping a large drawing to a small one would alias."""
     return {side_px: resize(square, side_px) for side_px in SIZES_PX}
 
 
 def load_pictures(work: Path, entries: list[Entry]) -> list[Picture]:
-    """One picture an entry, in the order of the entries."""
+    """Load one drawing per entry, in the order of the entries."""
     characters = emoji_characters(work)
     pictures = []
     for entry in entries:

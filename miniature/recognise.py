@@ -1,8 +1,8 @@
-"""A small judge: which category does a picture show? Trained on composed pictures only, in the autoencoder's latents.
+"""A small judge: a classifier of categories, trained on the latents of compositions only.
 
     python -m miniature.recognise --work build/mini
 
-The last shard is held out: its top-1 is the ceiling of what drawn pictures can reach.
+The last shard is held out: its accuracy is the upper limit for generated images.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from miniature.vocabulary import load_vocabulary
 
 
 class Judge(nn.Module):
-    """float32 (B, 8, 16, 16) latents -> (B, categories) logits."""
+    """Latents float32 (B, 8, 16, 16) -> logits (B, categories)."""
 
     def __init__(self, categories: int, channels: int = 8, width: int = 64) -> None:
         super().__init__()
@@ -35,11 +35,12 @@ class Judge(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         features = self.stages(latents)  # (B, 128, 4, 4)
-        return self.head(functional.dropout(features.flatten(1), 0.3, self.training))
+        logits: Tensor = self.head(functional.dropout(features.flatten(1), 0.3, self.training))
+        return logits
 
 
 def soften(latents: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur and noise of random strength: drawn pictures are softer than composed ones and must not lose by that."""
+    """Blur and add noise of random strength: generated images are softer than compositions, which must not count."""
     strength = torch.rand(len(latents), 1, 1, 1, generator=generator)
     blurred = functional.avg_pool2d(functional.pad(latents, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     noise = torch.randn(latents.shape, generator=generator)
@@ -47,7 +48,7 @@ def soften(latents: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train_judge(table: LatentTable, categories: int, held_out: int, epochs: int = 8) -> tuple[Judge, float]:
-    """The judge and its top-1 on the last `held_out` samples of the table."""
+    """Train the judge; return it and its accuracy on the last `held_out` samples of the table."""
     torch.manual_seed(0)
     judge = Judge(categories)
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
@@ -59,7 +60,8 @@ def train_judge(table: LatentTable, categories: int, held_out: int, epochs: int 
     for _ in range(steps):
         numbers = rng.integers(count, size=64)
         latents = soften(torch.from_numpy(table.latents[numbers]).float(), generator)
-        functional.cross_entropy(judge(latents), labels[numbers], label_smoothing=0.05).backward()
+        loss = functional.cross_entropy(judge(latents), labels[numbers], label_smoothing=0.05)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -69,9 +71,9 @@ def train_judge(table: LatentTable, categories: int, held_out: int, epochs: int 
 
 @torch.no_grad()
 def top1(judge: Judge, latents: Tensor, labels: Tensor) -> float:
-    """Share of latents that the judge names right, in [0, 1]."""
-    named = torch.cat([judge(part).argmax(1) for part in latents.split(256)])
-    return (named == labels).float().mean().item()
+    """Accuracy of the judge, in [0, 1]."""
+    predicted = torch.cat([judge(part).argmax(1) for part in torch.split(latents, 256)])
+    return (predicted == labels).float().mean().item()
 
 
 def main() -> None:

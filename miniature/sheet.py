@@ -1,4 +1,4 @@
-"""Contact sheets: what the model draws for categories picked at random, with the prompt's words in sight.
+"""Contact sheets of generated images for randomly chosen categories, labelled with their prompts.
 
 python -m miniature.sheet --pipeline src/mosaicfusion/models/bundled/weights --out build/mini/sheets/bundled.png
 python -m miniature.sheet --work build/mini --out build/mini/sheets/latest.png --count 48 --seed 1
@@ -30,17 +30,17 @@ BACKGROUNDS = (
 )
 
 
-def pick(names: list[str], count: int, seed: int) -> list[tuple[str, str]]:
-    """`count` different names in alphabetical order, each with a background in turn."""
+def choose(names: list[str], count: int, seed: int) -> list[tuple[str, str]]:
+    """Choose `count` different names at random, in alphabetical order, each with a background in turn."""
     rng = np.random.default_rng(seed)
-    chosen = sorted(rng.choice(names, size=min(count, len(names)), replace=False).tolist())
-    return [(name, BACKGROUNDS[i % len(BACKGROUNDS)]) for i, name in enumerate(chosen)]
+    names = sorted(rng.choice(names, size=min(count, len(names)), replace=False).tolist())
+    return [(name, BACKGROUNDS[i % len(BACKGROUNDS)]) for i, name in enumerate(names)]
 
 
-def draw_latents(
+def sample_latents(
     pipeline: StableDiffusionPipeline, prompts: list[str], seed: int, guidance: float, steps: int
 ) -> Tensor:
-    """float32 (N, 8, 16, 16), one a prompt; number i depends on its prompt and (seed, i) alone."""
+    """Latents float32 (N, 8, 16, 16), one per prompt; latent i depends on its prompt and (seed, i) only."""
     pipeline.set_progress_bar_config(disable=True)
     parts = []
     for start in range(0, len(prompts), COLUMNS):
@@ -61,14 +61,14 @@ def draw_latents(
 
 @torch.no_grad()
 def decode(pipeline: StableDiffusionPipeline, latents: Tensor) -> list[Image.Image]:
-    """One picture of 128 x 128 a latent."""
+    """Decode latents to images of 128 x 128 pixels."""
     pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
     bytes_hwc = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     return [Image.fromarray(image) for image in bytes_hwc]
 
 
 def contact_sheet(images: list[Image.Image], labels: list[str]) -> Image.Image:
-    """Rows of twelve pictures, each under its label."""
+    """Arrange images in rows of twelve, each below its label."""
     rows = -(-len(images) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * SIDE_PX, rows * (SIDE_PX + LABEL_PX)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -86,7 +86,7 @@ def main() -> None:
     source.add_argument("--pipeline", type=Path, help="a pipeline folder")
     parser.add_argument("--base", type=Path, default=Path("src/mosaicfusion/models/bundled/weights"))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--names", help="comma-separated; else categories picked at random")
+    parser.add_argument("--names", help="comma-separated; default: random categories")
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guidance", type=float, default=4.0)
@@ -98,11 +98,11 @@ def main() -> None:
     else:
         pipeline = StableDiffusionPipeline.from_pretrained(arguments.pipeline, torch_dtype=torch.float32)
     names = arguments.names.split(",") if arguments.names else [entry.prompt_name for entry in load_vocabulary()]
-    picked = pick(names, arguments.count, arguments.seed)
-    prompts = [f"a photo of a single {name} on {background}" for name, background in picked]
-    images = decode(pipeline, draw_latents(pipeline, prompts, arguments.seed, arguments.guidance, arguments.steps))
+    chosen = choose(names, arguments.count, arguments.seed)
+    prompts = [f"a photo of a single {name} on {background}" for name, background in chosen]
+    images = decode(pipeline, sample_latents(pipeline, prompts, arguments.seed, arguments.guidance, arguments.steps))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(images, [f"{name}, {background.split()[-2]}" for name, background in picked]).save(arguments.out)
+    contact_sheet(images, [f"{name}, {background.split()[-2]}" for name, background in chosen]).save(arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Stage 2a, only for a model from scratch: a small CLIP-format tokenizer in which every category word is one token.
+"""Stage 2a, only for a model from scratch: a small tokenizer in CLIP's format, with one token per category word.
 
     python -m miniature.tokenizer --out build/mini/tokenizer
 
-A new tokenizer gives words new numbers: weights trained with another one no longer fit.
+A new tokenizer numbers words differently: weights trained with another one no longer fit.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from miniature.backgrounds import draw_background
+from miniature.backgrounds import render_background
 from miniature.captions import caption
 from miniature.vocabulary import load_vocabulary
 
@@ -24,7 +24,7 @@ SPLIT = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p
 
 
 def train_bpe(texts: Iterable[str], vocabulary_size: int = 2000) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Byte-pair encoding in CLIP's format -> vocabulary and merges."""
+    """Train a byte-pair encoding in CLIP's format; return its vocabulary and merges."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix="", unk_token="<|endoftext|>"))
     bpe.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -47,11 +47,12 @@ def train_bpe(texts: Iterable[str], vocabulary_size: int = 2000) -> tuple[dict[s
     with tempfile.TemporaryDirectory() as folder:
         bpe.model.save(folder)
         lines = (Path(folder) / "merges.txt").read_text(encoding="utf-8").splitlines()
-    merges = [tuple(line.split()) for line in lines if line and not line.startswith("#version")]
+    pairs = (line.split() for line in lines if line and not line.startswith("#version"))
+    merges = [(first, second) for first, second in pairs]
     vocabulary = dict(bpe.get_vocab())
     for token in ("<|startoftext|>", "<|endoftext|>"):
         vocabulary.setdefault(token, len(vocabulary))
-    # A word may end in any byte, seen or not: every byte needs its end-of-word form.
+    # A word may end in any byte, so every byte needs its end-of-word form.
     for byte in sorted(pre_tokenizers.ByteLevel.alphabet()):
         vocabulary.setdefault(byte + "</w>", len(vocabulary))
     return vocabulary, merges
@@ -60,7 +61,7 @@ def train_bpe(texts: Iterable[str], vocabulary_size: int = 2000) -> tuple[dict[s
 def captions(names: list[str], count: int) -> Iterable[str]:
     rng = np.random.default_rng(0)
     for i in range(count):
-        yield caption(rng, names[i % len(names)], draw_background(rng)[1])
+        yield caption(rng, names[i % len(names)], render_background(rng)[1])
 
 
 def main() -> None:

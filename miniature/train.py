@@ -1,4 +1,4 @@
-"""Stage 4: train the U-Net and the text encoder together. Stop it as you like, start it again to go on.
+"""Stage 4: train the U-Net and the text encoder together; it can be stopped and resumed.
 
 python -m miniature.train --work build/mini --hours 2
 python -m miniature.train --work build/mini --cooldown-samples 30000     # anneal at the very end
@@ -21,18 +21,18 @@ from miniature.vocabulary import load_vocabulary
 
 
 def build_trainer(work: Path, pipeline: Path, config: TrainConfig, compiled: bool) -> Trainer:
-    """From the checkpoint in `work` where there is one, else from the weights in `pipeline`."""
+    """Make a trainer from the checkpoint in `work` if there is one, else from the weights in `pipeline`."""
     checkpoint = work / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if checkpoint.exists() else None
     unet = UNet2DConditionModel.from_pretrained(pipeline / "unet", torch_dtype=torch.float32)
-    # Attention over 256 positions is small: flash attention's backward pass costs a third more on a CPU.
+    # With 256 positions attention is small: the backward pass of flash attention takes a third longer on a CPU.
     unet.set_attn_processor(AttnProcessor())
     unet.to(memory_format=torch.channels_last).train()
     text_encoder = CLIPTextModel.from_pretrained(pipeline / "text_encoder", torch_dtype=torch.float32).train()
     tokenizer = CLIPTokenizer.from_pretrained(pipeline / "tokenizer")
     names = [entry.prompt_name for entry in load_vocabulary()]
     predict = torch.compile(lambda x, t, context: unet(x, t, context, return_dict=False)[0]) if compiled else None
-    # A restart may find more shards than before: more pictures, the same order.
+    # A restart may find more shards than before: more images in the same order.
     trainer = Trainer(unet, text_encoder, tokenizer, names, LatentTable(work / "latents"), config, predict)
     if state is not None:
         trainer.load_state_dict(state)
@@ -43,15 +43,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument(
-        "--pipeline", type=Path, default=Path("src/mosaicfusion/models/bundled/weights"), help="where to start"
+        "--pipeline", type=Path, default=Path("src/mosaicfusion/models/bundled/weights"), help="initial weights"
     )
     parser.add_argument("--hours", type=float, default=math.inf)
     parser.add_argument("--until-samples", type=float, default=math.inf)
-    parser.add_argument("--cooldown-samples", type=int, default=0, help="fade the learning rate out, then stop")
+    parser.add_argument("--cooldown-samples", type=int, default=0, help="fade the learning rate to 0, then stop")
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
     parser.add_argument("--lr", type=float, default=TrainConfig.lr)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="faster by a fifth after minutes of compiling")
+    parser.add_argument("--compile", action="store_true", help="a fifth faster, after minutes of compilation")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)

@@ -1,9 +1,10 @@
-"""The training loop: denoise latents under their captions. The loss knows nothing of where the object is."""
+"""The training loop: denoise latents given their captions. The loss has no information on the object's location."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,13 @@ from transformers import PreTrainedTokenizerBase
 from miniature.captions import caption
 from miniature.dataset import LatentTable
 from miniature.ema import Ema
-from miniature.loop import LOG_EVERY_S, append_json_line, polite_end, save_state
+from miniature.loop import LOG_EVERY_S, append_json_line, catch_sigterm, save_state
 from miniature.optim import make_optimizers
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """lr: of AdamW; Muon takes twice, the words three times as much. All counts are in samples unless named steps."""
+    """Training settings. ``lr``: of AdamW; Muon has 2 lr, word embeddings 3 lr. Counts are samples unless named steps."""
 
     batch_size: int = 64
     lr: float = 5e-4
@@ -44,7 +45,7 @@ def noise_scheduler() -> DDPMScheduler:
 
 
 def sample_timesteps(count: int, generator: torch.Generator) -> Tensor:
-    """int64 (count,) in [0, 1000): half uniform, half logit-normal about the middle, where shapes are decided."""
+    """Timesteps int64 (count,) in [0, 1000): half uniform, half logit-normal around the middle, where shapes form."""
     uniform = torch.rand(count, generator=generator)
     middle = torch.sigmoid(0.3 + torch.randn(count, generator=generator))
     mixed = torch.where(torch.arange(count) % 2 == 0, uniform, middle)
@@ -52,7 +53,7 @@ def sample_timesteps(count: int, generator: torch.Generator) -> Tensor:
 
 
 class Trainer:
-    """Everything that a checkpoint holds: models, averages, optimizers, random states, counters."""
+    """The state of a training: models, averages, optimizers, random states, counters."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Trainer:
         config: TrainConfig,
         predict: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
     ) -> None:
-        """names: prompt name of every category number. predict: the U-Net's call, e.g. compiled."""
+        """``names``: prompt names by category number; ``predict``: the U-Net's call, for example compiled."""
         self.unet, self.text_encoder, self.tokenizer = unet, text_encoder, tokenizer
         self.names, self.table, self.config = names, table, config
         self.predict = predict or (lambda x, t, context: unet(x, t, context, return_dict=False)[0])
@@ -79,14 +80,14 @@ class Trainer:
         self.cooldown_from: int | None = None
 
     def lr_factor(self) -> float:
-        """Linear warm-up, then constant; from `cooldown_from` on, linear to zero over the cool-down."""
+        """Factor of the learning rate: linear warm-up, then constant; from `cooldown_from` on linear to zero."""
         warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
         if self.cooldown_from is None:
             return warm
         return warm * max(0.0, 1 - (self.samples - self.cooldown_from) / self.config.cooldown_samples)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Latents float32 (B, C, H, W) and token ids int64 (B, 32); a tenth of the captions is empty."""
+        """A random batch: latents float32 (B, C, H, W) and token ids int64 (B, 32); a tenth of the captions is empty."""
         numbers = self.rng.integers(len(self.table), size=self.config.batch_size)
         texts = []
         for number in numbers:
@@ -97,7 +98,7 @@ class Trainer:
         return torch.from_numpy(self.table.latents[numbers]).float(), tokens
 
     def train_step(self) -> float:
-        """One update of all weights; returns the mean squared error of the velocity (Salimans and Ho, 2022)."""
+        """Update all weights once; return the mean squared error of the velocity (Salimans and Ho, 2022)."""
         factor = self.lr_factor()
         for optimizer, base_lrs in zip(self.optimizers, self.base_lrs, strict=True):
             for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
@@ -120,9 +121,9 @@ class Trainer:
         self.ema.update()
         self.step += 1
         self.samples += len(latents)
-        return loss.item()
+        return float(loss.item())
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         return {
             "unet": self.unet.state_dict(),
             "text_encoder": self.text_encoder.state_dict(),
@@ -137,9 +138,9 @@ class Trainer:
             "names": self.names,
         }
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["names"] != self.names:
-            raise ValueError("the checkpoint was trained on another vocabulary; start a new work folder")
+            raise ValueError("the checkpoint was trained with another vocabulary; use a new work folder")
         self.unet.load_state_dict(state["unet"])
         self.text_encoder.load_state_dict(state["text_encoder"])
         self.ema.load_state_dict(state["ema"])
@@ -155,15 +156,15 @@ def save_checkpoint(path: Path, trainer: Trainer) -> None:
 
 
 def run(trainer: Trainer, work: Path, until_samples: float, until_time: float, save_every_s: float = 300) -> None:
-    """Train, log every minute or so, save now and then and at the end.
+    """Train with a log line about every minute and checkpoints every ``save_every_s`` and at the end.
 
-    The end is a count of samples, a moment (time.time()) or SIGTERM, whichever comes first.
+    It ends at a number of samples, at a time (of time.time()) or at SIGTERM, whichever comes first.
     """
     checkpoint, log = work / "checkpoint.pt", work / "log.jsonl"
     losses: list[float] = []
     saved = logged = time.time()
-    with polite_end() as asked_to_end:
-        while not asked_to_end() and trainer.samples < until_samples and time.time() < until_time:
+    with catch_sigterm() as stop_requested:
+        while not stop_requested() and trainer.samples < until_samples and time.time() < until_time:
             losses.append(trainer.train_step())
             now = time.time()
             if now - logged > LOG_EVERY_S:
@@ -176,7 +177,7 @@ def run(trainer: Trainer, work: Path, until_samples: float, until_time: float, s
 
 
 def log_record(trainer: Trainer, losses: list[float], seconds: float) -> dict[str, float]:
-    """One line of the log: the mean loss since the last one, and the speed."""
+    """A line of the log: mean loss and speed since the last one."""
     return {
         "step": trainer.step,
         "samples": trainer.samples,

@@ -1,1 +1,1 @@
-"""MiniLVIS: a long-tailed data set of scenes with exact masks, rendered from drawings of five styles."""
+"""MiniLVIS: a long-tailed data set of scenes with exact masks, rendered from drawings in five styles."""

@@ -1,4 +1,4 @@
-"""The drawings of a category, one for each style that shows it."""
+"""The drawings of a category, at most one per style."""
 
 import io
 import json
@@ -21,8 +21,8 @@ SVG_STYLES = {
 STYLES = ("fluent-3d", *SVG_STYLES)
 SIDE_PX = 256
 
-# By eye, on a sheet of all of them: these show another object, or more than the object. noto-v1 lacks 33 of the others.
-UNFIT = {
+# Chosen by eye on a sheet of all drawings: these show another object, or more than the object. noto-v1 lacks 33 others.
+UNFIT: dict[str, dict[str, str]] = {
     "fluent-3d": {},
     "fluent-flat": {},
     "noto": {},
@@ -39,16 +39,16 @@ UNFIT = {
 }
 
 Drawings = dict[str, np.ndarray]
-"""Style -> uint8 (S, S, 4), colours premultiplied by alpha, cropped to what is visible."""
+"""Drawings by style: uint8 (S, S, 4), colours premultiplied by alpha, cropped to the visible pixels."""
 
 
 def icon_name(emoji: str) -> str:
-    """ "woman’s hat" -> "womans-hat", as the sets of SVG name it."""
+    """Name of an icon in the SVG packages, such as "womans-hat" for "woman’s hat"."""
     return emoji.lower().replace("’", "").replace(" ", "-")
 
 
 def svg_document(icons: dict[str, Any], name: str) -> str:
-    """A drawing of a set as a document of its own."""
+    """Make an SVG document of one icon."""
     icon = icons["icons"][name]
     width, height = (icon.get(key, icons.get(key, 16)) for key in ("width", "height"))
     box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
@@ -57,7 +57,7 @@ def svg_document(icons: dict[str, Any], name: str) -> str:
 
 
 def render_svg(document: str) -> np.ndarray:
-    """uint8 (H, 256, 4), straight alpha."""
+    """Render an SVG document: uint8 (H, 256, 4), straight alpha."""
     import resvg_py
 
     png = bytes(resvg_py.svg_to_bytes(svg_string=document, width=SIDE_PX, skip_system_fonts=True))
@@ -66,7 +66,7 @@ def render_svg(document: str) -> np.ndarray:
 
 
 def load_drawings(work: Path, entries: list[Entry]) -> list[Drawings]:
-    """The drawings of each entry, in the order of the entries and of the styles."""
+    """Load the drawings of each entry, in the order of entries and styles."""
     characters = emoji_characters(work)
     sets = {
         style: json.loads((package_folder(work, package) / "icons.json").read_text(encoding="utf-8"))

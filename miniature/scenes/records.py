@@ -1,4 +1,4 @@
-"""Rendered scenes as a data set in LVIS' format. The scenes are known in full, and the lists of each image say so.
+"""Rendered scenes as a data set in LVIS' format, with complete lists of negative categories.
 
 One image and one annotation of the result::
 
@@ -25,12 +25,12 @@ LICENSES = [
 
 
 def image_file(split: str, image_id: int) -> str:
-    """The name of an image under the folder of the data set."""
+    """File name of an image, relative to the folder of the data set."""
     return f"images/{split}/{image_id:012d}.jpg"
 
 
 class Split:
-    """``train`` or ``val``, filled scene by scene. Image ids go on from ``first_id``, so that the splits share none."""
+    """A split, ``train`` or ``val``, filled scene by scene; image ids count from ``first_id``, so that splits share none."""
 
     def __init__(self, name: str, entries: list[Entry], first_id: int) -> None:
         self.name, self.entries, self.first_id = name, entries, first_id
@@ -39,10 +39,10 @@ class Split:
         self.annotations: list[dict[str, Any]] = []
 
     def add(self, scene: Scene) -> str:
-        """Take in a scene; return the name that its image is to have."""
+        """Add a scene; return the file name of its image."""
         image_id = self.first_id + len(self.images)
         name = image_file(self.name, image_id)
-        shown = [self.entries[instance.card.category].record["id"] for instance in scene.instances]
+        present = [self.entries[instance.spec.category].record["id"] for instance in scene.instances]
         height, width = scene.image.shape[:2]
         self.images.append(
             {
@@ -51,12 +51,12 @@ class Split:
                 "coco_url": f"minilvis://{name}",
                 "width": width,
                 "height": height,
-                # All that is not there: whatever a detector finds too much counts as false.
-                "neg_category_ids": [id_ for id_ in self.ids if id_ not in shown],
+                # All absent categories, so that every false positive counts.
+                "neg_category_ids": [id_ for id_ in self.ids if id_ not in present],
                 "not_exhaustive_category_ids": [],
             }
         )
-        for id_, instance in zip(shown, scene.instances, strict=True):
+        for id_, instance in zip(present, scene.instances, strict=True):
             self.annotations.append(
                 {
                     "id": len(self.annotations) + 1,
@@ -66,14 +66,14 @@ class Split:
                     "area": rle.area(instance.mask),
                     "iscrowd": 0,
                     "segmentation": rle.encode(instance.mask),
-                    "style": instance.card.style,
+                    "style": instance.spec.style,
                     "hidden": round(instance.hidden, 2),
                 }
             )
         return name
 
     def to_json(self, frequencies: dict[int, Frequency] | None = None) -> dict[str, Any]:
-        """``frequencies`` by category id: those of the training set, for the others; without them LVIS' rule gives them."""
+        """Convert to an LVIS json. ``frequencies``: by category id, those of the training set; None: by LVIS' rule."""
         instances = Counter(annotation["category_id"] for annotation in self.annotations)
         pairs = {(annotation["category_id"], annotation["image_id"]) for annotation in self.annotations}
         records = [entry.record for entry in self.entries]
@@ -97,6 +97,6 @@ class Split:
         }
 
 
-def letters_of(data: dict[str, Any]) -> dict[int, Frequency]:
-    """Category id -> frequency letter of a data set."""
+def frequencies_of(data: dict[str, Any]) -> dict[int, Frequency]:
+    """Frequency of each category of a data set, by id."""
     return {category["id"]: category["frequency"] for category in data["categories"]}

@@ -1,4 +1,4 @@
-"""What lies behind the objects of a scene, from a plain wall to clutter. Nothing here is an object of the vocabulary."""
+"""Backgrounds of scenes, from a plain wall to clutter, without any object of the vocabulary."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,19 @@ SIDE_PX = 256
 
 
 def enlarged(rng: np.random.Generator) -> np.ndarray:
-    """A background of the drawn pictures at twice its size."""
-    return cv2.resize(backgrounds.draw_background(rng)[0], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    """A background of the compositions at twice its size."""
+    background = backgrounds.render_background(rng)[0]
+    image: np.ndarray = cv2.resize(background, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
+    return image
 
 
 def any_colour(rng: np.random.Generator) -> np.ndarray:
-    """float32 (3,) in [0, 255]."""
+    """A random colour, float32 (3,) in [0, 255]."""
     return backgrounds.colour(rng, rng.choice(backgrounds.NAMES))
 
 
 def clouds(rng: np.random.Generator) -> np.ndarray:
-    """Noise of several octaves, its coarse ones coloured, as foliage or stone out of focus."""
+    """Noise of several octaves, the coarse ones coloured, like foliage or stone out of focus."""
     image = np.broadcast_to(40 + 0.7 * any_colour(rng), (SIDE_PX, SIDE_PX, 3)).copy()
     for cells, strength, tint in ((3, 28, 18), (7, 22, 10), (18, 12, 4), (40, 4, 0)):
         noise = (rng.normal(0, strength, (cells, cells, 1)) + rng.normal(0, tint, (cells, cells, 3))).astype(np.float32)
@@ -30,7 +32,7 @@ def clouds(rng: np.random.Generator) -> np.ndarray:
 
 
 def littered(rng: np.random.Generator) -> np.ndarray:
-    """One of the two above with discs, bars and shards strewn over it: contours that belong to no object."""
+    """One of the two above with random discs, bars and polygons: contours that belong to no object."""
     image = enlarged(rng) if rng.random() < 0.6 else clouds(rng)
     for _ in range(int(rng.integers(5, 26))):
         over = image.copy()
@@ -54,7 +56,7 @@ def littered(rng: np.random.Generator) -> np.ndarray:
 
 
 def shelves(rng: np.random.Generator) -> np.ndarray:
-    """Boards, and upright blocks of many colours on them."""
+    """Shelves with upright blocks of many colours."""
     image = np.broadcast_to(any_colour(rng) * 0.6, (SIDE_PX, SIDE_PX, 3)).copy()
     board = any_colour(rng)
     bottom = int(rng.integers(40, 90))
@@ -71,7 +73,7 @@ def shelves(rng: np.random.Generator) -> np.ndarray:
 
 
 def tiles(rng: np.random.Generator) -> np.ndarray:
-    """A grid of tiles in shades of a few colours, maybe turned."""
+    """A grid of tiles in shades of a few colours, sometimes rotated."""
     side = int(rng.integers(18, 52))
     palette = np.stack([any_colour(rng) for _ in range(int(rng.integers(2, 4)))])
     count = 2 * SIDE_PX // side + 1
@@ -82,7 +84,8 @@ def tiles(rng: np.random.Generator) -> np.ndarray:
     middle = image.shape[0] / 2
     turn = cv2.getRotationMatrix2D((middle, middle), rng.choice([0, 0, 45, rng.uniform(0, 90)]), 1)
     turn[:, 2] += SIDE_PX / 2 - middle
-    return cv2.warpAffine(image, turn, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
+    turned: np.ndarray = cv2.warpAffine(image, turn, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
+    return turned
 
 
 KINDS: dict[Callable[[np.random.Generator], np.ndarray], float] = {
@@ -94,9 +97,10 @@ KINDS: dict[Callable[[np.random.Generator], np.ndarray], float] = {
 }
 
 
-def draw_surroundings(rng: np.random.Generator) -> np.ndarray:
-    """A random background: float32 (256, 256, 3) in [0, 255]; half of them are blurred, as out of focus."""
+def render_surroundings(rng: np.random.Generator) -> np.ndarray:
+    """Render a random background, float32 (256, 256, 3) in [0, 255]; half of them are blurred, like out of focus."""
     image = list(KINDS)[rng.choice(len(KINDS), p=list(KINDS.values()))](rng)
     if rng.random() < 0.5:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 4))
-    return np.clip(image, 0, 255).astype(np.float32)
+    clipped: np.ndarray = np.clip(image, 0, 255).astype(np.float32)
+    return clipped

@@ -1,4 +1,4 @@
-"""The autoencoder's training: a stop that loses nothing, latents of unit variance, a folder that diffusers reads."""
+"""Training of the autoencoder: exact resuming, latents of unit variance, a folder that diffusers reads."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,17 +24,17 @@ def new_model() -> AutoencoderTiny:
     return autoencoder.build_autoencoder(width=8)
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(
+def test_a_resumed_training_ends_in_the_same_weights(
     tmp_path: Path, pictures: list[Picture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(autoencoder, "BATCH_SIZE", 2)
     straight, stopped, resumed = new_model(), new_model(), new_model()
     autoencoder.train(straight, pictures, tmp_path / "straight", steps=4)
-    asked_to_end = iter([False, True]).__next__
+    stop_requested = iter([False, True]).__next__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "polite_end", lambda: nullcontext(asked_to_end))
+        patch.setattr(loop, "catch_sigterm", lambda: nullcontext(stop_requested))
         assert not autoencoder.train(stopped, pictures, tmp_path / "halved", steps=4)
-    with pytest.raises(SystemExit, match="another run, to 4 steps"):
+    with pytest.raises(SystemExit, match="belongs to a run of 4 steps"):
         autoencoder.train(new_model(), pictures, tmp_path / "halved", steps=5)
     assert autoencoder.train(resumed, pictures, tmp_path / "halved", steps=4)
     for name, value in straight.state_dict().items():

@@ -1,4 +1,4 @@
-"""The CLIP's training: batches that can be made again, a stop that loses nothing, a folder that open_clip reads."""
+"""Training of the CLIP: reproducible batches, exact resuming, a folder that open_clip reads."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 from open_clip.tokenizer import HFTokenizer
 
 from miniature import clip, loop
-from miniature.clip_training import Lesson, train
+from miniature.clip_training import TrainingTask, train
 from miniature.pictures import Picture, picture_sizes
 from mosaicfusion.models.hub import BUNDLED_FOLDER
 
@@ -42,8 +42,8 @@ def tokenizer() -> HFTokenizer:
     return HFTokenizer(str(TOKENIZER), context_length=32)
 
 
-def lesson(pictures: list[Picture]) -> Lesson:
-    return clip.make_lesson(pictures, NAMES, tokenizer())
+def task(pictures: list[Picture]) -> TrainingTask:
+    return clip.make_task(pictures, NAMES, tokenizer())
 
 
 def test_a_batch_is_a_function_of_its_step(pictures: list[Picture]) -> None:
@@ -54,10 +54,10 @@ def test_a_batch_is_a_function_of_its_step(pictures: list[Picture]) -> None:
     assert all(NAMES[number] in text for number, text in zip(first[1], first[2], strict=True))
 
 
-def test_equal_captions_are_right_answers_for_one_another() -> None:
+def test_equal_captions_match_each_other() -> None:
     vectors = torch.eye(2)[[0, 0, 1]]
     loss = clip.contrastive_loss(vectors, vectors, torch.tensor(50.0), ["a cat", "a cat", "a dog"])
-    assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-3)  # two of three are torn between two right answers
+    assert loss.item() == pytest.approx(2 / 3 * np.log(2), abs=1e-3)  # two of three have two matches
     unlike = clip.contrastive_loss(vectors[[2, 0, 1]], vectors, torch.tensor(50.0), ["a cat", "a cat", "a dog"])
     assert unlike > 10
 
@@ -68,35 +68,35 @@ def test_the_bundled_tokenizer_ends_texts_as_the_model_expects() -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path: Path, pictures: list[Picture]) -> None:
+def test_a_resumed_training_ends_in_the_same_weights(tmp_path: Path, pictures: list[Picture]) -> None:
     straight, stopped, resumed = new_model(), new_model(), new_model()
-    train(straight, lesson(pictures), tmp_path / "straight", steps=4)
-    asked_to_end = iter([False, True]).__next__
+    train(straight, task(pictures), tmp_path / "straight", steps=4)
+    stop_requested = iter([False, True]).__next__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "polite_end", lambda: nullcontext(asked_to_end))
-        assert not train(stopped, lesson(pictures), tmp_path / "halved", steps=4)
-    assert train(resumed, lesson(pictures), tmp_path / "halved", steps=4)
+        patch.setattr(loop, "catch_sigterm", lambda: nullcontext(stop_requested))
+        assert not train(stopped, task(pictures), tmp_path / "halved", steps=4)
+    assert train(resumed, task(pictures), tmp_path / "halved", steps=4)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     assert not torch.equal(stopped.visual.conv1.weight, straight.visual.conv1.weight)
 
 
 @pytest.mark.usefixtures("small")
-def test_a_finished_training_goes_on_but_an_unfinished_one_keeps_its_length(
+def test_a_finished_training_can_be_continued_and_an_unfinished_one_keeps_its_length(
     tmp_path: Path, pictures: list[Picture]
 ) -> None:
     model = new_model()
-    train(model, lesson(pictures), tmp_path, steps=2)
+    train(model, task(pictures), tmp_path, steps=2)
     before = model.visual.conv1.weight.clone()
-    with pytest.raises(SystemExit, match="another run, to 2 steps"):
-        train(new_model(), lesson(pictures), tmp_path, steps=1)
-    train(model, lesson(pictures), tmp_path, steps=3)
+    with pytest.raises(SystemExit, match="belongs to a run of 2 steps"):
+        train(new_model(), task(pictures), tmp_path, steps=1)
+    train(model, task(pictures), tmp_path, steps=3)
     assert not torch.equal(before, model.visual.conv1.weight)
     assert torch.load(tmp_path / "clip.pt", weights_only=True)["step"] == 3
 
 
 @pytest.mark.usefixtures("small")
-def test_open_clip_reads_what_is_exported(tmp_path: Path) -> None:
+def test_open_clip_reads_the_exported_folder(tmp_path: Path) -> None:
     model = new_model().eval()
     clip.export(model, TOKENIZER, tmp_path / "clip")
     loaded, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{tmp_path / 'clip'}")

@@ -1,4 +1,4 @@
-"""The CLIP's second stage: crops of scenes, and a text half that stays."""
+"""The second stage of the CLIP: crops of scenes, and a frozen text encoder."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def drawings() -> list[Drawings]:
     return [{"flat": yellow, "round": yellow}, {"flat": blue}]
 
 
-def test_a_crop_shows_the_object_at_the_size_that_the_margin_says() -> None:
+def test_a_crop_has_the_requested_margin() -> None:
     image, mask = np.zeros((256, 256, 3), np.uint8), np.zeros((256, 256), bool)
     image[100:140, 60:80], mask[100:140, 60:80] = 255, True
     shown = clip_scenes.crop(np.random.default_rng(0), image, mask, margin=2.0)
@@ -40,7 +40,7 @@ def test_a_crop_shows_the_object_at_the_size_that_the_margin_says() -> None:
     )  # 40 x 20 pixels, 128 to a side of 80
 
 
-def test_a_crop_at_the_edge_of_a_scene_has_its_whole_side() -> None:
+def test_a_crop_at_the_edge_of_a_scene_has_its_full_side() -> None:
     image, mask = np.full((256, 256, 3), 9, np.uint8), np.zeros((256, 256), bool)
     mask[:20, 250:] = True
     assert (clip_scenes.crop(np.random.default_rng(0), image, mask, margin=1.5) == 9).all()
@@ -54,7 +54,7 @@ def test_a_batch_is_a_function_of_its_step(pictures: list[Picture], drawings: li
     assert not np.array_equal(first[0], other[0])
 
 
-def test_only_what_sees_is_trained(
+def test_only_the_image_encoder_is_trained(
     tmp_path: Path, pictures: list[Picture], drawings: list[Drawings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(clip.MODEL_CFG, "vision_cfg", {**clip.MODEL_CFG["vision_cfg"], "width": 4, "head_width": 32})
@@ -63,7 +63,7 @@ def test_only_what_sees_is_trained(
     before = {name: value.clone() for name, value in model.state_dict().items()}
     clip_scenes.freeze_text(model)
     tokenizer = HFTokenizer(str(BUNDLED_FOLDER / "weights" / "tokenizer"), context_length=32)
-    train(model, clip_scenes.make_lesson(model, pictures, drawings, NAMES, tokenizer), tmp_path, steps=2)
+    train(model, clip_scenes.make_task(model, pictures, drawings, NAMES, tokenizer), tmp_path, steps=2)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert "visual.conv1.weight" in changed and all(name.startswith("visual.") for name in changed)
     assert (tmp_path / "clip-scenes.pt").exists()

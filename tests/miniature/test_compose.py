@@ -1,9 +1,9 @@
-"""Compositions are pure functions of the generator; captions say what is drawn."""
+"""Compositions are pure functions of the generator; captions name the object."""
 
 import numpy as np
 import pytest
 
-from miniature.backgrounds import KINDS, NAMES, SIDE_PX, draw_background
+from miniature.backgrounds import KINDS, NAMES, SIDE_PX, render_background
 from miniature.captions import caption
 from miniature.compose import compose, hue_matrix
 from miniature.pictures import picture_sizes, tight_square
@@ -28,10 +28,10 @@ def test_compose_is_a_function_of_the_seed() -> None:
 
 def test_object_is_large_and_its_alpha_exact() -> None:
     for seed in range(8):
-        drawn = compose(np.random.default_rng(seed), [disc()])
-        assert drawn.image.shape == (SIDE_PX, SIDE_PX, 3) and drawn.image.dtype == np.uint8
-        assert drawn.alpha.min() >= 0 and drawn.alpha.max() <= 1
-        columns = np.flatnonzero(drawn.alpha.max(axis=0) > 0.5)
+        scene = compose(np.random.default_rng(seed), [disc()])
+        assert scene.image.shape == (SIDE_PX, SIDE_PX, 3) and scene.image.dtype == np.uint8
+        assert scene.alpha.min() >= 0 and scene.alpha.max() <= 1
+        columns = np.flatnonzero(scene.alpha.max(axis=0) > 0.5)
         assert 0.4 * SIDE_PX < columns[-1] - columns[0] + 1 < 0.95 * SIDE_PX
 
 
@@ -58,10 +58,10 @@ def test_backgrounds_fill_the_frame(kind) -> None:
 def test_orange_is_a_fruit_only() -> None:
     assert "orange" not in NAMES
     rng = np.random.default_rng(0)
-    assert not any("orange" in draw_background(rng)[1] for _ in range(100))
+    assert not any("orange" in render_background(rng)[1] for _ in range(100))
 
 
-def test_captions_contain_the_name_and_mostly_the_products_form() -> None:
+def test_captions_contain_the_name_and_mostly_use_the_product_template() -> None:
     rng = np.random.default_rng(0)
     texts = [caption(rng, "alarm clock", "a red floor") for _ in range(400)]
     assert all("alarm clock" in text for text in texts)

@@ -1,4 +1,4 @@
-"""Shards are pure functions of their number; sheets of their seed."""
+"""Shards are pure functions of their number, sheets of their seed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from diffusers import AutoencoderTiny
 from miniature.latents import make_shard
 from miniature.pictures import picture_sizes
 from miniature.recognise import Judge, top1
-from miniature.sheet import COLUMNS, contact_sheet, decode, pick
+from miniature.sheet import COLUMNS, choose, contact_sheet, decode
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,14 @@ def test_decoded_latents_make_a_sheet(autoencoder: AutoencoderTiny) -> None:
     assert contact_sheet(images, ["x"] * len(images)).size == (COLUMNS * 128, 2 * (128 + 14))
 
 
-def test_picks_are_seeded_and_sorted() -> None:
+def test_choices_are_seeded_and_sorted() -> None:
     names = [f"name {i:02}" for i in range(30)]
-    assert pick(names, 8, seed=1) == pick(names, 8, seed=1) != pick(names, 8, seed=2)
-    chosen = [name for name, _ in pick(names, 8, seed=1)]
+    assert choose(names, 8, seed=1) == choose(names, 8, seed=1) != choose(names, 8, seed=2)
+    chosen = [name for name, _ in choose(names, 8, seed=1)]
     assert chosen == sorted(set(chosen))
 
 
-def test_judge_names_one_category_a_picture() -> None:
+def test_the_judge_gives_logits_for_each_image() -> None:
     judge = Judge(5).eval()
     latents = torch.randn(6, 8, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

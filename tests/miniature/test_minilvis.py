@@ -1,4 +1,4 @@
-"""The data set that is shipped is what its README says."""
+"""The shipped data set agrees with its README."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def splits() -> dict[str, dict[str, Any]]:
     return {name: json.loads((ROOT / f"{name}.json").read_text(encoding="utf-8")) for name in ("train", "val")}
 
 
-def test_the_readme_says_what_the_files_hold(splits: dict[str, dict[str, Any]]) -> None:
+def test_the_readme_agrees_with_the_files(splits: dict[str, dict[str, Any]]) -> None:
     assert (ROOT / "README.md").read_text(encoding="utf-8") == card(splits["train"], splits["val"])
 
 
@@ -36,7 +36,7 @@ def test_it_is_small_and_complete(splits: dict[str, dict[str, Any]]) -> None:
     assert sum((ROOT / file).stat().st_size for file in files) <= 15_000_000
 
 
-def test_letters_are_those_of_the_training_images(splits: dict[str, dict[str, Any]]) -> None:
+def test_frequencies_are_those_of_the_training_images(splits: dict[str, dict[str, Any]]) -> None:
     frequencies = Counter()
     trained = {category["id"]: category for category in splits["train"]["categories"]}
     for data in splits.values():
@@ -61,14 +61,14 @@ def test_splits_share_no_image(splits: dict[str, dict[str, Any]]) -> None:
     assert len(ids[0]) >= 1300 and len(ids[1]) >= 300 and not ids[0] & ids[1]
 
 
-def test_images_and_masks_are_as_large_as_they_say(splits: dict[str, dict[str, Any]]) -> None:
+def test_images_and_masks_have_the_recorded_sizes(splits: dict[str, dict[str, Any]]) -> None:
     for data in splits.values():
         for row in data["images"][::50]:
             with Image.open(ROOT / row["file_name"]) as image:
                 assert image.size == (row["width"], row["height"]) == (256, 256)
             annotations = [each for each in data["annotations"] if each["image_id"] == row["id"]]
             masks = [rle.decode(each["segmentation"]) for each in annotations]
-            assert np.sum(masks, axis=0).max() == 1  # what is visible is seen once
+            assert np.sum(masks, axis=0).max() == 1  # a pixel belongs to one object at most
             assert [each["area"] for each in annotations] == [mask.sum() for mask in masks]
             assert [each["bbox"] for each in annotations] == [rle.box_xywh(mask) for mask in masks]
 
@@ -84,7 +84,7 @@ def test_lists_are_exhaustive(splits: dict[str, dict[str, Any]]) -> None:
             assert image["not_exhaustive_category_ids"] == []
 
 
-def test_lvis_evaluation_rewards_the_truth_and_counts_false_finds(splits: dict[str, dict[str, Any]]) -> None:
+def test_lvis_evaluation_rewards_the_truth_and_counts_false_positives(splits: dict[str, dict[str, Any]]) -> None:
     data = splits["val"]
     images = data["images"][:40]
     ids = {image["id"] for image in images}

@@ -1,4 +1,4 @@
-"""Scenes are pure functions of their seed; masks are what is visible; the tail is what the frequencies say."""
+"""Scenes are pure functions of their seed, masks are the visible pixels, and the tail follows the frequencies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from miniature.scenes import __main__ as scenes_main
 from miniature.scenes.card import card
 from miniature.scenes.drawings import UNFIT, icon_name, svg_document
-from miniature.scenes.records import Split, letters_of
-from miniature.scenes.scene import MAX_HIDDEN, MIN_VISIBLE_PX, Placed, draw_scene, owners, visible_px, windows
+from miniature.scenes.records import Split, frequencies_of
+from miniature.scenes.scene import MAX_HIDDEN, MIN_VISIBLE_PX, PlacedObject, owners, render_scene, visible_px, windows
 from miniature.scenes.sheet import drawing_sheet, overlay
 from miniature.scenes.surroundings import KINDS, SIDE_PX
-from miniature.scenes.tail import RARE_STYLES, Card, deal, train_scenes, val_scenes
+from miniature.scenes.tail import RARE_STYLES, ObjectSpec, fill_scenes, train_scenes, val_scenes
 from miniature.vocabulary import Entry, load_vocabulary
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.masks import rle
@@ -25,24 +25,24 @@ DRAWINGS = [{"noto": np.full((64, 64, 4), RED, np.uint8)}, {"noto": np.full((64,
 STYLES = [["fluent-3d", "noto", "twemoji"]] * 30
 
 
-def square(side_px: int, top_left_px: tuple[int, int], alpha: float = 255) -> Placed:
+def square(side_px: int, top_left_px: tuple[int, int], alpha: float = 255) -> PlacedObject:
     layer = np.full((side_px, side_px, 4), alpha, np.float32)
-    return Placed(Card(0, "noto"), layer, layer[..., 3] >= 127.5, top_left_px)
+    return PlacedObject(ObjectSpec(0, "noto"), layer, layer[..., 3] >= 127.5, top_left_px)
 
 
 def test_a_scene_is_a_function_of_the_seed() -> None:
-    cards = [Card(0, "noto"), Card(1, "noto"), Card(0, "noto")]
-    first, again, other = (draw_scene(np.random.default_rng(seed), cards, DRAWINGS) for seed in (5, 5, 6))
+    specs = [ObjectSpec(0, "noto"), ObjectSpec(1, "noto"), ObjectSpec(0, "noto")]
+    first, again, other = (render_scene(np.random.default_rng(seed), specs, DRAWINGS) for seed in (5, 5, 6))
     assert np.array_equal(first.image, again.image)
     assert all(np.array_equal(a.mask, b.mask) for a, b in zip(first.instances, again.instances, strict=True))
     assert not np.array_equal(first.image, other.image)
 
 
 def test_masks_are_disjoint_and_large_enough() -> None:
-    cards = [Card(number % 2, "noto") for number in range(8)]
+    specs = [ObjectSpec(number % 2, "noto") for number in range(8)]
     hidden = []
     for seed in range(4):
-        scene = draw_scene(np.random.default_rng(seed), cards, DRAWINGS)
+        scene = render_scene(np.random.default_rng(seed), specs, DRAWINGS)
         assert scene.image.shape == (SIDE_PX, SIDE_PX, 3) and scene.image.dtype == np.uint8
         assert np.sum([instance.mask for instance in scene.instances], axis=0).max() == 1
         assert min(instance.mask.sum() for instance in scene.instances) >= MIN_VISIBLE_PX
@@ -50,14 +50,14 @@ def test_masks_are_disjoint_and_large_enough() -> None:
     assert 0 <= min(hidden) < 0.01 and 0.2 < max(hidden) <= MAX_HIDDEN
 
 
-def test_a_mask_is_where_the_object_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On white, under even light: red pixels are the mask, to the pixel, but for the blended outline."""
+def test_a_mask_is_the_visible_part_of_its_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On white and under even light the red pixels are the mask, except on the blended outline."""
     monkeypatch.setattr(
-        "miniature.scenes.scene.draw_surroundings", lambda _: np.full((SIDE_PX, SIDE_PX, 3), 255, np.float32)
+        "miniature.scenes.scene.render_surroundings", lambda _: np.full((SIDE_PX, SIDE_PX, 3), 255, np.float32)
     )
     monkeypatch.setattr("miniature.scenes.scene.cast_shadow", lambda _, image, __: image)
     monkeypatch.setattr("miniature.scenes.scene.expose", lambda _, image: image.astype(np.uint8))
-    scene = draw_scene(np.random.default_rng(1), [Card(0, "noto")], DRAWINGS)
+    scene = render_scene(np.random.default_rng(1), [ObjectSpec(0, "noto")], DRAWINGS)
     covered = 1 - scene.image[..., 1] / 255.0  # red has next to no green
     mask = scene.instances[0].mask
     assert covered[mask].min() > 0.4 and covered[~mask].max() < 0.6
@@ -91,26 +91,26 @@ def test_surroundings_fill_the_frame(kind) -> None:
     assert image.shape == (SIDE_PX, SIDE_PX, 3) and np.isfinite(image).all() and np.array_equal(image, again)
 
 
-def test_a_deal_keeps_the_counts_and_repeats_nothing_in_a_scene() -> None:
+def test_scenes_keep_the_counts_and_repeat_no_category() -> None:
     counts = [40, 3, 17, 30, 1, 25] * 5
-    scenes = deal(np.random.default_rng(0), counts)
+    scenes = fill_scenes(np.random.default_rng(0), counts)
     assert [sum(category in scene for scene in scenes) for category in range(len(counts))] == counts
     assert all(1 <= len(set(scene)) == len(scene) <= 8 for scene in scenes)
 
 
-def test_training_has_the_shares_asked_for_and_few_looks_of_rare_categories() -> None:
+def test_training_has_the_requested_frequencies_and_few_styles_of_rare_categories() -> None:
     scenes = train_scenes(np.random.default_rng(0), STYLES, {"r": 10, "c": 10, "f": 10})
-    images = Counter(category for scene in scenes for category in {card.category for card in scene})
+    images = Counter(category for scene in scenes for category in {spec.category for spec in scene})
     assert Counter(frequency_of(count) for count in images.values()) == {"r": 10, "c": 10, "f": 10}
     for category, count in images.items():
-        looks = {card.style for scene in scenes for card in scene if card.category == category}
+        looks = {spec.style for scene in scenes for spec in scene if spec.category == category}
         assert len(looks) <= RARE_STYLES if count <= 10 else len(looks) == 3 or count < 20
 
 
 def test_validation_shows_every_category_and_style_alike() -> None:
     scenes = val_scenes(np.random.default_rng(0), STYLES, 9)
     for category in range(len(STYLES)):
-        styles = Counter(card.style for scene in scenes for card in scene if card.category == category)
+        styles = Counter(spec.style for scene in scenes for spec in scene if spec.category == category)
         assert styles.total() >= 9 and max(styles.values()) - min(styles.values()) <= 1
 
 
@@ -119,14 +119,15 @@ def two_splits() -> tuple[dict, dict]:
     """12 training scenes with the first category and 3 of them with the second one; one validation scene."""
     entries: list[Entry] = load_vocabulary()[:2]
     train, val = Split("train", entries, 1), Split("val", entries, 10_001)
+    one, other = ObjectSpec(0, "noto"), ObjectSpec(1, "noto")
     for seed in range(12):
-        train.add(draw_scene(np.random.default_rng(seed), [Card(0, "noto")] + [Card(1, "noto")] * (seed < 3), DRAWINGS))
-    val.add(draw_scene(np.random.default_rng(99), [Card(1, "noto")], DRAWINGS))
+        train.add(render_scene(np.random.default_rng(seed), [one] + [other] * (seed < 3), DRAWINGS))
+    val.add(render_scene(np.random.default_rng(99), [other], DRAWINGS))
     data = train.to_json()
-    return data, val.to_json(letters_of(data))
+    return data, val.to_json(frequencies_of(data))
 
 
-def test_records_say_what_was_rendered(two_splits: tuple[dict, dict]) -> None:
+def test_records_match_the_rendered_scenes(two_splits: tuple[dict, dict]) -> None:
     train, val = two_splits
     first, second = sorted(entry.record["id"] for entry in load_vocabulary()[:2])
     assert [(c["frequency"], c["image_count"]) for c in train["categories"]] == [("c", 12), ("r", 3)]
@@ -140,13 +141,13 @@ def test_records_say_what_was_rendered(two_splits: tuple[dict, dict]) -> None:
         assert (annotation["area"], annotation["bbox"]) == (mask.sum(), rle.box_xywh(mask))
 
 
-def test_the_card_tells_the_figures(two_splits: tuple[dict, dict]) -> None:
+def test_the_readme_has_the_counts(two_splits: tuple[dict, dict]) -> None:
     text = card(*two_splits)
     assert "| images | 12 | 1 |" in text and "| categories r / c / f | 1 / 1 / 0 | 1 / 1 / 0 |" in text
     assert all(name in text for names in UNFIT.values() for name in names)
 
 
-def test_a_folder_that_is_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["scenes", "--out", str(tmp_path)])
     with pytest.raises(SystemExit):
         scenes_main.main()
@@ -167,6 +168,6 @@ def test_sheets_show_all() -> None:
     assert drawing_sheet(["a", "b"], DRAWINGS).size == (130 + 5 * 72, 2 * 72)
     mask = np.zeros((5, 5), bool)
     mask[1:4, 1:4] = True
-    drawn = overlay(np.full((5, 5, 3), 100, np.uint8), [mask])
-    assert drawn[0, 0].tolist() == [50, 50, 50]
-    assert drawn[1, 1, 0] == 255 and 50 < drawn[2, 2, 0] < 255
+    rendered = overlay(np.full((5, 5, 3), 100, np.uint8), [mask])
+    assert rendered[0, 0].tolist() == [50, 50, 50]
+    assert rendered[1, 1, 0] == 255 and 50 < rendered[2, 2, 0] < 255

@@ -1,4 +1,4 @@
-"""A killed training goes on as if nothing had happened, and no mask comes near it."""
+"""A killed training is resumed exactly, and no mask reaches it."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ CONFIG = TrainConfig(batch_size=4, lr=1e-3, warmup_steps=2)
 
 
 class WordTokenizer:
-    """The few things that training asks of a tokenizer, with words numbered by hash."""
+    """The part of a tokenizer that training uses, with words numbered by hash."""
 
     def __call__(self, texts: list[str], **_: object) -> "WordTokenizer":
         rows = [[2 + sum(word.encode()) % 60 for word in text.split()] for text in texts]
@@ -143,7 +143,7 @@ def test_export_takes_the_averages(work: Path) -> None:
     assert not torch.equal(weights(fresh), weights(trainer))
 
 
-def test_missing_shards_say_what_to_run(tmp_path: Path) -> None:
+def test_missing_shards_name_the_command(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"miniature\.latents"):
         LatentTable(tmp_path)
 
@@ -155,7 +155,7 @@ def test_orthogonalise_flattens_singular_values() -> None:
     torch.testing.assert_close(orthogonalise(matrices.mT), orthogonalise(matrices).mT)
 
 
-def test_timesteps_are_in_range_and_fuller_in_the_middle() -> None:
+def test_timesteps_are_in_range_and_denser_in_the_middle() -> None:
     timesteps = sample_timesteps(4000, torch.Generator().manual_seed(0))
     assert timesteps.min() >= 0 and timesteps.max() <= 999
     middle = ((timesteps > 300) & (timesteps < 800)).float().mean()
@@ -174,21 +174,23 @@ def imported_modules(file: Path) -> set[str]:
 
 
 def reachable(start: str) -> set[str]:
-    """Names of the miniature modules that importing miniature.START brings in, itself included."""
+    """Names of the miniature modules imported by miniature.START, directly or indirectly, including itself."""
     folder = Path(miniature.__file__).parent
-    found, waiting = set(), [start]
+    found: set[str] = set()
+    waiting = [start]
     while waiting:
         module = waiting.pop()
         if module not in found:
             found.add(module)
             imports = imported_modules(folder / f"{module}.py")
-            waiting += [name.split(".")[1] for name in imports if name.startswith("mini.")]
+            waiting += [name.split(".")[1] for name in imports if name.startswith("miniature.")]
     return found
 
 
 def test_no_mask_can_reach_the_loss() -> None:
-    """Training imports nothing that knows alpha, and the shards it reads hold none."""
+    """Training imports no module that uses alpha, and its shards have none."""
     modules = reachable("train")
+    assert {"trainer", "dataset", "loop"} <= modules
     assert not modules & {"compose", "pictures", "backgrounds", "assets", "latents"}
     folder = Path(miniature.__file__).parent
     for module in modules:
