@@ -12,28 +12,22 @@ from rich.text import Text
 from mosaicfusion.cli.console import make_table
 
 if TYPE_CHECKING:
-    from mosaicfusion.quality.diversity import Diversity
+    from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
     from mosaicfusion.run.judgements import RegionSemantics
 
 _MAX_ROWS = 20
 
 
 def print_diversity(result: Diversity) -> None:
-    """Print the categories, the least varied first, and the comparison of the whole set with the real one."""
-    from mosaicfusion.quality.diversity import MIN_INSTANCES, MIN_PAIRS, ranked
+    """Print the categories, the least varied first, and the comparison with the real set."""
+    from mosaicfusion.quality.diversity import MIN_INSTANCES, ranked
 
     console = Console()
     enough = ranked(result)
     title = f"{result.instances} instances, {len(result.categories)} categories; features {result.features}"
-    head = ["category", "instances", "Vendi", "distance"]
-    if result.against:
-        head += ["pairs", "Vendi synthetic", "Vendi real", "distance real", "KID x 1000"]
-    table = make_table(*head, title=Text(title))
+    table = make_table("category", "instances", "Vendi", "distance", title=Text(title))
     for category in enough[:_MAX_ROWS]:
-        cells = [str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}"]
-        if (gap := category.against) is not None:
-            cells += [str(gap.instances), f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}"]
-            cells += [f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}"]
+        cells = (str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}")
         table.add_row(Text(category.category), *cells)
     _add_rest(table, len(enough))
     if enough:
@@ -42,14 +36,25 @@ def print_diversity(result: Diversity) -> None:
     few = len(result.categories) - len(enough)
     if few:
         console.print(f"{few} categories have fewer than {MIN_INSTANCES} instances, too few for scores")
-    if result.against is None:
-        return
-    against = Text(f"against {result.against}")
-    console.print(against, soft_wrap=True)
+    if result.against is not None:
+        _print_comparison(console, result, [category for category in enough if category.against])
+
+
+def _print_comparison(console: Console, result: Diversity, categories: Sequence[CategoryDiversity]) -> None:
+    from mosaicfusion.quality.diversity import MIN_PAIRS
+
+    head = ("category", "pairs", "Vendi", "Vendi real", "distance real", "KID x 1000")
+    table = make_table(*head, title=Text(f"against {result.against}, with equal numbers for Vendi"))
+    for category in categories[:_MAX_ROWS]:
+        if (gap := category.against) is not None:
+            cells = (str(gap.instances), f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}")
+            table.add_row(Text(category.category), *cells, f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}")
+    _add_rest(table, len(categories))
+    if categories:
+        console.print(table)
     if result.unmatched:
-        console.print(
-            f"{len(result.unmatched)} categories are not in the real set: {_names(result.unmatched)}", markup=False
-        )
+        names = _names(result.unmatched)
+        console.print(f"{len(result.unmatched)} categories are not in {result.against}: {names}", markup=False)
     if (whole := result.gap) is None:
         console.print(f"{result.pairs} pairs of the same category: scores of the whole set need {MIN_PAIRS}")
         return
