@@ -36,9 +36,9 @@ class TestMerge:
         result = call("merge", real, run, "-o", tmp_path / "out.json")
         assert result.exit_code == 0, result.output
         assert "the real set" in result.stdout
-        assert "new categories, which the classifier needs outputs for: [red]zebra[/red]" in result.stdout
+        assert "new categories, for which the classifier needs outputs: [red]zebra[/red]" in result.stdout
         assert "--masks polygon" in result.stdout
-        assert f"drawn-run-000/  now in {run / 'images' / '000'}" in result.stdout
+        assert f"synthetic-run-000/  now in {run / 'images' / '000'}" in result.stdout
         assert f"merged: {tmp_path / 'out.json'}" in result.stdout
         assert len(read(tmp_path / "out.json")["images"]) == 3
 
@@ -107,10 +107,10 @@ class TestStats:
     def test_table_and_json(self, real: Path, run: Path, tmp_path: Path) -> None:
         call("merge", real, run, "-o", tmp_path / "out.json")
         output = call("stats", tmp_path / "out.json").stdout
-        for word in ("drawn", "masks per image", "frequency", "categories without an image: bow_(decorative_ribbons)"):
+        for word in ("synthetic", "masks per image", "frequency", "categories without an image: bow_(decorative_ribbons)"):
             assert word in output
         counted = json.loads(call("stats", tmp_path / "out.json", "--json").stdout)
-        assert counted["parts"]["drawn"]["annotations"] == 2
+        assert counted["parts"]["synthetic"]["annotations"] == 2
         assert counted["frequencies"]["r"]["instances"] == 2
 
     def test_bad_file(self, tmp_path: Path) -> None:

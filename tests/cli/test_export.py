@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from mosaicfusion.categories import Category
 from mosaicfusion.cli import app
+from mosaicfusion.dataset.export import FORMATS
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -83,10 +84,10 @@ def test_a_json_beside_its_images(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--to", "hf", "--val-fraction", "0.5"], "--val-fraction is for yolo and voc"),
+        (["--to", "hf", "--val-fraction", "0.5"], "hf is written whole, without a split"),
         (["--to", "yolo", "--masks", "rle"], "yolo holds masks as polygon, not rle"),
         (["--to", "coco", "--images", "x"], "is a run folder and holds its images"),
-        (["--to", "xml"], "'xml' is not one of"),
+        (["--to", "xml"], "there is no format 'xml'; choose one of"),
     ],
 )
 def test_refused(run: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -98,14 +99,14 @@ def test_refused(run: Path, tmp_path: Path, arguments: list[str], said: str) -> 
 
 def test_the_policy_that_leaves_nothing(run: Path, tmp_path: Path) -> None:
     result = call("export", run, "--to", "coco", "-o", tmp_path / "out")
-    assert "holds no canvas that the policy drop lets in; try --policy not_exhaustive" in result.stderr
+    assert "holds no canvas that the policy drop accepts; try --policy not_exhaustive" in result.stderr
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
 
 
 def test_a_folder_with_files_is_refused(run: Path, tmp_path: Path) -> None:
     result = call("export", run, "--to", "coco", "--policy", "not_exhaustive", "-o", run)
     assert result.exit_code == 2
-    assert "is there already; give an empty or a new folder with --out" in result.stderr
+    assert "exists already; give an empty or a new folder with --out" in result.stderr
 
 
 def test_a_missing_extra_is_named(run: Path, tmp_path: Path) -> None:
@@ -121,3 +122,8 @@ def test_help_has_an_example_for_each_format() -> None:
     output = " ".join(call("export", "--help").stdout.split())
     for to in FORMATS:
         assert f"--to {to}" in output
+
+
+def test_help_lists_every_format() -> None:
+    output = call("export", "--help").stdout
+    assert all(name in output for name in FORMATS)

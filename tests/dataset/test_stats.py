@@ -12,11 +12,11 @@ from mosaicfusion.dataset.stats import Spread, read_stats
 from mosaicfusion.errors import MosaicFusionError
 
 
-def test_real_and_drawn_apart(tmp_path: Path) -> None:
+def test_real_and_synthetic_apart(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)], [(1, True)]])
     merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
     stats = read_stats(tmp_path / "out.json")
-    every, real, drawn = (stats.parts[key] for key in ("all", "real", "drawn"))
+    every, real, drawn = (stats.parts[key] for key in ("all", "real", "synthetic"))
     assert (every.images, real.images, drawn.images) == (4, 2, 2)
     assert (every.annotations, real.annotations, drawn.annotations) == (6, 3, 3)
     assert (real.masks_per_image, drawn.masks_per_image) == (Spread(1, 1.5, 2), Spread(1, 1.5, 2))

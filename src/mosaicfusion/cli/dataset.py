@@ -12,7 +12,7 @@ from mosaicfusion.cli.options import MasksOption, PolicyOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.dataset.merge.merge import MergeSummary
+    from mosaicfusion.dataset.merge import MergeSummary
     from mosaicfusion.dataset.stats import DatasetStats, Spread
 
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 `mosaicfusion merge instances_train2017.json runs/fruit -o data/plus.json --match "bow=bow_(weapon)"`
 
-Categories match by synset, then name, then synonym. Nothing of the real file is changed but the counts of its categories."""
+Categories match by synset, then name, then synonym. Of the real file, only the counts of its categories change."""
 )
 def merge(
     real: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
@@ -33,16 +33,16 @@ def merge(
         list[Path] | None, typer.Argument(help="Run folders, or other LVIS or COCO jsons beside their images.")
     ] = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The merged json; its folder gets the images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The merged json; its folder receives the images.")],
     open_vocabulary: Annotated[
         bool, typer.Option("--open-vocabulary", help="Remove the real annotations of rare categories.")
     ] = False,
     max_per_category: Annotated[
         int | None,
-        typer.Option(min=0, help="Most drawn instances of a category; images are taken whole, in order, or left out."),
+        typer.Option(min=0, help="Maximum number of added instances per category; images are taken whole, in order, or left out."),
     ] = None,
-    copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy drawn images beside the json.")] = False,
-    link_images: Annotated[bool, typer.Option("--link-images", help="Link drawn images beside the json.")] = False,
+    copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy the added images to the folder of the json.")] = False,
+    link_images: Annotated[bool, typer.Option("--link-images", help="Link the added images in the folder of the json.")] = False,
     match: Annotated[
         list[str] | None,
         typer.Option(help="SYNTHETIC=REAL name of a category; SYNTHETIC= adds it as new. May be repeated."),
@@ -50,14 +50,14 @@ def merge(
     policy: PolicyOption = None,
     masks: MasksOption = None,
 ) -> None:
-    """Merge drawn runs into a real LVIS or COCO json."""
-    from mosaicfusion.cli.console import Progress
-    from mosaicfusion.dataset.merge.merge import merge as run
+    """Merge synthetic runs into a real LVIS or COCO json."""
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.dataset.merge import merge as run
 
     if copy_images and link_images:
         raise MosaicFusionError("give --copy-images or --link-images, not both")
     choices = dict(_choice(text) for text in match or [])
-    with Progress("placing", "images", before=f"merging into {real.name}") as progress:
+    with ProgressBar("placing", "images", before=f"merging into {real.name}") as progress:
         summary = run(
             real,
             runs or [],
@@ -87,7 +87,7 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
     from mosaicfusion.cli.console import make_table
 
     console = Console()
-    table = make_table("from", "images", "annotations", "left out", "categories matched", "new")
+    table = make_table("source", "images", "annotations", "left out", "categories matched", "new")
     removed = f"{summary.removed} annotations" if summary.removed else ""
     table.add_row("the real set", str(summary.images), str(summary.annotations), removed, "", "")
     for added in summary.added:
@@ -98,14 +98,14 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
     new = [name for added in summary.added for name in added.new_categories]
     if new:
         names = ", ".join(new[:10]) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
-        console.print(f"new categories, which the classifier needs outputs for: {names}", markup=False)
+        console.print(f"new categories, for which the classifier needs outputs: {names}", markup=False)
     if any(added.run_lengths for added in summary.added):
-        console.print("drawn masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
+        console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
     folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
     if folders:
         where = f"are in {summary.out.parent}" if placed else "must be put there"
         console.print(
-            f"loaders look for drawn images under the image root; they {where}:", markup=False, soft_wrap=True
+            f"loaders look for the added images under the image root; they {where}:", markup=False, soft_wrap=True
         )
         for folder, path in list(folders.items())[:10]:
             console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
@@ -125,17 +125,17 @@ Exit status: 0 without errors, 1 with errors, 2 if the file cannot be read."""
 )
 def validate(
     path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images: look at the files, too.")] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Write what can be derived, then look at the result.")] = False,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images: check the files too.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Write all repairs, then check the result.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File that --fix writes.", show_default="the same file")
     ] = None,
     max_per_kind: Annotated[int, typer.Option(min=1, help="Issues of one kind that are printed.")] = 5,
 ) -> None:
     """Check format, references, file names, areas and boxes, and the rules of loaders."""
-    from mosaicfusion.cli.console import Progress
-    from mosaicfusion.dataset.validate.fix import fix as repair
-    from mosaicfusion.dataset.validate.validate import validate as check
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.dataset.validate import fix as repair
+    from mosaicfusion.dataset.validate import validate as check
 
     if out is not None and not fix:
         raise MosaicFusionError("-o is for what --fix writes; give both")
@@ -145,7 +145,7 @@ def validate(
         done = ", ".join(f"{kind} {count}" for kind, count in repairs.most_common()) or "nothing"
         typer.echo(f"fixed in {target}: {done}")
         path = target
-    with Progress("checking", "rows", before=f"reading {path.name}") as progress:
+    with ProgressBar("checking", "rows", before=f"reading {path.name}") as progress:
         report = check(path, images, max_per_kind, progress.show)
     for line in report.issues.lines():
         typer.echo(line)
@@ -163,11 +163,11 @@ def validate(
 )
 def stats(
     path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
-    as_json: Annotated[bool, typer.Option("--json", help="All counts as JSON, for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all counts as JSON, for scripts.")] = False,
 ) -> None:
-    """Count images, masks and categories; of a merged set, the real and the drawn part too.
+    """Count images, masks and categories; of a merged set also by real and synthetic part.
 
-    Three numbers by slashes are the least, the median and the greatest.
+    Three numbers separated by slashes are minimum, median and maximum.
     """
     import json
 
@@ -193,18 +193,18 @@ def _print_stats(stats: DatasetStats) -> None:
     table.add_row("masks", *(str(part.annotations) for part in parts))
     table.add_row("masks per image", *(_spread(part.masks_per_image) for part in parts))
     table.add_row("categories with an image", *(str(part.categories_with_image) for part in parts))
-    table.add_row("masks per category there", *(_spread(part.instances_per_category) for part in parts))
+    table.add_row("masks per such category", *(_spread(part.instances_per_category) for part in parts))
     table.add_row("small, below 32 x 32 px", *(str(part.small) for part in parts))
     table.add_row("medium", *(str(part.medium) for part in parts))
     table.add_row("large, above 96 x 96 px", *(str(part.large) for part in parts))
     console.print(table)
     if stats.frequencies:
         frequencies = make_table(
-            "frequency", "categories", "by images here", "without image", "masks", "masks per category"
+            "frequency", "categories", "counted here", "without image", "masks", "masks per category"
         )
-        for letter, of in stats.frequencies.items():
+        for frequency, of in stats.frequencies.items():
             counts = map(str, (of.categories, of.counted, of.without_image, of.instances))
-            frequencies.add_row(letter, *counts, _spread(of.instances_per_category))
+            frequencies.add_row(frequency, *counts, _spread(of.instances_per_category))
         console.print(frequencies)
     if stats.without_image:
         names = ", ".join(stats.without_image[:10])

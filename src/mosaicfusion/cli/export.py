@@ -1,4 +1,4 @@
-"""The command that writes a data set in the formats of trainers: export."""
+"""The command export: a data set in the formats of trainers."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
 
 `mosaicfusion export runs/fruit --to hf -o fruit-hf`, then `datasets.load_dataset("fruit-hf")`
 
-The folder appears whole or not at all. Images are copied byte by byte and named by their id; categories.json lists the
-categories. What a format has no room for is said at the end."""
+The folder appears complete or not at all. Images are copied byte by byte and named by their id; categories.json lists the
+categories. Notes at the end say what the format could not hold."""
 )
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
-    to: Annotated[Literal["coco", "lvis", "yolo", "voc", "webdataset", "hf"], typer.Option(help="The format.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL as s3://bucket/folder.")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="coco, lvis, yolo, voc, webdataset or hf.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL such as s3://bucket/folder.")],
     images: Annotated[Path | None, typer.Option(help="Folder of the images of a json.")] = None,
     masks: Annotated[
         Literal["rle", "polygon"] | None,
-        typer.Option(help="Form of the masks; not for yolo and voc.", show_default="as they are"),
+        typer.Option(help="Format of the masks; not for yolo and voc.", show_default="as they are"),
     ] = None,
     policy: PolicyOption = None,
     val_fraction: Annotated[
-        float, typer.Option(help="Share of the images set apart as val, chosen by their ids; for yolo and voc.")
+        float, typer.Option(help="Fraction of the images for val, chosen by their ids; for yolo and voc.")
     ] = 0.0,
-    shard_size: Annotated[int, typer.Option(help="Images in a file of webdataset or hf.")] = 1000,
+    shard_size: Annotated[int, typer.Option(help="Images per file of webdataset or hf.")] = 1000,
 ) -> None:
     """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
-    from mosaicfusion.cli.console import Progress
-    from mosaicfusion.dataset import export as exporter
+    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.dataset.export import export as run
 
-    with Progress("exporting", "images", "reading the source") as progress:
-        exported = exporter.export(
+    with ProgressBar("exporting", "images", "reading the source") as progress:
+        exported = run(
             source,
             to,
             out,

@@ -1,7 +1,7 @@
-"""An LVIS or COCO json as it stands in the file, parsed only as far as it is asked for.
+"""LVIS and COCO jsons: the types of their rows, and a file that is parsed only as far as needed.
 
-LVIS' training set has 1.1 GB in 1.27 million annotations, nearly all of it numbers of polygons. What nobody looks at stays
-bytes: it is not parsed, takes no more memory than the file, and goes back into another file digit for digit.
+LVIS' training set has 1.1 GB in 1.27 million annotations, nearly all of it numbers of polygons. Values that are not needed stay
+bytes: they take no more memory than the file, and go into another file digit for digit.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from mosaicfusion.errors import MosaicFusionError
 
-CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
 LISTS = ("images", "annotations", "categories")
-SYNTHETIC = "mosaicfusion://"  # how the coco_url of an image begins that was drawn and not photographed
+CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")  # of an image in LVIS
+SYNTHETIC = "mosaicfusion://"  # start of the coco_url of a synthetic image
+MAX_SIDE_PX = 100_000
 
 T = TypeVar("T")
+Record = dict[str, Any]  # a row with all its fields
+
+_Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
+_Length = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class CategoryRef(msgspec.Struct):
-    """What a category is recognised by."""
+    """The fields that identify a category."""
 
     id: int
     name: str
@@ -35,7 +40,7 @@ class CategoryRef(msgspec.Struct):
 
 
 class ImageRef(msgspec.Struct):
-    """What an image is found by, and LVIS' lists of categories that were looked for in it."""
+    """The fields that locate the file of an image, and LVIS' lists of verified categories."""
 
     id: int
     file_name: str | None = None
@@ -44,21 +49,52 @@ class ImageRef(msgspec.Struct):
     not_exhaustive_category_ids: list[int] | None = None
 
     @property
-    def drawn(self) -> bool:
-        """Whether mosaicfusion drew it."""
+    def synthetic(self) -> bool:
+        """True if mosaicfusion generated the image."""
         return (self.coco_url or "").startswith(SYNTHETIC)
 
 
+class ImageRow(ImageRef, kw_only=True):
+    """An image with a size, in pixels, and an id that can be a file name."""
+
+    id: Annotated[int, msgspec.Meta(ge=0)]
+    width: _Side
+    height: _Side
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+
 class AnnotationRef(msgspec.Struct, gc=False):
-    """Where an annotation belongs."""
+    """The image and the category of an annotation."""
 
     id: int
     image_id: int
     category_id: int
 
 
+class AnnotationRow(AnnotationRef, kw_only=True, gc=False):
+    """An annotation whose mask stays raw JSON until it is needed; fields that may be missing have a default."""
+
+    bbox: tuple[float, float, float, float] | None = None
+    area: float | None = None
+    iscrowd: int = 0
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class CompleteAnnotation(AnnotationRef, kw_only=True):
+    """An annotation with everything that exports and evaluation need; its mask is checked by :mod:`.masks`."""
+
+    bbox: tuple[float, float, _Length, _Length]
+    area: _Length
+    segmentation: list[Any] | dict[str, Any]
+    iscrowd: Annotated[int, msgspec.Meta(ge=0, le=1)] = 0
+
+
 class DatasetFile:
-    """The top-level values of a json, unparsed. Read one with :meth:`open`."""
+    """The top-level values of a json, not parsed yet. Read one with :meth:`open`."""
 
     def __init__(self, path: Path, fields: dict[str, msgspec.Raw]) -> None:
         self.path = path
@@ -85,20 +121,20 @@ class DatasetFile:
         return cls(path, fields)
 
     def parse(self, key: str, kind: type[T]) -> T:
-        """One of the top-level values as ``kind``, for instance ``list[AnnotationRef]``; what ``kind`` lacks is skipped.
+        """Parse a top-level value as ``kind``, for instance ``list[AnnotationRef]``; fields that ``kind`` lacks are skipped.
 
-        Raises :class:`MosaicFusionError` with the place if a value is of another type.
+        Raises :class:`MosaicFusionError` with the location if a value is of another type.
         """
         try:
             return msgspec.json.decode(self.fields[key], type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             reason = str(error).replace("`$", f"`{key}")
             raise MosaicFusionError(
-                f"{self.path}: {key}: {reason}; `mosaicfusion validate {self.path}` lists what is wrong with it"
+                f"{self.path}: {key}: {reason}; `mosaicfusion validate {self.path}` lists all problems"
             ) from None
 
     def with_lists(self, **lists: Iterable[bytes]) -> bytes:
-        """The file's JSON with other lists, their rows JSON already; all else keeps its bytes."""
+        """The file's JSON with other lists, whose rows are JSON already; everything else keeps its bytes."""
         pieces: list[bytes] = []
         for key, value in self.fields.items():
             pieces += [b"," if pieces else b"{", msgspec.json.encode(key), b":"]
@@ -116,7 +152,7 @@ def _json_list(rows: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def path_fault(name: str) -> str | None:
-    """Why a ``file_name`` must not be used as a path under the images' folder; ``None`` for a good one."""
+    """The reason why a ``file_name`` must not be used as a path under the images' folder; ``None`` for a valid one."""
     if not name.isprintable() or not name.strip():
         return "is empty or holds characters that cannot be printed"
     if "\\" in name or name.startswith("/") or re.match("[A-Za-z]:", name):
@@ -141,13 +177,13 @@ def url_tail(url: str | None) -> str | None:
 
 
 def find_image(folder: Path, image: ImageRef) -> Path | None:
-    """The file of an image under ``folder``, by any of the names that loaders try; ``None`` if it is not there.
+    """The file of an image under ``folder``, by any of the names that loaders try; ``None`` if it does not exist.
 
-    LVIS v0.5 names ``COCO_val2014_000000266409.jpg`` what lies on disk as ``val2017/000000266409.jpg``. The file alone is not
-    looked for if the image was drawn: canvases are numbered as COCO's images are, so that would be another image.
+    LVIS v0.5 says ``COCO_val2014_000000266409.jpg`` for the file ``val2017/000000266409.jpg``. A synthetic image is never
+    looked up by its file name alone: canvases are numbered like COCO's images, so that would be another image.
     """
     tail = url_tail(image.coco_url)
-    names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.drawn else None]
+    names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.synthetic else None]
     paths = [folder / name for name in names if name and path_fault(name) is None]
     return next((path for path in paths if _is_file(path)), None)
 
@@ -160,16 +196,16 @@ def _is_file(path: Path) -> bool:
 
 
 def require_unique(path: Path, kind: str, values: Iterable[object], field: str = "id") -> None:
-    """Raise :class:`MosaicFusionError` where two rows of a list, as ``images``, share a value that tells them apart."""
+    """Raise :class:`MosaicFusionError` if two rows of a list, such as ``images``, share a value that identifies them."""
     value, count = next(iter(Counter(values).most_common(1)), (None, 0))
     if count > 1:
         raise MosaicFusionError(f"{path}: {count} {kind} have the {field} {value!r:.80}; each needs its own")
 
 
 def require_known(path: Path, row: AnnotationRef, images: Container[int], categories: Container[int]) -> None:
-    """Raise :class:`MosaicFusionError` for an annotation of an image or a category, given by ids, that is not there."""
+    """Raise :class:`MosaicFusionError` for an annotation whose image or category, given by id, does not exist."""
     if row.image_id not in images or row.category_id not in categories:
         raise MosaicFusionError(
             f"{path}: annotation {row.id} is of image {row.image_id} and category {row.category_id}; there is no "
-            f"such image or category; `mosaicfusion validate {path}` lists all such places"
+            f"such image or category; `mosaicfusion validate {path}` lists all problems"
         )

@@ -1,85 +1,149 @@
-"""The mask of a COCO or LVIS annotation: as pixels, run lengths or polygons."""
+"""The mask of a COCO or LVIS annotation: one rule for validity, one reader for polygons and run lengths.
+
+A valid mask is either a list of polygons, each of three or more corners (six or more numbers, x and y in turn) that stay within
+one image size of the image, or run lengths, plain or compressed, of exactly the image's size. Everything else is refused, since
+pycocotools would read it as something else or never end.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mosaicfusion.config import MaskFormat
-from mosaicfusion.dataset.annotated import Record
+from mosaicfusion.dataset.coco import Record
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
 
-def pixels(annotation: Record, hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """bool (H, W).
+@dataclass(frozen=True)
+class PolygonMask:
+    """One or more polygons on an image of ``hw`` pixels; ``box_xywh`` and ``own_area`` are those of the outlines."""
 
-    Like all functions here, raises :class:`MosaicFusionError` for run lengths that do not fill the image and for polygons
-    with fewer than three corners or far outside it: pycocotools would read them as something else.
-    """
-    return rle.decode(run_lengths(annotation, hw))
+    parts: list[list[float]]
+    hw: tuple[int, int]
+    box_xywh: list[float]
+
+    @property
+    def own_area(self) -> float:
+        """Area inside the outlines, in square pixels, by the shoelace formula: LVIS' own areas."""
+        return sum(map(_area_inside, self.parts))
+
+    @property
+    def area(self) -> int:
+        """Number of pixels; overlapping polygons count once."""
+        return int(coco_mask.area(self.run_lengths()))
+
+    def run_lengths(self) -> rle.Rle:
+        """Compressed run lengths of the union of the polygons."""
+        merged = coco_mask.merge(coco_mask.frPyObjects(self.parts, *self.hw))
+        return {"size": list(self.hw), "counts": merged["counts"].decode("ascii")}
+
+    def polygons(self) -> list[list[float]]:
+        """The polygons themselves."""
+        return self.parts
 
 
-def run_lengths(annotation: Record, hw: tuple[int, int]) -> rle.Rle:
-    """Compressed run lengths; plain ones are compressed, the parts of a polygon united."""
-    segmentation = annotation["segmentation"]
-    try:
-        if isinstance(segmentation, dict):
-            return _checked_runs(segmentation, hw)
-        merged = coco_mask.merge(coco_mask.frPyObjects(_checked_polygons(segmentation, hw), *hw))
-    except ValueError as error:
-        raise MosaicFusionError(f"annotation {annotation['id']} has no mask that can be read: {error}") from None
-    return {"size": list(hw), "counts": merged["counts"].decode("ascii")}
+@dataclass(frozen=True)
+class RunMask:
+    """Run lengths, column by column, background and mask in turn, that fill an image of ``hw`` pixels."""
+
+    runs: list[int]
+    hw: tuple[int, int]
+    compressed: rle.Rle | None = None
+
+    @cached_property
+    def area(self) -> int:
+        """Number of pixels."""
+        return sum(self.runs[1::2])
+
+    @property
+    def own_area(self) -> float:
+        """The same as :attr:`area`."""
+        return self.area
+
+    @property
+    def box_xywh(self) -> list[float]:
+        """The tight box of the pixels; ValueError for a mask without a pixel."""
+        ends = np.cumsum(self.runs)
+        starts, ends = ends[:-1:2], ends[1::2]  # of the mask's runs
+        starts, ends = starts[ends > starts], ends[ends > starts]
+        if not len(starts):
+            raise ValueError("covers no pixel")
+        height = self.hw[0]
+        left, right = int(starts[0]) // height, int(ends[-1] - 1) // height
+        within = starts // height == (ends - 1) // height  # a run into the next column touches bottom and top
+        top = int((starts % height).min()) if within.all() else 0
+        bottom = int(((ends - 1) % height).max()) if within.all() else height - 1
+        return [float(v) for v in (left, top, right - left + 1, bottom - top + 1)]
+
+    def run_lengths(self) -> rle.Rle:
+        """Compressed run lengths."""
+        if self.compressed is not None:
+            return self.compressed
+        column_by_column = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
+        return rle.encode(column_by_column.reshape(self.hw[1], self.hw[0]).T)
+
+    def polygons(self) -> list[list[float]]:
+        """Polygons with the same pixels."""
+        return rle.polygons(rle.decode(self.run_lengths()))
 
 
-def polygons(annotation: Record, hw: tuple[int, int]) -> list[list[float]]:
-    """Polygons as they are, or polygons that hold the same pixels as the run lengths."""
-    segmentation = annotation["segmentation"]
+def parse_mask(segmentation: Any, hw: tuple[int, int]) -> PolygonMask | RunMask:
+    """Read a segmentation of an image of ``hw`` pixels; raises ValueError that says why it is not valid."""
     if isinstance(segmentation, dict):
-        return rle.polygons(pixels(annotation, hw))
-    try:
-        return _checked_polygons(segmentation, hw)
-    except ValueError as error:
-        raise MosaicFusionError(f"annotation {annotation['id']} has no mask that can be read: {error}") from None
-
-
-def segmentation(annotation: Record, hw: tuple[int, int], masks: MaskFormat | None) -> Any:
-    """As run lengths, as polygons, or (``None``) as it is. A crowd stays run lengths: COCO's rule."""
-    if masks is None or annotation.get("iscrowd"):
-        masks = "rle" if isinstance(annotation["segmentation"], dict) else "polygon"
-    return run_lengths(annotation, hw) if masks == "rle" else polygons(annotation, hw)
-
-
-def _checked_runs(runs: dict[str, Any], hw: tuple[int, int]) -> rle.Rle:
-    counts, size = runs.get("counts"), runs.get("size")
-    if size != list(hw):
-        raise ValueError(f"run lengths of size {size!r:.40} for an image of {list(hw)}")
-    if isinstance(counts, list):
-        if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != hw[0] * hw[1]:
-            raise ValueError(f"counts that do not fill the image of {list(hw)}")
-        column_by_column = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return rle.encode(column_by_column.reshape(hw[1], hw[0]).T)
-    rle.decode(runs)
-    return {"size": list(hw), "counts": str(counts)}
-
-
-def _checked_polygons(parts: list[Any], hw: tuple[int, int]) -> list[list[float]]:
-    if not parts:
-        raise ValueError("segmentation is empty")
-    height, width = hw
-    for part in parts:
+        return _parse_runs(segmentation, hw)
+    if isinstance(segmentation, list) and segmentation:
         try:
-            corners = np.array(part, np.float64)
-            if corners.ndim != 1:
-                raise ValueError
-            corners = corners.reshape(-1, 2)
-        except (ValueError, TypeError):
-            raise ValueError(f"polygon {part!r:.60} is not a list of x, y, x, y, ...") from None
-        if len(corners) < 3:  # pycocotools takes four numbers for a box
-            raise ValueError(f"polygon {part!r:.60} has fewer than 3 corners")
-        if not (np.abs(corners - (width / 2, height / 2)) <= (width, height)).all():
-            raise ValueError(f"polygon {part!r:.60} reaches far outside the image of {list(hw)}")
-    return parts
+            return _parse_polygons(segmentation, hw)
+        except OverflowError:  # whole numbers that no float holds
+            raise ValueError("holds numbers that are too large") from None
+    raise ValueError("is empty, or neither a list of polygons nor run lengths")
+
+
+def read_mask(annotation: Record, hw: tuple[int, int]) -> PolygonMask | RunMask:
+    """The mask of an annotation record; raises :class:`MosaicFusionError` that names the annotation if it is not valid."""
+    try:
+        return parse_mask(annotation.get("segmentation"), hw)
+    except ValueError as error:
+        raise MosaicFusionError(f"annotation {annotation['id']}: the segmentation {error}") from None
+
+
+def _parse_runs(segmentation: dict[str, Any], hw: tuple[int, int]) -> RunMask:
+    # The size comes first: run lengths of a few bytes can claim gigabytes of pixels.
+    if segmentation.get("size") != list(hw):
+        raise ValueError(f"has the size {segmentation.get('size')!r:.40}, its image {list(hw)} (height, width)")
+    counts = segmentation.get("counts")
+    if isinstance(counts, list):
+        if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != hw[0] * hw[1]:
+            raise ValueError(f"has counts that do not fill its {hw[0]} x {hw[1]} pixels")
+        return RunMask(counts, hw)
+    runs = rle.run_lengths(segmentation)
+    return RunMask(runs, hw, {"size": list(hw), "counts": counts if isinstance(counts, str) else str(counts)})
+
+
+def _parse_polygons(polygons: list[Any], hw: tuple[int, int]) -> PolygonMask:
+    # In plain Python: a polygon has some twenty corners, and a set may have millions of them.
+    for polygon in polygons:
+        if not isinstance(polygon, list) or not all(type(v) in (int, float) and v == v for v in polygon):
+            raise ValueError(f"holds a polygon that is not a list of numbers: {polygon!r:.60}")
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"holds a polygon of {len(polygon)} numbers; 6 or more are needed, x and y in turn")
+    left, right = min(min(p[0::2]) for p in polygons), max(max(p[0::2]) for p in polygons)
+    top, bottom = min(min(p[1::2]) for p in polygons), max(max(p[1::2]) for p in polygons)
+    height, width = hw
+    if not (-width <= left <= right <= 2 * width and -height <= top <= bottom <= 2 * height):
+        raise ValueError(
+            f"spans x {left:.6g} to {right:.6g}, y {top:.6g} to {bottom:.6g}, far outside its {width} x {height} image"
+        )
+    box = [round(float(v), 2) for v in (left, top, right - left, bottom - top)]
+    return PolygonMask(polygons, hw, box)
+
+
+def _area_inside(polygon: list[float]) -> float:
+    x, y = polygon[0::2], polygon[1::2]
+    crossed = zip(x, y, x[1:] + x[:1], y[1:] + y[:1], strict=True)
+    return abs(sum(x0 * y1 - x1 * y0 for x0, y0, x1, y1 in crossed)) / 2

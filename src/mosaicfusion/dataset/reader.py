@@ -1,189 +1,221 @@
-"""What is exported: the images of a run folder or of a json, one by one, with their annotations."""
+"""Reading a run folder or an LVIS or COCO json image by image, the one way for merging, exporting and judging."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from PIL import Image, UnidentifiedImageError
 
 from mosaicfusion.config import MaskFormat, Policy
-from mosaicfusion.dataset.annotated import Record, Records, read_json
-from mosaicfusion.dataset.coco import ImageRef, find_image
+from mosaicfusion.dataset.coco import (
+    CATEGORY_LISTS,
+    AnnotationRef,
+    CategoryRef,
+    CompleteAnnotation,
+    DatasetFile,
+    ImageRef,
+    ImageRow,
+    Record,
+    find_image,
+    path_fault,
+    require_known,
+    require_unique,
+)
 from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head
+from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
-_NAMED = 5  # missing images that are named; the others are counted
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+_MAX_NAMED = 5  # missing images that a message names; the others are counted
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One image: its LVIS record, its LVIS annotations, and the file that holds it."""
-
-    image: Record
-    annotations: list[Record]
-    file: Path
-    suffix: str
-
-    @property
-    def stem(self) -> str:
-        """Name in an export, after COCO's habit: names of the source may clash, or hold anything."""
-        return f"{self.image['id']:012d}"
-
-    @property
-    def name(self) -> str:
-        """``000000000123.jpg``; the suffix is that of the bytes."""
-        return self.stem + self.suffix
-
-    @property
-    def hw(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.image["height"], self.image["width"]
-
-    def read(self) -> bytes:
-        """The image, byte by byte."""
-        try:
-            return self.file.read_bytes()
-        except OSError as error:
-            raise MosaicFusionError(f"cannot read {self.file}: {error.strerror or error}") from None
+Rows = Callable[[], Iterator[tuple[Record, list[Record]]]]  # images with their annotations; every call starts anew
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that can be read again and again, image by image, and what it holds in all.
+    """A data set that can be read image by image, any number of times.
 
-    ``folder``: where the names of the images begin. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id,
-    with ``image_count`` and ``instance_count``. ``masks``: the form that a run was last compiled with; ``None`` for a json,
+    ``root``: the folder of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with
+    ``image_count`` and ``instance_count``. ``masks``: the mask format that a run was last compiled with; ``None`` for a json,
     which may hold both.
     """
 
-    name: str
-    folder: Path
+    path: Path
+    root: Path
     head: Record
     categories: list[Record]
-    records: Records
+    rows: Rows
     images: int
     instances: int
     masks: MaskFormat | None = None
 
-    def __iter__(self) -> Iterator[Sample]:
-        for image, objects in self.records():
-            file = find_image(self.folder, msgspec.convert(image, ImageRef))
-            if file is None:
-                raise MosaicFusionError(f"{_named(image)} was in {self.folder}, and is gone")
-            yield Sample(image, objects, file, _suffix(file, image))
-
     @property
+    def name(self) -> str:
+        """Name of the run folder or the json."""
+        return self.path.resolve().name.removesuffix(".json")
+
+    def __iter__(self) -> Iterator[Sample]:
+        for image, objects in self.rows():
+            yield Sample(image, objects, self.root)
+
+    @cached_property
     def index_of(self) -> dict[int, int]:
-        """Category id -> its place among the categories, from 0: for formats that want no gaps."""
+        """Category id -> index of the category, from 0 without gaps."""
         return {category["id"]: index for index, category in enumerate(self.categories)}
 
 
-def open_dataset(source: Path, images: Path | None = None, policy: Policy | None = None) -> Dataset:
-    """A run folder (``policy``: as in :func:`mosaicfusion.dataset.lvis.compile_lvis`), or a json with the folder of its images.
+def open_dataset(
+    source: Path,
+    images: Path | None = None,
+    policy: Policy | None = None,
+    masks: MaskFormat = "rle",
+    *,
+    check_images: bool = False,
+    allow_empty: bool = False,
+) -> Dataset:
+    """Open a run folder, or a json whose images are in the folder ``images``.
 
-    A run is read part by part, however long it is. Raises :class:`MosaicFusionError` for a damaged source, and for images
-    that are missing, no images, or of another size than their record says.
+    ``policy``: see :class:`mosaicfusion.config.OutputSettings`; that of the run if left out. ``masks``: the format of a run's
+    masks. ``check_images``: refuse missing images, and images of another size than their record says. Runs are read part by
+    part, however long they are. Raises :class:`MosaicFusionError` for a damaged source, and for an empty one unless
+    ``allow_empty``.
     """
     if source.is_dir():
         if images is not None:
             raise MosaicFusionError(f"{source} is a run folder and holds its images; leave out --images")
-        return _read_run(RunFolder.open(source), policy)
+        return _open_run(RunFolder.open(source), policy, masks, check_images, allow_empty)
     if policy is not None:
         raise MosaicFusionError(f"--policy is for run folders, and {source} is none; leave it out")
     if images is None or not images.is_dir():
         given = "" if images is None else f"; {images} is none"
         raise MosaicFusionError(f"give the folder of the images of {source} with --images{given}")
-    return _read_json(source, images)
+    return open_json(source, images, check_images=check_images)
 
 
-def _read_run(run: RunFolder, policy: Policy | None) -> Dataset:
+def _open_run(
+    run: RunFolder, policy: Policy | None, masks: MaskFormat, check_images: bool, allow_empty: bool
+) -> Dataset:
     policy = policy or run.manifest.output.policy
 
-    def records() -> Iterator[tuple[Record, list[Record]]]:
-        return lvis_entries(accepted(run), policy)
+    def rows() -> Iterator[tuple[Record, list[Record]]]:
+        return lvis_entries(accepted(run), policy, masks)
 
-    totals = _survey(run.path, records)
-    if not totals.images:
+    counts = _Counts.of(rows, run.path if check_images else None)
+    if not counts.images and not allow_empty:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
-        raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} lets in{hint}")
+        raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} accepts{hint}")
+    categories = category_records(run.categories, counts.by_image, counts.by_instance)
+    output = run.manifest.output
     return Dataset(
-        name=run.path.resolve().name,
-        folder=run.path,
-        head=lvis_head(),
-        categories=category_records(run.categories, totals.by_image, totals.by_instance),
-        records=records,
-        images=totals.images,
-        instances=totals.by_instance.total(),
-        masks=run.manifest.output.masks,
+        run.path, run.path, lvis_head(), categories, rows, counts.images, counts.by_instance.total(), output.masks
     )
 
 
-def _read_json(path: Path, images: Path) -> Dataset:
-    head, categories, records = read_json(path)
-    totals = _survey(images, records)
-    if not totals.images:
+def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bool = False) -> Dataset:
+    """Open an LVIS or COCO json whose images are in the folder ``root``; takes as much memory as the file has bytes.
+
+    ``complete``: images need a size and annotations a box, an area and a mask, else both may lack them. Raises
+    :class:`MosaicFusionError` for a truncated file, ids that are not unique or not known, and (when an image is read) for
+    incomplete annotations.
+    """
+    file = DatasetFile.open(path)
+    images: Sequence[ImageRef] = (
+        file.parse("images", list[ImageRow]) if complete else file.parse("images", list[ImageRef])
+    )
+    categories = file.parse("categories", list[CategoryRef])
+    require_unique(path, "images", (image.id for image in images))
+    require_unique(path, "categories", (category.id for category in categories))
+    if complete:
+        _require_complete(path, images, categories)
+    by_image = _annotations_by_image(file, {image.id for image in images}, {category.id for category in categories})
+    raw_images = file.parse("images", list[msgspec.Raw])
+
+    def rows() -> Iterator[tuple[Record, list[Record]]]:
+        for image, raw in zip(images, raw_images, strict=True):
+            yield msgspec.json.decode(raw), [_decode(path, row, complete) for row in by_image.get(image.id, ())]
+
+    counts = _Counts.of(rows, root if check_images else None)
+    if not counts.images and complete:
         raise MosaicFusionError(f"{path} holds no images")
-    counted = [
-        {**c, "image_count": totals.by_image[c["id"]], "instance_count": totals.by_instance[c["id"]]}
-        for c in categories
+    head: Record = {"info": {}, "licenses": []}
+    head.update({key: file.parse(key, Any) for key in head if key in file.fields})
+    records = [
+        {**record, "image_count": counts.by_image[record["id"]], "instance_count": counts.by_instance[record["id"]]}
+        for record in sorted(file.parse("categories", list[Record]), key=lambda record: int(record["id"]))
     ]
-    return Dataset(path.stem, images, head, counted, records, totals.images, totals.by_instance.total())
+    return Dataset(path, root, head, records, rows, counts.images, counts.by_instance.total())
+
+
+def _require_complete(path: Path, images: Sequence[ImageRef], categories: Sequence[CategoryRef]) -> None:
+    require_unique(path, "categories", (category.name for category in categories), "name")
+    if any(not category.name for category in categories):
+        raise MosaicFusionError(f"{path}: a category has an empty name; name it")
+    for image in images:
+        if image.file_name and (fault := path_fault(image.file_name)):
+            raise MosaicFusionError(f"{path}: image {image.id}: the file_name {image.file_name!r:.100} {fault}")
+
+
+def _annotations_by_image(file: DatasetFile, images: set[int], categories: set[int]) -> dict[int, list[msgspec.Raw]]:
+    by_image: dict[int, list[msgspec.Raw]] = defaultdict(list)
+    references = file.parse("annotations", list[AnnotationRef])
+    for reference, raw in zip(references, file.parse("annotations", list[msgspec.Raw]), strict=True):
+        require_known(file.path, reference, images, categories)
+        by_image[reference.image_id].append(raw)
+    for image in file.parse("images", list[ImageRef]):
+        for key in CATEGORY_LISTS:
+            if unknown := set(getattr(image, key) or ()) - categories:
+                raise MosaicFusionError(
+                    f"{file.path}: {key} of image {image.id} holds {min(unknown)}, which is not among the categories; "
+                    f"`mosaicfusion validate {file.path}` lists all problems"
+                )
+    return by_image
+
+
+def _decode(path: Path, raw: msgspec.Raw, complete: bool) -> Record:
+    record: Record = msgspec.json.decode(raw)
+    if complete:
+        try:
+            msgspec.convert(record, CompleteAnnotation)
+        except msgspec.ValidationError as error:
+            raise MosaicFusionError(
+                f"{path}: annotation {record['id']}: {error}; `mosaicfusion validate {path}` lists all problems"
+            ) from None
+    return record
 
 
 @dataclass
-class _Totals:
-    """Images in all; images and instances by category id."""
+class _Counts:
+    """Number of images, and of images and instances by category id."""
 
     images: int = 0
     by_image: Counter[int] = field(default_factory=Counter)
     by_instance: Counter[int] = field(default_factory=Counter)
 
-
-def _survey(folder: Path, records: Records) -> _Totals:
-    """Count, and look at every record and image header, so that what is wrong is said before anything is written."""
-    totals = _Totals()
-    missing, named = 0, []
-    for image, objects in records():
-        ids = [annotation["category_id"] for annotation in objects]
-        totals.images += 1
-        totals.by_image.update(set(ids))
-        totals.by_instance.update(ids)
-        file = find_image(folder, msgspec.convert(image, ImageRef))
-        if file is not None:
-            _suffix(file, image)
-            continue
-        missing += 1
-        if missing <= _NAMED:
-            named.append(_named(image))
-    if missing:
-        more = f" and {missing - _NAMED} more" if missing > _NAMED else ""
-        raise MosaicFusionError(
-            f"{missing} of {totals.images} images are not in {folder}: {', '.join(named)}{more}; nothing was written"
-        )
-    return totals
-
-
-def _named(image: Record) -> str:
-    return repr(image.get("file_name") or image.get("coco_url") or f"image {image['id']} without a file_name")
-
-
-def _suffix(file: Path, image: Record) -> str:
-    try:
-        with Image.open(file, formats=tuple(_SUFFIXES)) as opened:
-            # What is opened as JPEG may call itself MPO: cameras put several pictures into one.
-            size, suffix = opened.size, _SUFFIXES.get(str(opened.format), ".jpg")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise MosaicFusionError(f"{file} is not an image that can be exported ({error})") from None
-    if size != (image["width"], image["height"]):
-        raise MosaicFusionError(
-            f"{file} has {size[0]} x {size[1]} pixels, its record says {image['width']} x {image['height']}; "
-            "`mosaicfusion validate` lists all such places"
-        )
-    return suffix
+    @classmethod
+    def of(cls, rows: Rows, root: Path | None) -> _Counts:
+        """Count, and check the images in the folder ``root``, so that errors come before anything is written."""
+        counts, missing = cls(), []
+        for image, objects in rows():
+            ids = [annotation["category_id"] for annotation in objects]
+            counts.images += 1
+            counts.by_image.update(set(ids))
+            counts.by_instance.update(ids)
+            if root is None:
+                continue
+            if find_image(root, msgspec.convert(image, ImageRef)) is None:
+                missing.append(describe_image(image))
+            else:
+                _ = Sample(image, objects, root).suffix
+        if missing:
+            more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+            raise MosaicFusionError(
+                f"{len(missing)} of {counts.images} images are not in {root}: {', '.join(missing[:_MAX_NAMED])}{more}; "
+                "nothing was written"
+            )
+        return counts

@@ -1,4 +1,4 @@
-"""What a data set holds: counts by frequency and category, sizes of masks, masks per image; real and drawn apart."""
+"""Counts of a data set by frequency and category, mask sizes, and masks per image; also for its real and synthetic parts."""
 
 from __future__ import annotations
 
@@ -9,24 +9,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
-
 from mosaicfusion.categories import FREQUENCIES
-from mosaicfusion.dataset.coco import CategoryRef, DatasetFile, ImageRef
+from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, DatasetFile, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
 
-SMALL, LARGE = 32**2, 96**2  # square pixels, as COCO parts them
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
-    area: float | None = None
+SMALL, LARGE = 32**2, 96**2  # square pixels, COCO's limits
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, middle and greatest count; zeros if there is none."""
+    """Minimum, median and maximum of counts; zeros if there are none."""
 
     min: float
     median: float
@@ -40,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class PartStats:
-    """One part of a set: all, real or drawn. Areas: below 32 x 32 pixels, up to 96 x 96, above."""
+    """One part of a set: all, real or synthetic. Areas: below 32 x 32 pixels, up to 96 x 96, above."""
 
     images: int
     annotations: int
@@ -54,7 +46,7 @@ class PartStats:
 
 @dataclass(frozen=True)
 class FrequencyStats:
-    """Categories of one letter: how many the file says, how many its images would give by LVIS' rule, and what they hold."""
+    """Categories of one frequency: their number in the file, their number by LVIS' rule from its images, and their instances."""
 
     categories: int
     counted: int
@@ -65,7 +57,7 @@ class FrequencyStats:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """``parts``: ``all``, and ``real`` and ``drawn`` where the set has both; ``frequencies`` is empty without frequencies."""
+    """``parts``: ``all``, and ``real`` and ``synthetic`` where the set has both; ``frequencies`` is empty if the file has none."""
 
     path: str
     categories: int
@@ -82,13 +74,13 @@ def read_stats(path: Path) -> DatasetStats:
     """Count an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
     file = DatasetFile.open(path)
     images = file.parse("images", list[ImageRef])
-    annotations = file.parse("annotations", list[_Annotation])
+    annotations = file.parse("annotations", list[AnnotationRow])
     categories = file.parse("categories", list[CategoryRef])
-    drawn = {image.id for image in images if image.drawn}
+    synthetic = {image.id for image in images if image.synthetic}
     parts = {"all": _part(annotations, len(images))}
-    if 0 < len(drawn) < len(images):
-        parts["real"] = _part((a for a in annotations if a.image_id not in drawn), len(images) - len(drawn))
-        parts["drawn"] = _part((a for a in annotations if a.image_id in drawn), len(drawn))
+    if 0 < len(synthetic) < len(images):
+        parts["real"] = _part((a for a in annotations if a.image_id not in synthetic), len(images) - len(synthetic))
+        parts["synthetic"] = _part((a for a in annotations if a.image_id in synthetic), len(synthetic))
     instances = Counter(annotation.category_id for annotation in annotations)
     pairs = {(annotation.category_id, annotation.image_id) for annotation in annotations}
     image_counts = Counter(category_id for category_id, _ in pairs)
@@ -101,7 +93,7 @@ def read_stats(path: Path) -> DatasetStats:
     )
 
 
-def _part(annotations: Iterable[_Annotation], images: int) -> PartStats:
+def _part(annotations: Iterable[AnnotationRow], images: int) -> PartStats:
     per_image: Counter[int] = Counter()
     per_category: Counter[int] = Counter()
     sizes: Counter[str] = Counter()
@@ -128,9 +120,9 @@ def _frequencies(
 ) -> dict[str, FrequencyStats]:
     counted = Counter(frequency_of(image_counts[category.id]) for category in categories)
     stats: dict[str, FrequencyStats] = {}
-    for letter in FREQUENCIES:
-        ids = [category.id for category in categories if category.frequency == letter]
+    for frequency in FREQUENCIES:
+        ids = [category.id for category in categories if category.frequency == frequency]
         counts = [instances[id_] for id_ in ids]
         without = sum(not image_counts[id_] for id_ in ids)
-        stats[letter] = FrequencyStats(len(ids), counted[letter], without, sum(counts), Spread.of(counts))
+        stats[frequency] = FrequencyStats(len(ids), counted[frequency], without, sum(counts), Spread.of(counts))
     return stats if any(frequency.categories for frequency in stats.values()) else {}

@@ -14,7 +14,7 @@ def count_instances(path: Path) -> dict[str, int]:
     Keys: ``real_images``, ``real_instances``, ``real_r``, ..., ``synthetic_f``; ``synthetic_r``: instances of rare categories.
     """
     file = DatasetFile.open(path)
-    part = {image.id: "synthetic" if image.drawn else "real" for image in file.parse("images", list[ImageRef])}
+    part = {image.id: "synthetic" if image.synthetic else "real" for image in file.parse("images", list[ImageRef])}
     frequency = {category.id: category.frequency for category in file.parse("categories", list[CategoryRef])}
     annotations = file.parse("annotations", list[AnnotationRef])
     counts = Counter(f"{name}_images" for name in part.values())

@@ -1,8 +1,9 @@
-"""Files that are whole or not there, also when a process is killed or several write at once."""
+"""Writing files so that they are either complete or absent, even if a process is killed or several write at once."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,12 +15,12 @@ from mosaicfusion.files.remote import is_remote, put
 
 try:
     import fcntl
-except ImportError:  # Windows: what a killed process left stays
+except ImportError:  # Windows: temporary files of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or not there, also after a power cut; parents are made.
+    """Write a file so that it is either complete or absent, even after a power cut; parent folders are created.
 
     Raises :class:`MosaicFusionError` when the disk is full or the folder cannot be written.
     """
@@ -27,7 +28,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_stream(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """:func:`write_atomic` of what ``write`` puts into the file it is given: for data that do not fit in memory."""
+    """As :func:`write_atomic`, with a function that writes to an open file: for data that do not fit in memory."""
     if is_remote(path):
         put(path, write, new=False)
     else:
@@ -35,7 +36,7 @@ def write_stream(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_new(path: Path, data: bytes) -> bool:
-    """:func:`write_atomic` unless the file is there, which then stays as it is; of several at once exactly one gets ``True``."""
+    """As :func:`write_atomic`, unless the file exists. Of concurrent writers, exactly one gets ``True``."""
     if is_remote(path):
         return put(path, lambda file: file.write(data), new=True)
     try:
@@ -45,7 +46,21 @@ def write_new(path: Path, data: bytes) -> bool:
     return True
 
 
-def _write(path: Path, write: Callable[[IO[bytes]], object], place: Callable[[Path, Path], object]) -> None:
+def write_link(path: Path, target: str) -> None:
+    """Make a symbolic link to ``target``, replacing an existing one; parent folders are created.
+
+    Raises :class:`MosaicFusionError` when the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        temporary.symlink_to(target)
+        temporary.replace(path)
+    except OSError as error:
+        raise MosaicFusionError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object], move: Callable[[Path, Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = _temporary(path)
@@ -55,7 +70,7 @@ def _write(path: Path, write: Callable[[IO[bytes]], object], place: Callable[[Pa
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.chmod(0o644)
-                place(temporary, path)
+                move(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -76,20 +91,20 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 class _TakenError(Exception):
-    """The file is there."""
+    """The file exists."""
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
-    """A new file beside ``path``, locked as long as it is open: :func:`remove_leftovers` then leaves it alone."""
+    """A new file beside ``path``, locked as long as it is open, so that :func:`remove_leftovers` keeps it."""
     while True:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return descriptor, Path(name)
-        os.close(descriptor)  # taken for a leftover before it was locked
+        os.close(descriptor)  # deleted as a leftover before it was locked
 
 
 def remove_leftovers(files: Iterable[Path]) -> None:
-    """Delete those temporary files that no process is writing."""
+    """Delete the temporary files that no process is writing."""
     for file in files:
         with suppress(OSError):  # another process was faster
             descriptor = os.open(file, os.O_RDWR)
@@ -101,7 +116,7 @@ def remove_leftovers(files: Iterable[Path]) -> None:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file until it is closed; ``False`` if another process has it, ``None`` where there are no locks."""
+    """Lock an open file until it is closed; ``False`` if another process holds it, ``None`` where there are no locks."""
     if fcntl is None:
         return None
     try:

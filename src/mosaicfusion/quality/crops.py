@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset.coco import CategoryRef, DatasetFile, ImageRef, find_image, image_name
-from mosaicfusion.dataset.masks import pixels
+from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, DatasetFile, ImageRef, find_image, image_name
+from mosaicfusion.dataset.masks import read_mask
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks import rle
 
 MARGIN = 0.1  # of the box's side, on each side: some context, little of the neighbours
 GREY = 124  # about the mean of ImageNet's images, so that a masked background has little influence
@@ -32,15 +33,6 @@ class Instance:
     segmentation: Any
 
 
-class _Annotation(msgspec.Struct, gc=False):
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    iscrowd: int = 0
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")
-
-
 def sample_instances(
     data: DatasetFile, folder: Path, per_category: int, category_ids: Collection[int] | None = None
 ) -> list[Instance]:
@@ -50,22 +42,18 @@ def sample_instances(
     out. Raises :class:`MosaicFusionError` for damaged lists and for images that are not in ``folder``.
     """
     names = {category.id: category.name for category in data.parse("categories", list[CategoryRef])}
-    by_category: dict[int, list[_Annotation]] = {}
-    for annotation in data.parse("annotations", list[_Annotation]):
-        key = annotation.category_id
-        if (
-            key in names
-            and (category_ids is None or key in category_ids)
-            and not annotation.iscrowd
-            and min(annotation.bbox[2:]) > 0
-        ):
-            by_category.setdefault(key, []).append(annotation)
+    by_category: dict[int, list[tuple[AnnotationRow, tuple[float, float, float, float]]]] = {}
+    for annotation in data.parse("annotations", list[AnnotationRow]):
+        key, box = annotation.category_id, annotation.bbox
+        wanted = key in names and (category_ids is None or key in category_ids) and not annotation.iscrowd
+        if wanted and box is not None and min(box[2:]) > 0:
+            by_category.setdefault(key, []).append((annotation, box))
     sample = [
-        annotation
+        chosen
         for key, all_of_it in sorted(by_category.items())
-        for annotation in random.Random(key).sample(all_of_it, min(len(all_of_it), per_category))
+        for chosen in random.Random(key).sample(all_of_it, min(len(all_of_it), per_category))
     ]
-    needed = {annotation.image_id for annotation in sample}
+    needed = {annotation.image_id for annotation, _ in sample}
     images = {image.id: _find(folder, image) for image in data.parse("images", list[ImageRef]) if image.id in needed}
     if needed - images.keys():
         raise MosaicFusionError(
@@ -73,8 +61,8 @@ def sample_instances(
             f"`mosaicfusion validate {data.path}` shows all problems"
         )
     instances = [
-        Instance(a.id, names[a.category_id], images[a.image_id], a.bbox, msgspec.json.decode(a.segmentation))
-        for a in sample
+        Instance(a.id, names[a.category_id], images[a.image_id], box, msgspec.json.decode(a.segmentation))
+        for a, box in sample
     ]
     return sorted(instances, key=lambda instance: instance.image)
 
@@ -97,7 +85,8 @@ def read_crops(
 
 def _crop(instance: Instance, image: Image.Image, side_px: int, mask_background: bool) -> NDArray[np.uint8]:
     if mask_background:
-        mask = pixels({"id": instance.id, "segmentation": instance.segmentation}, (image.height, image.width))
+        runs = read_mask({"id": instance.id, "segmentation": instance.segmentation}, (image.height, image.width))
+        mask = rle.decode(runs.run_lengths())
         image = Image.fromarray(np.where(mask[..., None], np.asarray(image), np.uint8(GREY)))
     left, top, width, height = instance.box_xywh
     box = (

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.masks import pixels
+from mosaicfusion.dataset.masks import parse_mask
+from mosaicfusion.masks import rle
 
 
 @pytest.mark.parametrize("masks", [None, "rle", "polygon"])
@@ -30,7 +31,8 @@ def test_pyarrow_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
         assert Path(row["image"]["path"]).stem == f"{image_id:012d}"
         objects = row["objects"]
         found = [
-            pixels({"id": 0, "segmentation": value}, (row["height"], row["width"])) for value in objects["segmentation"]
+            rle.decode(parse_mask(value, (row["height"], row["width"])).run_lengths())
+            for value in objects["segmentation"]
         ]
         assert len(found) == len(made.masks[image_id])
         assert all(np.array_equal(*pair) for pair in zip(found, made.masks[image_id], strict=True))

@@ -73,7 +73,7 @@ def test_what_is_there_stays(tmp_path: Path, memory: Any) -> None:
     memory.pipe_file("/out/mine", b"1")
     for out in (str(tmp_path / "out"), str(tmp_path / "file"), "memory://out"):
         with (
-            pytest.raises(MosaicFusionError, match="is there already; give an empty or a new folder with --out"),
+            pytest.raises(MosaicFusionError, match="exists already; give an empty or a new folder with --out"),
             whole_or_absent(out),
         ):
             raise AssertionError
@@ -98,7 +98,7 @@ def test_a_folder_that_appears_meanwhile_stays(tmp_path: Path) -> None:
         ("nosuch://bucket/x", "cannot write nosuch://bucket/x: Protocol not known"),
         ("memory://a*", r"memory://a\* holds one of \* \? \["),
         ("memory://", "memory:// names no folder"),
-        ("/", "/ is there already|/ names no folder"),
+        ("/", "/ exists already|/ names no folder"),
         ("/dev/null/x", "cannot write /dev/null/x: Not a directory"),
     ],
 )
@@ -110,7 +110,7 @@ def test_places_that_cannot_be(out: str, said: str) -> None:
 def test_a_place_that_is_taken_is_said_before_the_source_is_read(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("1")
-    with pytest.raises(MosaicFusionError, match="is there already"):
+    with pytest.raises(MosaicFusionError, match="exists already"):
         export(tmp_path / "none", "coco", tmp_path / "out")
 
 

@@ -53,7 +53,7 @@ def test_masks_that_do_not_overlap_are_the_same(run: Any, tmp_path: Path) -> Non
     objects = pixels(tmp_path / "out/SegmentationObject/000000000003.png")
     assert np.array_equal([objects == 1, objects == 2], run.masks[3])
     ring, small = run.masks[1]
-    assert f"{np.count_nonzero(ring & small)} pixels of objects are under smaller ones" in done.notes
+    assert f"{np.count_nonzero(ring & small)} pixels of objects are covered by smaller ones" in done.notes
 
 
 def test_boxes_count_from_one_and_hold_both_ends(run: Any, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_many_categories_have_no_class_png(coco: Any, tmp_path: Path) -> None:
 def test_too_many_objects(coco: Any, tmp_path: Path) -> None:
     one = json.loads(coco.source.read_text())["annotations"][1]
     rewritten(coco, annotations=[{**one, "id": i} for i in range(255)])
-    with pytest.raises(MosaicFusionError, match="image 5 has 255 objects, and VOC's png hold 254"):
+    with pytest.raises(MosaicFusionError, match="image 5 has 255 objects, and VOC's png holds at most 254"):
         export(coco.source, "voc", tmp_path / "out", **coco.arguments)
     assert not list(tmp_path.glob("*out*"))
 

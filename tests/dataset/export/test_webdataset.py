@@ -24,7 +24,7 @@ def read(out: Path) -> dict[int, Any]:
 
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
 def test_webdataset_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
-    from mosaicfusion.dataset.masks import pixels
+    from mosaicfusion.dataset.masks import read_mask
 
     export(made.source, "webdataset", tmp_path / "out", masks=masks, shard_size=2, **made.arguments)
     samples = read(tmp_path / "out")
@@ -34,7 +34,7 @@ def test_webdataset_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> Non
         suffix = "png" if made.images[image_id].startswith(b"\x89PNG") else "jpg"
         assert (record["id"], suffix in sample) == (image_id, True)
         hw = (record["height"], record["width"])
-        found = [pixels(annotation, hw) for annotation in record["annotations"]]
+        found = [rle.decode(read_mask(annotation, hw).run_lengths()) for annotation in record["annotations"]]
         assert len(found) == len(made.masks[image_id])
         assert all(np.array_equal(*pair) for pair in zip(found, made.masks[image_id], strict=True))
         assert [a["category_id"] for a in record["annotations"]] == made.category_ids[image_id]

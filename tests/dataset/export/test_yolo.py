@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.export.yolo import single_polygon
+from mosaicfusion.dataset.sample import Annotation
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
@@ -73,7 +74,7 @@ def test_boxes_come_out_exact(run: Any, tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 17))))
 def test_any_parts_and_holes_become_one_polygon(mask: np.ndarray[Any, Any]) -> None:
-    outline = single_polygon({"id": 1, "segmentation": rle.encode(mask)}, mask.shape)
+    outline = single_polygon(Annotation({"id": 1, "segmentation": rle.encode(mask)}, mask.shape))
     assert len(outline) == 0 if not mask.any() else len(outline) >= 4
     if mask.any():
         corners = np.round(outline / mask.shape[::-1], 6)

@@ -28,7 +28,7 @@ from support.lvis_sets import (
 )
 
 from mosaicfusion.config import OutputSettings
-from mosaicfusion.dataset.merge.merge import merge
+from mosaicfusion.dataset.merge import merge
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
@@ -97,8 +97,8 @@ class TestDrawnPart:
         data = read(tmp_path / "out.json")
         assert data["images"][2] == {
             "id": 52,
-            "file_name": "drawn-rare-000/000000000000.jpg",
-            "coco_url": "mosaicfusion://run/drawn-rare-000/000000000000.jpg",
+            "file_name": "synthetic-rare-000/000000000000.jpg",
+            "coco_url": "mosaicfusion://run/synthetic-rare-000/000000000000.jpg",
             "width": 48,
             "height": 32,
             "neg_category_ids": [],
@@ -110,7 +110,7 @@ class TestDrawnPart:
         assert (zebra["id"], zebra["name"], zebra["synset"], zebra["frequency"]) == (10, "zebra", "zebra.n.01", "r")
         (added,) = summary.added
         assert (added.images, added.annotations, added.matched, added.new_categories) == (2, 4, 2, ["zebra"])
-        assert added.folders == {"drawn-rare-000": run / "images" / "000"}
+        assert added.folders == {"synthetic-rare-000": run / "images" / "000"}
         assert added.run_lengths
 
     def test_counts_are_of_images_and_instances(self, real: Path, run: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ class TestDrawnPart:
         runs = [make_run(tmp_path / where / "set", SYNTHETIC, [[(ZEBRA, True)]]) for where in ("a", "b")]
         merge(real, runs, tmp_path / "out.json")
         data = read(tmp_path / "out.json")
-        names = ["drawn-set-000/000000000000.jpg", "drawn-set-2-000/000000000000.jpg"]
+        names = ["synthetic-set-000/000000000000.jpg", "synthetic-set-2-000/000000000000.jpg"]
         assert [image["file_name"] for image in data["images"][2:]] == names
         assert [a["category_id"] for a in data["annotations"][3:]] == [10, 10]
 
@@ -179,7 +179,7 @@ class TestDrawnPart:
         source = write_json(tmp_path / "other" / "my set.json", other)
         merge(real, [source], tmp_path / "out.json", image_mode="copy")
         image = read(tmp_path / "out.json")["images"][2]
-        assert image["file_name"] == "drawn-my_set-a-b/x.jpg"
+        assert image["file_name"] == "synthetic-my_set-a-b/x.jpg"
         assert image["neg_category_ids"] == []
         assert "license" not in image  # 5 is no licence of the real set
         assert (tmp_path / image["file_name"]).read_bytes() == jpeg()
@@ -223,8 +223,8 @@ class TestTransfer:
         merge(real, [run], out, image_mode=how)  # again
 
     def test_another_image_there_is_not_overwritten(self, real: Path, run: Path, tmp_path: Path) -> None:
-        (tmp_path / "drawn-rare-000").mkdir()
-        there = tmp_path / "drawn-rare-000" / "000000000000.jpg"
+        (tmp_path / "synthetic-rare-000").mkdir()
+        there = tmp_path / "synthetic-rare-000" / "000000000000.jpg"
         there.write_bytes(b"precious")
         with pytest.raises(MosaicFusionError, match="holds another image"):
             merge(real, [run], tmp_path / "out.json", image_mode="copy")
@@ -233,7 +233,7 @@ class TestTransfer:
 
     def test_missing_image(self, real: Path, run: Path, tmp_path: Path) -> None:
         (run / "images" / "000" / "000000000002.jpg").unlink()
-        with pytest.raises(MosaicFusionError, match=r"image 3 is not there: .*000000000002.jpg"):
+        with pytest.raises(MosaicFusionError, match=r"image 3 does not exist: .*000000000002.jpg"):
             merge(real, [run], tmp_path / "out" / "out.json", image_mode="link")
         assert not (tmp_path / "out").exists()
         merge(real, [run], tmp_path / "out.json")  # without a image_mode, images may be anywhere
@@ -283,11 +283,11 @@ class TestRefused:
             ),
             (
                 {"images": [{"id": 1, "file_name": "a.jpg", "neg_category_ids": [8]}]},
-                "neg_category_ids 8 is not among its categories",
+                "neg_category_ids of image 1 holds 8, which is not among the categories",
             ),
             ({"images": [{"id": 1, "file_name": "a.jpg", "neg_category_ids": "x"}]}, "Expected `array | null`"),
-            ({"images": []}, "image_id 1 is not among its images"),
-            ({"categories": []}, "category_id 2 is not among its categories"),
+            ({"images": []}, "annotation 5 is of image 1 and category 2; there is no such image or category"),
+            ({"categories": []}, "annotation 5 is of image 1 and category 2; there is no such image or category"),
             ({"categories": [{"id": 2, "name": "\u0000"}]}, "must be printable"),
         ],
     )
@@ -355,7 +355,7 @@ def test_merged_sets_are_sound(
     assert cap is None or max(drawn.values(), default=0) <= cap
     masks = Counter(a["image_id"] for a in data["annotations"])
     canvases = {
-        f"drawn-run{k}-000/{i:012d}.jpg": regions for k, run in enumerate(runs) for i, regions in enumerate(run)
+        f"synthetic-run{k}-000/{i:012d}.jpg": regions for k, run in enumerate(runs) for i, regions in enumerate(run)
     }
     for image in data["images"][2:]:
         assert masks[image["id"]] == sum(kept for _, kept in canvases[image["file_name"]])

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.lvis_sets import REAL_COCO, REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
 
-from mosaicfusion.dataset.merge.merge import merge
-from mosaicfusion.dataset.validate.fix import fix
-from mosaicfusion.dataset.validate.validate import validate
+from mosaicfusion.dataset.merge import merge
+from mosaicfusion.dataset.validate import fix, validate
 from mosaicfusion.errors import MosaicFusionError
 
 SOUND: dict[str, Any] = json.loads(REAL_LVIS)
@@ -72,7 +71,7 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (changed("annotations.0", id=8), "error [id] annotations[1]: id 8 is there before"),
+        (changed("annotations.0", id=8), "error [id] annotations[1]: id 8 occurred before"),
         (changed("annotations.0", id=...), "error [id] annotations[0]: id is null"),
         (changed("annotations.0", id=True), "error [id] annotations[0]: id is true"),
         (changed("annotations.1", image_id=5), "error [reference] annotations[1] (id 8): image_id is 5, which is not among"),
@@ -91,13 +90,13 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
         (changed("annotations.0", segmentation={"size": [3, 3], "counts": "9"}), "has the size [3, 3], its image [32, 48]"),
         (
             changed("annotations.2", segmentation=[[-4, 0, 4, 0, 4, 4, -4, 4]], bbox=[-4, 0, 8, 4], area=32),
-            "warning [outside] annotations[2] (id 9): the mask [-4.0, 0.0, 8.0, 4.0] reaches over its image of 48 x 32",
+            "warning [outside] annotations[2] (id 9): the mask [-4.0, 0.0, 8.0, 4.0] extends beyond its image of 48 x 32",
         ),
         (changed("images.0", neg_category_ids=[1]), "category 1 is in neg_category_ids of image 50"),
         (changed("images.0", neg_category_ids=...), "error [lists] images[0] (id 50): neg_category_ids is missing"),
         (changed("images.0", neg_category_ids=["1"]), 'neg_category_ids is ["1"]; give a list of category ids'),
         (changed("images.0", not_exhaustive_category_ids=[77]), "not_exhaustive_category_ids holds 77, which no category has"),
-        (changed("images.1", id=50), "error [id] images[1]: id 50 is there before"),
+        (changed("images.1", id=50), "error [id] images[1]: id 50 occurred before"),
         (changed("images.1", height="32"), 'error [size] images[1] (id 51): height and width are ["32", 48]'),
         (changed("images.1", width=10**9), "height and width are [32, 1000000000]"),
         (changed("images.1", file_name="../a.jpg"), 'error [path] images[1] (id 51): file_name "../a.jpg" leaves its folder'),
@@ -108,10 +107,10 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
         (changed("images.1", coco_url=..., file_name="a.jpg"), "error [coco_url] images[1] (id 51): coco_url is null"),
         (changed("images.1", coco_url="x/train2017/000000000050.jpg"), 'error [same-file] images[1] (id 51): "train2017/0'),
         (changed("images.1", coco_url="s3://b/a.jpg"), "error [file_name] images[1] (id 51): file_name is missing"),
-        (changed("images.1", file_name="COCO/000000051.jpg"), 'Detic takes "CO/000000051.jpg"'),
-        (changed("categories.1", id=1), "error [id] categories[1]: id 1 is there before"),
+        (changed("images.1", file_name="COCO/000000051.jpg"), 'as "CO/000000051.jpg"'),
+        (changed("categories.1", id=1), "error [id] categories[1]: id 1 occurred before"),
         (changed("categories.1", name=""), "error [name] categories[1] (id 2): name is"),
-        (changed("categories.1", name="KITE"), 'warning [name] categories[1] (id 2): name "KITE" is there before'),
+        (changed("categories.1", name="KITE"), 'warning [name] categories[1] (id 2): name "KITE" occurred before'),
         (changed("categories.1", frequency="x"), 'error [frequency] categories[1] (id 2): frequency is "x"'),
         (changed("categories.1", image_count=5), "warning [counts] categories[1] (id 2): image_count is 5, counted 1"),
         ({**SOUND, "images": [7]}, "error [schema] images[0]: is 7; an object is needed"),
@@ -134,9 +133,9 @@ def test_names_of_lvis_v05_are_fine_and_what_is_printed_is_harmless(tmp_path: Pa
 def test_only_some_of_a_kind_are_shown(tmp_path: Path) -> None:
     data = copy.deepcopy(SOUND)
     data["annotations"] = [{**data["annotations"][0], "id": k, "area": 1} for k in range(9)]
-    found = [line for line in lines(tmp_path, data, shown_per_kind=2) if "[area]" in line]
+    found = [line for line in lines(tmp_path, data, max_per_kind=2) if "[area]" in line]
     assert len(found) == 3
-    assert found[-1] == "error [area] ... 7 more of this kind, 9 in all"
+    assert found[-1] == "error [area] ... 7 more of this kind, 9 in total"
 
 
 def test_files(tmp_path: Path) -> None:

@@ -11,23 +11,23 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mosaicfusion.dataset import masks
-from mosaicfusion.dataset.annotated import Record
-from mosaicfusion.dataset.export.options import Options
+from mosaicfusion.dataset.coco import Record
+from mosaicfusion.dataset.export.format import Format, Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import Dataset, Sample
+from mosaicfusion.dataset.reader import Dataset
+from mosaicfusion.dataset.sample import Sample
 
 
 def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
-    """Write the set; returns what is lost, in words."""
+    """Write the set; returns notes on what the format could not hold."""
     images, annotations = [], []
     for sample in samples:
         images.append(put_image(sample, out))
         annotations += [
             {
-                **annotation,
-                "iscrowd": annotation.get("iscrowd", 0),
-                "segmentation": masks.segmentation(annotation, sample.hw, options.masks),
+                **annotation.record,
+                "iscrowd": int(annotation.is_crowd),
+                "segmentation": annotation.segmentation(options.masks),
             }
             for annotation in sample.annotations
         ]
@@ -41,8 +41,8 @@ def put_image(sample: Sample, out: OutFolder) -> Record:
     name = f"images/{sample.name}"
     out.write(name, sample.read())
     names = {"file_name": name, "coco_url": f"mosaicfusion://export/{name}"}
-    before = {f"source_{key}": sample.image[key] for key in names if sample.image.get(key)}
-    return {**before, **sample.image, **names}
+    before = {f"source_{key}": sample.record[key] for key in names if sample.record.get(key)}
+    return {**before, **sample.record, **names}
 
 
 def put_json(
@@ -56,3 +56,6 @@ def put_json(
     """Write one json of a whole set."""
     data = {**dataset.head, "images": images, "annotations": annotations, "categories": categories}
     out.write(name, msgspec.json.encode(data))
+
+
+FORMAT = Format(write)

@@ -1,9 +1,10 @@
 """Hugging Face: ``data/train-00000-of-00003.parquet``, ..., which ``datasets.load_dataset("OUT")`` reads with its features.
 
-A row is an image: its bytes, its LVIS fields, and ``objects`` with a list for each field, as the object detection examples of
-transformers take them. ``objects["category"]`` is the category's place from 0 (a ``ClassLabel``), ``objects["category_id"]`` its
-id. Masks are bit for bit the same, all as run lengths (the default) or all as polygons. No more than 100 images are in memory.
-Lost: fields that are none of LVIS', but for the ``score``.
+A row is an image: its bytes, its LVIS fields, and ``objects`` with a list for each field, as in the object detection examples of
+transformers. ``objects["category"]`` is the category's index from 0 (a ``ClassLabel``), ``objects["category_id"]`` its id. Masks
+are bit for bit the same, all as run lengths (the default) or all as polygons. At most 100 images are in memory.
+
+Lost: fields that LVIS does not have, except ``score``.
 """
 
 from __future__ import annotations
@@ -14,16 +15,13 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from mosaicfusion.dataset import masks
-from mosaicfusion.dataset.annotated import Record
-from mosaicfusion.dataset.export.options import Options
+from mosaicfusion.dataset.coco import Record
+from mosaicfusion.dataset.export.format import Format, Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import Dataset, Sample
+from mosaicfusion.dataset.reader import Dataset
+from mosaicfusion.dataset.sample import Sample
 
-ROW_GROUP = 100  # images; who reads one row reads its group
+ROW_GROUP = 100  # images; reading one row reads its group
 
 # A type is its name, [a list of it], or {fields of it}.
 _IMAGE = {
@@ -46,7 +44,10 @@ _SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[
 
 
 def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
-    """Write the set; returns what is lost, in words."""
+    """Write the set; returns notes on what the format could not hold."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     form = options.masks or "rle"
     schema = _schema(form, [category["name"] for category in dataset.categories])
     index_of = dataset.index_of
@@ -61,22 +62,26 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
 
 
 def _row(sample: Sample, form: str, index_of: dict[int, int]) -> Record:
-    to_form = masks.run_lengths if form == "rle" else masks.polygons
-    objects: Record = {key: [annotation.get(key) for annotation in sample.annotations] for key in _OBJECTS}
-    objects["iscrowd"] = [annotation.get("iscrowd", 0) for annotation in sample.annotations]
-    objects["category"] = [index_of[annotation["category_id"]] for annotation in sample.annotations]
-    objects["segmentation"] = [to_form(annotation, sample.hw) for annotation in sample.annotations]
-    row = {key: sample.image.get(key) for key in _IMAGE}
+    annotations = sample.annotations
+    objects: Record = {key: [annotation.record.get(key) for annotation in annotations] for key in _OBJECTS}
+    objects["iscrowd"] = [int(annotation.is_crowd) for annotation in annotations]
+    objects["category"] = [index_of[annotation.category_id] for annotation in annotations]
+    objects["segmentation"] = [
+        annotation.mask.run_lengths() if form == "rle" else annotation.mask.polygons() for annotation in annotations
+    ]
+    row = {key: sample.record.get(key) for key in _IMAGE}
     return {
         **row,
         "image": {"bytes": sample.read(), "path": sample.name},
-        "image_id": sample.image["id"],
+        "image_id": sample.id,
         "objects": objects,
     }
 
 
 def _schema(form: str, names: list[str]) -> Any:
-    """Arrow's types, and those of datasets in the metadata, where it looks for them."""
+    """Arrow's types; those of ``datasets`` are in the metadata, where it expects them."""
+    import pyarrow as pa
+
     objects = {**_OBJECTS, "segmentation": _SEGMENTATION[form]}
     types = {
         "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
@@ -89,6 +94,8 @@ def _schema(form: str, names: list[str]) -> Any:
 
 
 def _arrow(kind: Any) -> Any:
+    import pyarrow as pa
+
     if isinstance(kind, list):
         return pa.list_(_arrow(kind[0]))
     if isinstance(kind, dict):
@@ -102,3 +109,6 @@ def _feature(kind: Any) -> Any:
     if isinstance(kind, dict):
         return {key: _feature(inner) for key, inner in kind.items()}
     return {"_type": "Value", "dtype": kind}
+
+
+FORMAT = Format(write, sharded=True, needs=("pyarrow",))

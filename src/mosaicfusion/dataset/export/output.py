@@ -1,4 +1,4 @@
-"""The folder of an export, at a path or any fsspec URL: whole or not there."""
+"""The folder of an export, at a path or any fsspec URL: complete or absent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mosaicfusion.errors import MosaicFusionError
 
 
 class OutFolder:
-    """Files below ``root`` of a file system; names are relative, parted by ``/``, and ours."""
+    """Files below ``root`` of a file system; names are relative, separated by ``/``, and never come from outside."""
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs, self._root = fs, root
         self._made: set[str] = set()
 
     def open(self, name: str) -> IO[bytes]:
-        """A new file to write; parents are made."""
+        """Open a new file for writing; parent folders are created."""
         path = f"{self._root}/{name}"
         parent = path.rpartition("/")[0]
         if parent not in self._made:
@@ -29,30 +29,29 @@ class OutFolder:
         return file
 
     def write(self, name: str, data: bytes) -> None:
-        """A file at once."""
+        """Write a whole file."""
         with self.open(name) as file:
             file.write(data)
 
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return int(self._fs.du(self._root))
 
 
 @contextmanager
 def whole_or_absent(out: str) -> Iterator[OutFolder]:
-    """A folder written beside ``out`` under another name, and renamed when the block ends well; else removed.
+    """A folder that is written beside ``out`` under another name, and renamed at the end of the block; removed on an error.
 
-    Nothing is made before the first file.
-    A process that is killed leaves ``.out.<frequencies>.partial``, which nothing reads. Object stores have no rename: there the
-    store copies the files, which take their names one by one.
-    Raises :class:`MosaicFusionError` when ``out`` is a file or holds files, and when it cannot be written.
+    Nothing is created before the first file. A killed process leaves ``.out.<hex>.partial``, which nothing reads. Object stores
+    cannot rename: there the store copies the files, which get their names one by one.
+    Raises :class:`MosaicFusionError` if ``out`` is a file or holds files, or cannot be written.
     """
     fs, path = _locate(out)
     parent, _, name = path.rpartition("/")
     staging = f"{parent}/.{name}.{secrets.token_hex(4)}.partial"
     try:
         if fs.isfile(path) or (fs.isdir(path) and fs.ls(path, detail=False)):
-            raise MosaicFusionError(f"{out} is there already; give an empty or a new folder with --out")
+            raise MosaicFusionError(f"{out} exists already; give an empty or a new folder with --out")
         try:
             yield OutFolder(fs, staging)
             _rename(fs, staging, path)
@@ -61,7 +60,7 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
                 fs.rm(staging, recursive=True)
             raise
     except NotImplementedError:
-        raise MosaicFusionError(f"{out} cannot be written: its file system only reads") from None
+        raise MosaicFusionError(f"{out} cannot be written: its file system is read-only") from None
     except OSError as error:
         raise MosaicFusionError(f"cannot write {out}: {error.strerror or error}") from error
 
@@ -69,7 +68,7 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
 def _locate(out: str) -> tuple[Any, str]:
     import fsspec
 
-    if "://" in out and set("*?[") & set(out):  # fsspec would take them for a pattern
+    if "://" in out and set("*?[") & set(out):  # fsspec would read them as a pattern
         raise MosaicFusionError(f"{out} holds one of * ? [; give --out without them")
     try:
         fs, path = fsspec.url_to_fs(out)

@@ -1,11 +1,11 @@
 """Pascal VOC: ``JPEGImages``, ``Annotations/*.xml``, ``SegmentationObject/*.png``, ``SegmentationClass/*.png``, ``ImageSets``.
 
-In ``SegmentationObject`` a pixel holds the number of the object in the xml, from 1, and 0 is background; in
-``SegmentationClass`` it holds the category's ``index`` of ``categories.json`` plus 1. Boxes are those of the masks and count
-pixels from 1, both ends included. Crowds become ``difficult`` objects, which VOC's evaluation passes over.
+In ``SegmentationObject`` the value of a pixel is the number of the object in the xml, from 1, and 0 is background; in
+``SegmentationClass`` it is the category's ``index`` of ``categories.json`` plus 1. Boxes are those of the masks; they count
+pixels from 1 and include both ends. Crowds become ``difficult`` objects, which VOC's evaluation ignores.
 
-Lost: a pixel has room for one object. Where objects overlap the smaller one is on top. A png has 8 bits, so an image with more
-than 254 objects is refused, and with more than 254 categories there is no ``SegmentationClass``: the xml says the same.
+Lost: a pixel belongs to one object. Where objects overlap, the smaller one is on top. A png has 8 bits, so an image with more
+than 254 objects is refused, and with more than 254 categories there is no ``SegmentationClass``: the xml has the same content.
 Fields of LVIS other than names and boxes are left out.
 """
 
@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset import masks
-from mosaicfusion.dataset.annotated import Record
-from mosaicfusion.dataset.export.options import Options, Split
+from mosaicfusion.dataset.export.format import Format, Options, Split
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import Dataset, Sample
+from mosaicfusion.dataset.reader import Dataset
+from mosaicfusion.dataset.sample import Annotation, Sample
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
@@ -34,7 +33,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # also the carriage r
 
 
 def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
-    """Write the set; returns what is lost, in words."""
+    """Write the set; returns notes on what the format could not hold."""
     names = {category["id"]: category["name"] for category in dataset.categories}
     for name in names.values():
         if _NOT_XML.search(name):
@@ -44,7 +43,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     stems: dict[Split, list[str]] = {"train": [], "val": []}
     covered = 0
     for sample in samples:
-        stems[options.split(sample.image["id"])].append(sample.stem)
+        stems[options.split(sample.id)].append(sample.stem)
         out.write(f"JPEGImages/{sample.name}", sample.read())
         each = pixels_of_each(sample)
         out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names, each))
@@ -52,24 +51,24 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
         covered += int(sum(map(np.count_nonzero, each)) - np.count_nonzero(objects))
         out.write(f"SegmentationObject/{sample.stem}.png", _png(objects))
         if with_classes:
-            values = [0, *(index_of[annotation["category_id"]] + 1 for annotation in sample.annotations)]
+            values = [0, *(index_of[annotation.category_id] + 1 for annotation in sample.annotations)]
             out.write(f"SegmentationClass/{sample.stem}.png", _png(np.array(values, np.uint8)[objects]))
     options.require_both(split for split, listed in stems.items() if listed)
     for split, listed in (*stems.items(), ("trainval", stems["train"] + stems["val"])):
         for task in ("Main", "Segmentation"):
             out.write(f"ImageSets/{task}/{split}.txt", "".join(stem + "\n" for stem in sorted(listed)).encode())
     notes = [f"no SegmentationClass: {len(names)} categories, and 8 bits hold {MAX_VALUE}"] * (not with_classes)
-    return notes + [f"{covered} pixels of objects are under smaller ones"] * bool(covered)
+    return notes + [f"{covered} pixels of objects are covered by smaller ones"] * bool(covered)
 
 
 def pixels_of_each(sample: Sample) -> list[Mask]:
-    """The masks of an image, bool (H, W)."""
+    """The masks of an image, bool (H, W) each."""
     if len(sample.annotations) > MAX_VALUE:
         raise MosaicFusionError(
-            f"image {sample.image['id']} has {len(sample.annotations)} objects, and VOC's png hold {MAX_VALUE}; "
+            f"image {sample.record['id']} has {len(sample.annotations)} objects, and VOC's png holds at most {MAX_VALUE}; "
             "choose another format with --to"
         )
-    return [masks.pixels(annotation, sample.hw) for annotation in sample.annotations]
+    return [rle.decode(annotation.mask.run_lengths()) for annotation in sample.annotations]
 
 
 def label_map(each: list[Mask], hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -88,18 +87,18 @@ def _xml(database: str, sample: Sample, names: dict[int, str], each: list[Mask])
     _add(root, {"segmented": 1})
     for annotation, mask in zip(sample.annotations, each, strict=True):
         thing = ElementTree.SubElement(root, "object")
-        difficult = annotation.get("iscrowd", 0)
+        difficult = int(annotation.is_crowd)
         _add(
             thing,
-            {"name": names[annotation["category_id"]], "pose": "Unspecified", "truncated": 0, "difficult": difficult},
+            {"name": names[annotation.category_id], "pose": "Unspecified", "truncated": 0, "difficult": difficult},
         )
         _add(ElementTree.SubElement(thing, "bndbox"), _box(annotation, mask))
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8"))
 
 
-def _box(annotation: Record, mask: Mask) -> dict[str, int]:
-    left, top, width, height = rle.box_xywh(mask) if mask.any() else annotation["bbox"]
+def _box(annotation: Annotation, mask: Mask) -> dict[str, int]:
+    left, top, width, height = rle.box_xywh(mask) if mask.any() else annotation.record["bbox"]
     corners = {"xmin": left + 1, "ymin": top + 1, "xmax": left + width, "ymax": top + height}
     return {side: round(value) for side, value in corners.items()}
 
@@ -118,9 +117,12 @@ def _png(values: NDArray[np.uint8]) -> bytes:
 
 
 def _palette() -> bytes:
-    """VOC's colours: the bits of the value, dealt out to red, green and blue, go to the highest bits first."""
+    """VOC's colours: the bits of the value, distributed to red, green and blue in turn, fill the highest bits first."""
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
         for channel in range(3):
             colours[:, channel] |= ((np.arange(256) >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
     return colours.tobytes()
+
+
+FORMAT = Format(write, masks=(), splits=True)

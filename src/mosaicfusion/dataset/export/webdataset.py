@@ -1,7 +1,7 @@
 """WebDataset: ``shard-000000.tar``, ``shard-000001.tar``, ... with ``<id>.jpg`` and ``<id>.json`` for each image.
 
-The json is the image's LVIS record with its annotations as ``annotations``; masks bit for bit the same. No more than one image
-is in memory. Equal sets give equal bytes.
+The json is the image's LVIS record with its annotations as ``annotations``; masks are bit for bit the same. At most one
+image is in memory. Equal sets give equal bytes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from itertools import groupby
 
 import msgspec
 
-from mosaicfusion.dataset import masks
-from mosaicfusion.dataset.export.options import Options
+from mosaicfusion.dataset.export.format import Format, Options
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.reader import Dataset, Sample
+from mosaicfusion.dataset.reader import Dataset
+from mosaicfusion.dataset.sample import Sample
 
 
 def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
-    """Write the set; returns what is lost, in words."""
+    """Write the set; returns notes on what the format could not hold."""
     for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
         with (
             out.open(f"shard-{shard:06d}.tar") as file,
@@ -34,13 +34,16 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
 
 def _record(sample: Sample, options: Options) -> bytes:
     annotations = [
-        {**annotation, "segmentation": masks.segmentation(annotation, sample.hw, options.masks)}
+        {**annotation.record, "segmentation": annotation.segmentation(options.masks)}
         for annotation in sample.annotations
     ]
-    return msgspec.json.encode({**sample.image, "annotations": annotations})
+    return msgspec.json.encode({**sample.record, "annotations": annotations})
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)  # with no owner and no time
     member.size = len(data)
     tar.addfile(member, io.BytesIO(data))
+
+
+FORMAT = Format(write, sharded=True)

@@ -3,92 +3,102 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from mosaicfusion.dataset.coco import ImageRef, find_image, image_name, path_fault
-from mosaicfusion.dataset.merge.sources import Source
+from mosaicfusion.dataset.coco import ImageRef, Record, image_name, path_fault
+from mosaicfusion.dataset.reader import Dataset
+from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.atomic import write_link, write_stream
 
 ImageMode = Literal["copy", "link"]
 
 
-def new_names(source: Source, images: Iterable[dict[str, Any]], taken: set[str]) -> dict[int, str]:
-    """``drawn-<source>-<folders>/<file>`` for each image's id: names that are not ``taken``.
+def new_names(dataset: Dataset, samples: Iterable[Sample], taken: set[str]) -> dict[int, str]:
+    """``synthetic-<data set>-<folders>/<file>`` for the id of each image: names that are not ``taken``.
 
-    Exactly one folder deep, because detectron2 looks for the last two parts of ``coco_url`` and Detic for ``file_name``: both
-    then find the same file. The prefix keeps them apart from ``train2017`` and from ``COCO...``, which Detic cuts short.
+    Exactly one folder deep, because detectron2 uses the last two parts of ``coco_url`` and Detic uses ``file_name``: both then
+    find the same file. The prefix avoids clashes with ``train2017``, and with ``COCO...``, which Detic shortens.
     """
-    parts = {image["id"]: _parts(source, image) for image in images}
+    parts = {sample.id: _parts(dataset, sample.record) for sample in samples}
+    own = re.sub(r"\W+", "_", dataset.name).strip("_") or "set"
     names: dict[int, str] = {}
     for number in range(1, 2 + len(taken)):
-        prefix = f"drawn-{source.name}" + (f"-{number}" if number > 1 else "")
+        prefix = f"synthetic-{own}" + (f"-{number}" if number > 1 else "")
         names = {id_: f"{'-'.join([prefix, *folders])}/{name}" for id_, (*folders, name) in parts.items()}
         if not taken & set(names.values()):
             break
     repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if repeated:
-        raise MosaicFusionError(f"{source.path}: several images would get the name {repeated[0]!r}; rename their files")
+        raise MosaicFusionError(
+            f"{dataset.path}: several images would get the name {repeated[0]!r}; rename their files"
+        )
     return names
 
 
-def _parts(source: Source, image: dict[str, Any]) -> list[str]:
-    """Folders and file of an image."""
+def image_path(dataset: Dataset, image: Record) -> Path:
+    """The path that an image should have."""
+    return dataset.root / (image_name(msgspec.convert(image, ImageRef)) or "")
+
+
+def _parts(dataset: Dataset, image: Record) -> list[str]:
+    """Folders and file name of an image."""
     name = image_name(msgspec.convert(image, ImageRef)) or ""
     if fault := path_fault(name):
         raise MosaicFusionError(
-            f"{source.path}: the file_name {name!r} of image {image['id']} {fault}; it must be relative to {source.folder}"
+            f"{dataset.path}: the file_name {name!r} of image {image['id']} {fault}; it must be relative to {dataset.root}"
         )
     parts = name.split("/")
-    return parts[1:] if parts[0] == "images" and len(parts) > 2 else parts  # as run folders have them
+    return parts[1:] if parts[0] == "images" and len(parts) > 2 else parts  # as in run folders
 
 
-def find_images(source: Source, names: Mapping[int, str]) -> dict[str, Path]:
-    """The present file for each new name; raises :class:`MosaicFusionError` if one is missing."""
-    found: dict[str, Path] = {}
-    for image in source.data["images"]:
-        if image["id"] in names:
-            path = find_image(source.folder, msgspec.convert(image, ImageRef))
-            if path is None:
-                raise MosaicFusionError(f"{source.path}: image {image['id']} is not there: {source.image_path(image)}")
-            found[names[image["id"]]] = path
-    return found
+def find_images(dataset: Dataset, names: Mapping[int, str]) -> dict[str, Path]:
+    """The current file for each new name; raises :class:`MosaicFusionError` if one is missing."""
+    files: dict[str, Path] = {}
+    for sample in dataset:
+        if sample.id in names:
+            try:
+                files[names[sample.id]] = sample.file
+            except MosaicFusionError:
+                raise MosaicFusionError(
+                    f"{dataset.path}: image {sample.id} does not exist: {image_path(dataset, sample.record)}"
+                ) from None
+    return files
 
 
 def place_images(
-    files: Mapping[str, Path], folder: Path, how: ImageMode, on_image: Callable[[int, int], None] | None = None
+    files: Mapping[str, Path], folder: Path, mode: ImageMode, on_image: Callable[[int, int], None] | None = None
 ) -> None:
-    """Copy or link files to their new names under ``folder``; what is there already must be the same image."""
+    """Copy or link files to their new names under ``folder``; existing files must hold the same image."""
     for done, (name, path) in enumerate(files.items(), start=1):
         target = folder / name
         try:
-            if not _is_there(path, target):
-                _put(path, target, how)
+            if not _exists(path, target):
+                _put(path, target, mode)
         except OSError as error:
             raise MosaicFusionError(f"cannot write {target}: {error.strerror or error}") from None
         if on_image:
             on_image(done, len(files))
 
 
-def _is_there(path: Path, target: Path) -> bool:
+def _exists(path: Path, target: Path) -> bool:
     if not target.exists():
         return False
     if target.read_bytes() != path.read_bytes():
-        raise MosaicFusionError(f"{target} is there and holds another image; give -o in another folder")
+        raise MosaicFusionError(f"{target} exists and holds another image; give -o in another folder")
     return True
 
 
-def _put(path: Path, target: Path, how: ImageMode) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)
-    if how == "link":
-        part.symlink_to(os.path.relpath(path.resolve(), target.parent.resolve()))
-    else:
-        shutil.copyfile(path, part)
-    part.replace(target)
+def _put(path: Path, target: Path, mode: ImageMode) -> None:
+    if mode == "link":
+        write_link(target, os.path.relpath(path.resolve(), target.parent.resolve()))
+        return
+    with path.open("rb") as source:
+        write_stream(target, lambda file: shutil.copyfileobj(source, file))

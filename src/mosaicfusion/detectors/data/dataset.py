@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mosaicfusion.dataset.coco import DatasetFile, find_image, image_name, path_fault
+from mosaicfusion.dataset.coco import DatasetFile, ImageRow, find_image, image_name, path_fault
 from mosaicfusion.detectors.data.classes import ClassList
-from mosaicfusion.detectors.data.instances import ImageRow, OnProgress, read_images, read_instances
+from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
 from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError, shown
 from mosaicfusion.files.images import read_rgb

@@ -10,41 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mosaicfusion.dataset.coco import AnnotationRef, DatasetFile, ImageRef, require_known, require_unique
-from mosaicfusion.dataset.masks import run_lengths
-from mosaicfusion.dataset.validate.checks import MAX_SIDE_PX
+from mosaicfusion.dataset.coco import AnnotationRow, DatasetFile, ImageRow, require_known, require_unique
+from mosaicfusion.dataset.masks import read_mask
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError
 
 OnProgress = Callable[[int, int], None]
-_Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
 _MAX_ASPECT = 100  # beyond it, the resized short side would be below a pixel
-
-
-class ImageRow(ImageRef, kw_only=True):
-    """The fields of an image that training needs; sides in pixels."""
-
-    width: _Side
-    height: _Side
-
-    @property
-    def hw(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.height, self.width
-
-
-class AnnotationRow(AnnotationRef, kw_only=True, gc=False):
-    """The fields of an annotation that training needs; the mask stays raw JSON until it is decoded."""
-
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")
-    iscrowd: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,10 +119,8 @@ def _counts(file: DatasetFile, row: AnnotationRow, hw: tuple[int, int]) -> bytes
     segmentation = msgspec.json.decode(row.segmentation)
     if segmentation in (None, [], {}):
         return b""
-    if not isinstance(segmentation, list | dict):
-        raise MosaicFusionError(f"{file.path}: annotation {row.id} has no mask that can be read: {segmentation!r:.40}")
     try:
-        counts = run_lengths({"id": row.id, "segmentation": segmentation}, hw)["counts"].encode()
+        counts = read_mask({"id": row.id, "segmentation": segmentation}, hw).run_lengths()["counts"].encode()
     except MosaicFusionError as error:
         raise MosaicFusionError(
             f"{file.path}: {error}; `mosaicfusion validate {file.path}` lists all such errors"

@@ -22,9 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.dataset.annotated import AnnotationFields, ImageFields
-from mosaicfusion.dataset.coco import DatasetFile, require_known, require_unique
-from mosaicfusion.dataset.masks import run_lengths
+from mosaicfusion.dataset.coco import CompleteAnnotation, DatasetFile, ImageRow, require_known, require_unique
+from mosaicfusion.dataset.masks import read_mask
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.results import MAX_DETECTIONS, Detection, read_results
 from mosaicfusion.errors import MosaicFusionError, shown
@@ -53,7 +52,7 @@ class Scores:
 class GroundTruth:
     """The annotations of a validation set in LVIS format, for any number of evaluations; read by :meth:`open`."""
 
-    def __init__(self, classes: ClassList, images: Sequence[ImageFields], annotations: list[dict[str, Any]]) -> None:
+    def __init__(self, classes: ClassList, images: Sequence[ImageRow], annotations: list[dict[str, Any]]) -> None:
         self.classes = classes
         self.annotations = annotations
         self.hw = {image.id: (image.height, image.width) for image in images}
@@ -68,17 +67,17 @@ class GroundTruth:
         """Read a json; raises :class:`MosaicFusionError` without LVIS' lists or frequencies, or if it cannot be evaluated."""
         file = DatasetFile.open(path)
         classes = ClassList.of(file)
-        images = file.parse("images", list[ImageFields])
+        images = file.parse("images", list[ImageRow])
         _require_federated(path, classes, images)
         require_unique(path, "images", (image.id for image in images))
         hw = {image.id: (image.height, image.width) for image in images}
         known = classes.labels()
         annotations = []
         # New ids from 1 on: the evaluator uses 0 for "no match".
-        for id_, row in enumerate(file.parse("annotations", list[AnnotationFields]), start=1):
+        for id_, row in enumerate(file.parse("annotations", list[CompleteAnnotation]), start=1):
             require_known(path, row, hw, known)
             try:
-                runs = run_lengths({"id": row.id, "segmentation": row.segmentation}, hw[row.image_id])
+                runs = read_mask({"id": row.id, "segmentation": row.segmentation}, hw[row.image_id]).run_lengths()
             except MosaicFusionError as error:
                 raise MosaicFusionError(
                     f"{path}: {error}; `mosaicfusion validate {path}` lists all such errors"
@@ -147,7 +146,7 @@ def score(
     return {kind: _scores(truth, counting, kind, open_vocabulary) for kind in kinds}
 
 
-def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageFields]) -> None:
+def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageRow]) -> None:
     without = [
         image.id for image in images if image.neg_category_ids is None or image.not_exhaustive_category_ids is None
     ]

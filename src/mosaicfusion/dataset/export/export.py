@@ -1,0 +1,72 @@
+"""Writing a data set in another format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from mosaicfusion.config import MaskFormat, Policy
+from mosaicfusion.dataset.export.format import Options, check_options, load_format
+from mosaicfusion.dataset.export.output import whole_or_absent
+from mosaicfusion.dataset.reader import Dataset, open_dataset
+from mosaicfusion.dataset.sample import Sample
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Counts of an export. ``size`` in bytes; ``notes`` say what the format could not hold."""
+
+    out: str
+    images: int
+    instances: int
+    categories: int
+    size: int
+    notes: tuple[str, ...]
+
+
+def export(
+    source: Path | str,
+    to: str,
+    out: Path | str,
+    *,
+    images: Path | str | None = None,
+    policy: Policy | None = None,
+    masks: MaskFormat | None = None,
+    val_fraction: float = 0.0,
+    shard_size: int = 1000,
+    on_progress: Callable[[float, int], None] | None = None,
+) -> Exported:
+    """Write a data set in the format ``to``, one of :data:`FORMATS`; ``categories.json`` lists its categories by index from 0.
+
+    ``source``: a run folder (``policy`` as in :class:`mosaicfusion.config.OutputSettings`), or an LVIS or COCO json whose
+    images are in the folder ``images``. ``out``: a new or empty folder, as a path or any fsspec URL; it appears complete or not
+    at all. ``masks``: ``None`` keeps them as they are. ``val_fraction``, in [0, 1), is for formats with splits; ``shard_size``,
+    in images, for formats that group images into files. Images are copied byte by byte and named by their id. The module of a
+    format says what it cannot hold.
+
+    Raises :class:`MosaicFusionError` for a damaged source, missing images, and a folder that is not empty or cannot be written.
+    """
+    options, chosen = Options(masks, val_fraction, shard_size), load_format(to)
+    check_options(to, chosen, options)
+    with whole_or_absent(str(out)) as folder:
+        root = None if images is None else Path(images)
+        dataset = open_dataset(Path(source), root, policy, check_images=True)
+        if options.masks is None and len(chosen.masks) > 1:
+            options = replace(options, masks=dataset.masks)
+        notes = chosen.write(dataset, _counted(dataset, on_progress), folder, options)
+        categories = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
+        folder.write("categories.json", msgspec.json.format(msgspec.json.encode(categories), indent=1))
+        size = folder.size()
+    return Exported(str(out), dataset.images, dataset.instances, len(dataset.categories), size, tuple(notes))
+
+
+def _counted(dataset: Dataset, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
+    for done, sample in enumerate(dataset):
+        if on_progress:
+            on_progress(done, dataset.images)
+        yield sample
+    if on_progress:
+        on_progress(dataset.images, dataset.images)

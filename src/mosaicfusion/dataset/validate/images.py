@@ -1,0 +1,145 @@
+"""Checks of images: size, names, LVIS' lists, and the file. Rows may be anything, since they come from outside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from PIL import Image
+
+from mosaicfusion.dataset.coco import CATEGORY_LISTS, ImageRef, Record, find_image, path_fault, url_tail
+from mosaicfusion.dataset.validate.context import Context, check_id, is_int, is_size
+from mosaicfusion.dataset.validate.issues import RowIssues
+from mosaicfusion.errors import shown
+
+_DETIC_PREFIX = len("http://images.cocodataset.org/")
+_COCO_NAME = re.compile(r"COCO_\w+_\d{12}\.jpg")  # names that Detic may shorten to their last 16 characters
+
+
+def check_image(row: Any, issues: RowIssues, context: Context) -> None:
+    """Check everything about an image but the annotations on it."""
+    if not check_id(row, issues, context.image_ids):
+        return
+    file = _find_file(row, context.root)
+    hw: Any = (row.get("height"), row.get("width"))
+    if not is_size(hw):
+        repair = _size_of(file, hw)
+        text = f"height and width are {shown(hw)}; --images with --fix reads them if they are missing"
+        issues.error("size", text, repair)
+        hw = tuple({"height": hw[0], "width": hw[1], **repair}.values())
+    context.image_hw[row["id"]] = hw if is_size(hw) else None
+    _check_names(row, issues, context)
+    if context.lvis:
+        _check_lists(row, issues, context)
+    if context.root is not None:
+        _check_file(row, file, context.root, issues)
+
+
+def check_negative(row: Any, issues: RowIssues, shown_categories: dict[int, set[int]]) -> None:
+    """Check, after all annotations, that no category with an annotation is listed as absent."""
+    key = CATEGORY_LISTS[0]
+    if not isinstance(row, dict) or not is_int(row.get("id")) or not isinstance(row.get(key), list):
+        return
+    issues.id = row["id"]
+    present = shown_categories.get(row["id"], set())
+    if wrong := [id_ for id_ in row[key] if is_int(id_) and id_ in present]:
+        text = f"category {min(wrong)} is in {key} of image {row['id']}, which shows it; --fix removes it there"
+        repair = {key: [id_ for id_ in row[key] if not (is_int(id_) and id_ in present)]}
+        issues.error("lists", text, repair)
+
+
+def _check_names(row: Record, issues: RowIssues, context: Context) -> None:
+    name, url = row.get("file_name"), row.get("coco_url")
+    for key, value in (("file_name", name), ("coco_url", url)):
+        if not isinstance(value, str | None):
+            issues.error("path", f"{key} is {shown(value)}; give a text")
+            return
+    tail = url_tail(url)
+    if name is None and tail is None:
+        issues.error("path", f"has no file_name, and coco_url is {shown(url)}; loaders need either")
+        return
+    for key, value in (("file_name", name), ("end of coco_url", tail)):
+        if value is not None and (fault := path_fault(value)):
+            issues.error("path", f"{key} {shown(value)} {fault}; name a file under the images' folder")
+    # The name and the address of an image may be the same file; those of two images may not.
+    own = {value for value in (name, tail) if value is not None}
+    if repeated := own & context.files:
+        issues.error("same-file", f"{shown(min(repeated))} is the file of another image too; each needs its own")
+    context.files |= own
+    _check_loader_names(row, name, tail, issues, context.lvis)
+
+
+def _check_loader_names(row: Record, name: str | None, tail: str | None, issues: RowIssues, lvis: bool) -> None:
+    """Check the names that detectron2, COCO's loaders and Detic use."""
+    url = row.get("coco_url")
+    if lvis and tail is None:
+        derived = url is None and name is not None and "/" in name and path_fault(name) is None
+        hint = "--fix makes it of file_name" if derived else "its end must be folder/file"
+        text = f"coco_url is {shown(url)}, by which detectron2 finds the file; {hint}"
+        # Loaders use its last two parts only, and nobody knows an address.
+        issues.error("coco_url", text, {"coco_url": name} if derived else None)
+    if name is None and tail is not None and _needs_file_name(str(url), lvis):
+        text = "file_name is missing, which COCO's loaders use, and Detic unless coco_url is an address of COCO's"
+        repair = {"file_name": tail} if path_fault(tail) is None else None
+        issues.error("file_name", f"{text}; --fix makes it of coco_url", repair)
+    if str(name).startswith("COCO") and not _COCO_NAME.fullmatch(str(name)):
+        text = f"Detic reads file_name {shown(name)} as {shown(str(name)[-16:])}; let it begin with something else"
+        issues.warning("detic", text)
+
+
+def _needs_file_name(url: str, lvis: bool) -> bool:
+    """True if an image without ``file_name`` cannot be found by its address; LVIS v1 has addresses of one server only."""
+    return not (lvis and url[_DETIC_PREFIX:] == url_tail(url))
+
+
+def _check_lists(row: Record, issues: RowIssues, context: Context) -> None:
+    for key in CATEGORY_LISTS:
+        ids = row.get(key)
+        if ids is None:
+            state = "is missing" if key not in row else "is null"
+            issues.error("lists", f"{key} {state}, which LVIS' evaluation needs; --fix gives an empty list", {key: []})
+        elif not isinstance(ids, list) or not all(map(is_int, ids)):
+            issues.error("lists", f"{key} is {shown(ids)}; give a list of category ids")
+        elif unknown := set(ids) - context.category_ids:
+            issues.error("lists", f"{key} holds {min(unknown)}, which no category has")
+
+
+def _find_file(row: Record, root: Path | None) -> Path | None:
+    if root is None:
+        return None
+    try:
+        return find_image(root, msgspec.convert(row, ImageRef))
+    except msgspec.ValidationError:  # another check reports it
+        return None
+
+
+def _size_of(file: Path | None, hw: tuple[Any, Any]) -> Record:
+    """The missing sides of an image, from its file."""
+    if file is None:
+        return {}
+    try:
+        with Image.open(file) as opened:
+            size = {"height": opened.height, "width": opened.width}
+    except Exception:  # whatever a broken file makes Pillow raise: another check reports it
+        return {}
+    return {key: side for (key, side), own in zip(size.items(), hw, strict=True) if own is None}
+
+
+def _check_file(row: Record, file: Path | None, root: Path, issues: RowIssues) -> None:
+    if file is None:
+        name = row.get("file_name") or url_tail(row["coco_url"] if isinstance(row.get("coco_url"), str) else None)
+        if isinstance(name, str):  # else another check reports it
+            issues.error("missing-file", f"no file {shown(name)} under {root}; put it there")
+        return
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except Exception as error:  # whatever a broken file makes Pillow raise
+        issues.error("broken-file", f"{file} cannot be read as an image ({error}); get it again")
+        return
+    if (row.get("height"), row.get("width")) != (height, width):
+        own = f"{shown(row.get('height'))} x {shown(row.get('width'))}"
+        text = f"is {own} (height x width) in the json, {height} x {width} in {file}; masks may be of another image"
+        issues.error("image-size", text)
