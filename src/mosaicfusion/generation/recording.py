@@ -63,7 +63,7 @@ def _extract_region(sampled: SampledCanvas, k: int, config: RunConfig) -> Region
         assert extraction.rejection is not None
         reason, values = extraction.rejection.reason.value, dict(extraction.rejection.values)
         return RegionRecord(**common, reason=reason, values=values)
-    mask = rle.place(extraction.mask, (region.top, region.left), sampled.spec.canvas.hw_px)
+    mask = rle.paste(extraction.mask, (region.top, region.left), sampled.spec.canvas.hw_px)
     left, top, width, height = rle.box_xywh(mask)
     half_sums = sampled.half_sums[k] if sampled.half_sums else {}
     with stage("measures"):

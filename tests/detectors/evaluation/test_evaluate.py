@@ -174,7 +174,7 @@ def test_results_that_are_not_of_this_set(score: Callable[..., Any], wrong: Json
 
 
 def test_truth_without_a_mask_is_refused(score: Callable[..., Any]) -> None:
-    with pytest.raises(MosaicFusionError, match="annotation 0 has no mask that can be read"):
+    with pytest.raises(MosaicFusionError, match="annotation 0: the segmentation"):
         score([image(1)], [{**truth(1, RARE, BOX), "segmentation": []}], [HIT])
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mosaicfusion.detectors.checkpoint import Detector
-from mosaicfusion.report.drawing import Instance, readable_scale, render_instances
+from mosaicfusion.report.overlays import Instance, readable_scale, render_instances
 
 
 @dataclass(frozen=True)
