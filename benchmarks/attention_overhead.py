@@ -1,11 +1,11 @@
-"""What does reading the attention cost? The same sampling with and without the recorder, in turns, in one process.
+"""Cost of reading the attention: the same sampling with and without the recorder, in turns, in one process.
 
     python -m benchmarks.attention_overhead                  # the bundled miniature
     python -m benchmarks.attention_overhead --size sd14 --batches 1,2,4 --turns 2 --json benchmarks/results/sd14_step.json
     python -m benchmarks.attention_overhead --size sd14 --dtype bfloat16 --turns 1
 
 `sd14` is one step of a U-Net of Stable Diffusion 1.4's size with random weights (6 GB) on one region of 256 x 384 pixels. Prints
-the ratio of wall time (best of the turns) and of peak memory (a fresh process for each, since a peak never falls).
+the ratio of wall times (best of the turns) and peak memory (a new process for each, since a peak never falls).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import torch
 
 from benchmarks.machine import machine, peak_mib
 from benchmarks.mini_model.common import write_results
-from mosaicfusion.config import RunConfig, parse_config
+from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import Conditioning
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import denoise, make_prompts
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
@@ -35,18 +35,18 @@ from mosaicfusion.mosaic.plan import Plan
 
 
 class NoRecorder:
-    """Takes what the sampler tells a recorder, and does nothing."""
+    """Recorder that records nothing."""
 
     def start_step(self, step: int, total: int) -> None: ...
 
     def set_target(self, *_: Any) -> None: ...
 
 
-def sd14_sized_backend(dtype: torch.dtype) -> Any:
-    """Only what `denoise` needs, around a U-Net with the published configuration of Stable Diffusion 1.x."""
+def sd14_sized_model(dtype: torch.dtype) -> Any:
+    """The parts of a model that `denoise` uses, with a U-Net of the published configuration of Stable Diffusion 1.x."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
 
-    mini = load_backend(find_model("mini"), "cpu", "float32")
+    mini = load_model(find_model("mini"), "cpu", "float32")
     torch.manual_seed(0)
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
     unet = unet.eval().requires_grad_(False).to(dtype=dtype, memory_format=torch.channels_last)
@@ -55,7 +55,9 @@ def sd14_sized_backend(dtype: torch.dtype) -> Any:
         return Conditioning(torch.randn(len(prompts), 77, 768, generator=torch.Generator().manual_seed(1)).to(dtype))
 
     def predict(tile: torch.Tensor, timestep: torch.Tensor, text: Conditioning, _: Any) -> torch.Tensor:
-        return unet(tile.to(dtype), timestep, encoder_hidden_states=text.embeddings, return_dict=False)[0].float()
+        outputs = unet(tile.to(dtype), timestep, encoder_hidden_states=text.embeddings, return_dict=False)
+        noise: torch.Tensor = outputs[0].float()
+        return noise
 
     def scheduler(_: str, steps: int) -> Any:
         made = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
@@ -76,45 +78,45 @@ def sd14_sized_backend(dtype: torch.dtype) -> Any:
 
 
 def setting(size: str, dtype: str) -> tuple[Any, RunConfig]:
-    """Backend and config."""
+    """The model and configuration of a size."""
     if size == "mini":
-        return load_backend(find_model("mini"), "cpu", dtype), make_config("mini")
+        return load_model(find_model("mini"), "cpu", dtype), make_config("mini")
     layout = {"grids": ("1x1",), "region_hw_px": (256, 384)}
-    return sd14_sized_backend(getattr(torch, dtype)), parse_config({"layout": layout, "sampling": {"steps": 1}})
+    return sd14_sized_model(getattr(torch, dtype)), RunConfig.parse({"layout": layout, "sampling": {"steps": 1}})
 
 
-def sample(backend: Any, config: RunConfig, batch: int, record: bool) -> float:
+def sample(model: Any, config: RunConfig, batch: int, record: bool) -> float:
     """Seconds for one batch of canvases."""
     vocabulary = vocabulary_for("mini")
-    plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
+    plan = Plan(config, vocabulary, vocabulary, model.latent_factor)
     specs = [plan.spec(i) for i in range(batch)]
-    prompts = [make_prompts(backend, spec, config) for spec in specs]
-    begun = time.perf_counter()
+    prompts = [make_prompts(model, spec, config) for spec in specs]
+    start = time.perf_counter()
     with torch.inference_mode():
         if record:
-            with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
-                denoise(backend, specs, prompts, config, recorder)
+            with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+                denoise(model, specs, prompts, config, recorder)
         else:
-            denoise(backend, specs, prompts, config, NoRecorder())  # type: ignore[arg-type]
-    return time.perf_counter() - begun
+            denoise(model, specs, prompts, config, NoRecorder())  # type: ignore[arg-type]
+    return time.perf_counter() - start
 
 
-def peak_of(given: argparse.Namespace, batch: int, record: bool) -> float:
+def measure_peak(given: argparse.Namespace, batch: int, record: bool) -> float:
     """Peak resident memory of one batch in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.attention_overhead", "--size", given.size, "--dtype", given.dtype]
     command += ["--batches", str(batch), "--peak", "with" if record else "without"]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def measure(given: argparse.Namespace, backend: Any, config: RunConfig, batch: int) -> dict[str, Any]:
+def measure(given: argparse.Namespace, model: Any, config: RunConfig, batch: int) -> dict[str, Any]:
     """Seconds and MiB without and with the recorder."""
-    sample(backend, config, batch, record=True)  # warm up
+    sample(model, config, batch, record=True)  # warm up
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(given.turns):
         for record in (False, True):
-            seconds[record].append(sample(backend, config, batch, record))
+            seconds[record].append(sample(model, config, batch, record))
     plain, recorded = (min(seconds[record]) for record in (False, True))
-    plain_mib, recorded_mib = (peak_of(given, batch, record) for record in (False, True))
+    plain_mib, recorded_mib = (measure_peak(given, batch, record) for record in (False, True))
     return {
         "size": given.size,
         "dtype": given.dtype,
@@ -128,15 +130,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=("mini", "sd14"), default="mini")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--batches", default="1", help="canvases a call, as in 1,2,4")
+    parser.add_argument("--batches", default="1", help="canvases per call, such as 1,2,4")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", choices=("with", "without"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     batches = [int(batch) for batch in given.batches.split(",")]
-    backend, config = setting(given.size, given.dtype)
+    model, config = setting(given.size, given.dtype)
     if given.peak:
-        sample(backend, config, batches[0], given.peak == "with")
+        sample(model, config, batches[0], given.peak == "with")
         print(peak_mib())
         return
     print(f"{datetime.date.today()}, {machine(f'{torch.get_num_threads()} threads, torch {torch.__version__}')}")
@@ -145,7 +147,7 @@ def main() -> None:
     )
     rows = []
     for batch in batches:
-        row = measure(given, backend, config, batch)
+        row = measure(given, model, config, batch)
         rows.append(row)
         (plain, recorded), (plain_mib, recorded_mib) = row["seconds"], row["peak_mib"]
         print(

@@ -1,9 +1,10 @@
-"""What the bilateral solver costs as a dense matrix, as written down in the paper's terms, and as ours, by the size of a region.
+"""Cost of the bilateral solver with a dense matrix, literally as in the paper, and of ours, by the size of a region.
 
     OMP_NUM_THREADS=1 python -m benchmarks.dense_solver --json benchmarks/results/dense_solver.json
 
-One refinement of one mask, two rounds, on the made-up pictures of `benchmarks/bilateral.py`; CPU seconds of one thread, peak of
-what numpy allocates. The dense matrix has a row for each occupied cell of the bilateral grid, so it grows with the square.
+One refinement of one mask, two rounds, on the rendered shapes of `benchmarks/bilateral.py`; CPU seconds of one thread,
+and the peak of numpy's allocations. The dense matrix has a row for each occupied cell of the bilateral grid, so its size
+is quadratic.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import argparse
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.bilateral import draw
+from benchmarks.bilateral import render_shape
 from benchmarks.mini_model.common import write_results
 from benchmarks.naive import ROUNDS, solve_densely
 from mosaicfusion.masks.bilateral import BilateralSolver, refine_mask
@@ -26,7 +28,7 @@ SIDES_PX = (64, 96, 128, 192, 256)
 
 
 def refine_densely(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The naive way's rounds."""
+    """Refine a mask by the naive solver."""
     for _ in range(ROUNDS):
         soft = solve_densely(image, mask)
         mask = soft > 0.5 * soft.max()
@@ -34,10 +36,10 @@ def refine_densely(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def cost(call: Callable[[], object]) -> tuple[float, float]:
-    """CPU seconds and peak MiB; measured apart, for tracing takes time."""
-    begun = time.process_time()
+    """CPU seconds and peak MiB; measured separately, because tracing takes time."""
+    start = time.process_time()
     call()
-    seconds = time.process_time() - begun
+    seconds = time.process_time() - start
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
@@ -53,10 +55,10 @@ def main() -> None:
     rows = []
     print("| region | grid cells | dense: time | memory | ours: time | memory |\n|---|---|---|---|---|---|")
     for side in SIDES_PX:
-        image, _, mask = draw("star", (side, side), np.random.default_rng(0))
+        image, _, mask = render_shape("star", (side, side), np.random.default_rng(0))
         cells = len(BilateralSolver(image)._pixels)
-        dense = cost(lambda m=mask, i=image: refine_densely(m, i))
-        ours = cost(lambda m=mask, i=image: refine_mask(m, i))
+        dense = cost(partial(refine_densely, mask, image))
+        ours = cost(partial(refine_mask, mask, image))
         rows.append({"side_px": side, "cells": cells, "dense_s_mib": dense, "ours_s_mib": ours})
         timed = " | ".join(f"{seconds:.2f} s | {mib:.0f} MiB" for seconds, mib in (dense, ours))
         print(f"| {side} x {side} | {cells} | {timed} |", flush=True)

@@ -1,11 +1,11 @@
-"""What does a training set cost to read, and how many samples a second does one worker process give? Prints markdown.
+"""Cost of reading a training set, and samples per second of one worker process. Prints markdown tables.
 
     python -m benchmarks.detector_data read --folder /tmp/read --scales 0.01,0.1,1
     python -m benchmarks.detector_data load --folder /tmp/load
 
-``read``: files of the size and shape of LVIS v1's training set times the scale (as in ``merge.py``); memory is what the process
-holds at its peak, and what stays once the set is read, less what Python and its libraries hold without. ``load``: 64 pictures
-of 480 x 640 with 12 or 13 instances each, LVIS' mean, from JPEG to the tensors a model is given.
+``read``: files of the size and shape of LVIS v1's training set times the scale (like in ``merge.py``); memory at the peak
+and after reading, minus that of Python and its libraries. ``load``: 64 images of 480 x 640 with 12 or 13 instances each,
+LVIS' mean, from JPEG to the tensors of a model's input.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,11 +26,12 @@ from PIL import Image
 from benchmarks.machine import machine, peak_mib, resident_mib
 from benchmarks.merge import ANNOTATIONS, make_categories, make_masks, write_real
 
-PICTURES, INSTANCES, SAMPLES = 64, 12.7, 30
+IMAGES, INSTANCES, SAMPLES = 64, 12.7, 30
 HW = (480, 640)
 
 
 def read(path: Path) -> dict[str, float]:
+    """Seconds and bytes of reading a set."""
     from mosaicfusion.dataset.coco import DatasetFile
     from mosaicfusion.detectors.data.classes import ClassList
     from mosaicfusion.detectors.data.instances import read_images, read_instances
@@ -53,32 +55,34 @@ def read(path: Path) -> dict[str, float]:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Current memory of this process in bytes."""
     return round(resident_mib() * 2**20)
 
 
 def report_reading(folder: Path, scales: list[float]) -> None:
-    print("| scale | annotations | file | time (on the core) | peak | stays | of it masks | masks of an image |")
+    """Print the table of ``read``, each row from a process of its own."""
+    print("| scale | annotations | file | time (on the core) | peak | after reading | masks | masks of an image |")
     print("|---|---|---|---|---|---|---|---|")
     for scale in scales:
         path = folder / "real.json"
         write_real(path, scale)
         command = [sys.executable, "-m", "benchmarks.detector_data", "job", "--folder", str(path)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        sizes = " | ".join(f"{found[key] / 1e9:.2f} GB" for key in ("peak", "kept", "masks"))
+        costs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        sizes = " | ".join(f"{costs[key] / 1e9:.2f} GB" for key in ("peak", "kept", "masks"))
         print(
-            f"| {scale:g} | {round(ANNOTATIONS * scale):,} | {path.stat().st_size / 1e9:.2f} GB | {found['clock']:.1f} s "
-            f"({found['core']:.1f} s) | {sizes} | {found['decoding'] * 1e3:.1f} ms |",
+            f"| {scale:g} | {round(ANNOTATIONS * scale):,} | {path.stat().st_size / 1e9:.2f} GB | {costs['clock']:.1f} s "
+            f"({costs['core']:.1f} s) | {sizes} | {costs['decoding'] * 1e3:.1f} ms |",
             flush=True,
         )
         path.unlink()
 
 
-def write_pictures(folder: Path) -> Path:
-    """Pictures that compress as photographs do: about 100 kB each."""
+def write_images(folder: Path) -> Path:
+    """Write images that compress like photographs, to about 100 kB each."""
     rng = np.random.default_rng(0)
-    masks, images, annotations = make_masks(rng), [], []
-    for id_ in range(1, PICTURES + 1):
+    masks, images = make_masks(rng), []
+    annotations: list[dict[str, Any]] = []
+    for id_ in range(1, IMAGES + 1):
         coarse = Image.fromarray(rng.integers(0, 256, (HW[0] // 8, HW[1] // 8, 3), np.uint8)).resize(HW[::-1], 3)
         noisy = np.asarray(coarse) + rng.normal(0, 8, (*HW, 3))
         Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{id_}.jpg", quality=90)
@@ -93,6 +97,7 @@ def write_pictures(folder: Path) -> Path:
 
 
 def report_loading(folder: Path) -> None:
+    """Print the table of ``load``."""
     import torch
 
     from mosaicfusion.detectors.data.copy_paste import CopyPaste
@@ -101,12 +106,12 @@ def report_loading(folder: Path) -> None:
     from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
     from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 
-    torch.set_num_threads(1)  # as in a worker process
-    path = write_pictures(folder)
+    torch.set_num_threads(1)  # like in a worker process
+    path = write_images(folder)
     plain, jitter = DetectionDataset(path, folder), large_scale_jitter(1024)
     jittered = DetectionDataset(path, folder, jitter)
     sets = {
-        "nothing but reading": plain,
+        "reading only": plain,
         "short side 640 to 800, flip": DetectionDataset(path, folder, short_side(range(640, 801, 32), 1333)),
         "large-scale jitter 1024": jittered,
         "large-scale jitter 1024, Copy-Paste": CopyPaste(jittered),
@@ -114,30 +119,30 @@ def report_loading(folder: Path) -> None:
     }
     print("| samples | on the core | samples/s of one worker |\n|---|---|---|")
     for name, samples in sets.items():
-        draws = RepeatFactorSampler(np.ones(PICTURES))
-        for draw in islice(draws, 3):
-            samples[draw]
+        keys = RepeatFactorSampler(np.ones(IMAGES))
+        for key in islice(keys, 3):
+            samples[key]
         start = time.process_time()
-        for draw in islice(draws, SAMPLES):
-            samples[draw]
+        for key in islice(keys, SAMPLES):
+            samples[key]
         each = (time.process_time() - start) / SAMPLES
         print(f"| {name} | {each * 1e3:.0f} ms | {1 / each:.0f} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["read", "load", "job"])
+    parser.add_argument("task", choices=["read", "load", "job"])
     parser.add_argument(
-        "--folder", type=Path, required=True, help="a new folder; scale 1 needs 1.1 GB there for a while"
+        "--folder", type=Path, required=True, help="a new folder; scale 1 needs 1.1 GB there temporarily"
     )
     parser.add_argument("--scales", default="0.01,0.1,1", help="sizes, as parts of LVIS v1's training set")
     options = parser.parse_args()
-    if options.what == "job":
+    if options.task == "job":
         print(json.dumps(read(options.folder)))
         return
     options.folder.mkdir(parents=True)
     print(f"{machine()}; {time.strftime('%Y-%m-%d')}\n")
-    if options.what == "read":
+    if options.task == "read":
         report_reading(options.folder, [float(scale) for scale in options.scales.split(",")])
     else:
         report_loading(options.folder)

@@ -1,10 +1,10 @@
-"""How far the bundled model's drawings are from the pictures that it was trained on, and how reliable the figures are.
+"""Distance of the bundled model's images from its training images, and the reliability of the metrics.
 
     python -m benchmarks.domain_gap RUN --work build/mini
 
-RUN is a run of the bundled model. The real set is made here: new compositions of the drawings that the model was trained on
-(`python -m miniature.assets` fetches them), as many of each category as the run has. A second such set, compared with the first,
-shows what the same figures say of two sets that are equal in kind.
+RUN is a run of the bundled model. The real set is made here: new compositions of the model's training drawings (downloaded by
+`python -m miniature.assets`), as many of each category as the run has. A second such set gives the same metrics for two sets of
+the same distribution.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,11 +28,12 @@ from mosaicfusion.quality.variety import ImageSet, measure
 
 
 def write_compositions(folder: Path, counts: Counter[int], work: Path, seed: int) -> ImageSet:
-    """``counts``: LVIS category id -> number of compositions."""
+    """Write compositions as a set; ``counts``: number by LVIS category id."""
     entries = load_vocabulary()
     pictures = load_pictures(work, entries)
     rng = np.random.default_rng([seed])
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, entry in enumerate(entries):
         for _ in range(counts[entry.record["id"]]):
             scene = compose(rng, pictures, number)
@@ -39,8 +41,8 @@ def write_compositions(folder: Path, counts: Counter[int], work: Path, seed: int
             k = len(images) + 1
             Image.fromarray(scene.image).save(folder / f"{k}.jpg", quality=95)
             images.append({"id": k, "file_name": f"{k}.jpg", "width": 128, "height": 128})
-            what = {"id": k, "image_id": k, "category_id": entry.record["id"], "area": rle.area(mask), "iscrowd": 0}
-            annotations.append({**what, "bbox": rle.box_xywh(mask), "segmentation": rle.encode(mask)})
+            row = {"id": k, "image_id": k, "category_id": entry.record["id"], "area": rle.area(mask), "iscrowd": 0}
+            annotations.append({**row, "bbox": rle.box_xywh(mask), "segmentation": rle.encode(mask)})
     categories = [{"id": entry.record["id"], "name": entry.record["name"]} for entry in entries]
     path = folder / "real.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
@@ -54,8 +56,8 @@ def main() -> None:
     parser.add_argument("--per-category", type=int, default=100)
     parser.add_argument("--mask-background", action="store_true")
     arguments = parser.parse_args()
-    drawn = ImageSet(arguments.run / "lvis.json", arguments.run)
-    counts = Counter(a["category_id"] for a in json.loads(drawn.json.read_text())["annotations"])
+    synthetic = ImageSet(arguments.run / "lvis.json", arguments.run)
+    counts = Counter(a["category_id"] for a in json.loads(synthetic.json.read_text())["annotations"])
     backbone = load_backbone(device="cpu")
     print(
         "| compared with compositions | pairs | FID (of real halves) | KID x 1000 | precision | recall | classifier |"
@@ -65,12 +67,12 @@ def main() -> None:
         real, other = (
             write_compositions(Path(tempfile.mkdtemp(dir=folder)), counts, arguments.work, seed) for seed in (1, 2)
         )
-        for name, candidate in (("drawn canvases", drawn), ("other compositions", other)):
+        for name, candidate in (("generated canvases", synthetic), ("other compositions", other)):
             gap = measure(candidate, backbone, real, arguments.per_category, arguments.mask_background).gap
             if gap is None:
-                raise SystemExit(f"{arguments.run} holds too few instances")
-            figures = (f"{gap.fid:.1f} ({gap.fid_floor:.1f})", f"{1000 * gap.kid:.2f}", f"{gap.precision:.2f}")
-            cells = (name, str(gap.pairs), *figures, f"{gap.recall:.2f}", f"{gap.classifier:.3f}")
+                raise SystemExit(f"{arguments.run} has too few instances")
+            values = (f"{gap.fid:.1f} ({gap.fid_floor:.1f})", f"{1000 * gap.kid:.2f}", f"{gap.precision:.2f}")
+            cells = (name, str(gap.pairs), *values, f"{gap.recall:.2f}", f"{gap.classifier:.3f}")
             print("|", " | ".join(cells), "|", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""How long does an export take, and does its memory grow with the set? Prints a markdown table.
+"""Time of an export, and its memory by the size of the set. Prints a markdown table.
 
     python -m benchmarks.export runs/fruit --folder /tmp/export --canvases 200,2000
 
-Larger runs are made of a drawn one by repeating its canvases; their images are links to the same files. Each export runs in a
-process of its own, which reports its time and peak memory. The last line starts from the json that the export to coco wrote.
+Larger runs are made from an existing one by repeating its canvases; their images are links to the same files. Each export runs in
+a process of its own, which reports its time and peak memory. The last row starts from the json of the export to coco.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ import time
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine, peak_mib
 
 FROM_JSON = "webdataset, from coco.json"
-EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the third keeps the json for the last
+EXPORTS = ["webdataset", "hf", "coco", FROM_JSON]  # the last uses the json of the third
 
 
 def enlarge(source: Path, target: Path, canvases: int) -> None:
+    """Make a run with ``canvases`` canvases, by repeating those of another."""
     from mosaicfusion.run.folder import RunFolder
 
-    drawn = RunFolder.open(source)
-    categories = len(drawn.header["categories"]["main"])
-    large = RunFolder.create(target, {**drawn.header, "canvases_per_category": -(-canvases // categories)})
+    run = RunFolder.open(source)
+    each = -(-canvases // len(run.manifest.categories.main))
+    large = RunFolder.open_or_create(target, run.manifest.model_copy(update={"canvases_per_category": each}))
     batch = []
-    for index, record in enumerate(islice(cycle(list(drawn.records())), canvases)):
+    for index, record in enumerate(islice(cycle(list(run.records())), canvases)):
         name = large.image_name(index)
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).hardlink_to(source / str(record.file_name))
@@ -43,13 +45,14 @@ def enlarge(source: Path, target: Path, canvases: int) -> None:
 
 
 def measure(source: Path, to: str, out: Path, images: Path | None = None) -> tuple[float, float, int]:
-    """Seconds, peak memory in MB, and images of an export in a process of its own."""
+    """Seconds, peak memory in MB and images of an export in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.export", str(source), "--export", to, str(out), str(images or "")]
     seconds, peak, count = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return seconds, peak, count
 
 
-def report_export(source: Path, to: str, out: str, images: str) -> None:
+def report_export(source: Path, to: Any, out: str, images: str) -> None:
+    """Export, and print seconds, peak memory and images."""
     from mosaicfusion.dataset.export import export
 
     start = time.perf_counter()
@@ -60,7 +63,7 @@ def report_export(source: Path, to: str, out: str, images: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="a drawn run")
+    parser.add_argument("source", type=Path, help="a run folder")
     parser.add_argument("--folder", type=Path, help="a new folder on the disk of the run")
     parser.add_argument("--canvases", default="200,2000")
     parser.add_argument("--export", nargs=3, help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""Which scheduler needs the fewest steps? Pictures recognised, masks, and the time to draw, for several of each.
+"""Schedulers with few steps: recognised images, masks, and sampling time.
 
     OMP_NUM_THREADS=1 python -m benchmarks.few_steps --work build/mini --json benchmarks/results/few_steps.json
 
-Categories picked at random, at the default guidance; figures as in benchmarks/mini_model/sweep.py. Time is CPU seconds to draw,
-relative to the default, which comes first.
+Randomly chosen categories at the default guidance; metrics like in benchmarks/mini_model/sweep.py. Time is CPU seconds of
+sampling, relative to the default, which comes first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.mini_model.common import draw_regions, parser, write_results
+from benchmarks.mini_model.common import generate_regions, parser, write_results
 from benchmarks.mini_model.judge import load_judge
 from benchmarks.mini_model.sweep import judge_regions
 from miniature.vocabulary import load_vocabulary
@@ -31,22 +31,22 @@ def main() -> None:
     known = [entry.prompt_name for entry in load_vocabulary()]
     names = sorted(np.random.default_rng(0).choice(known, given.categories, replace=False).tolist())
     cells = [(default.scheduler, default.steps)]
-    cells += [(scheduler, steps) for scheduler, some in STEPS.items() for steps in some]
+    cells += [(scheduler, steps) for scheduler, counts in STEPS.items() for steps in counts]
     rows: list[dict[str, float | str]] = []
     print(
         "| scheduler | steps | top-1 | with a mask | IoU with GrabCut | time |\n|---|---|---|---|---|---|", flush=True
     )
     for scheduler, steps in tqdm(cells, unit="setting"):
-        begun = time.process_time()
+        start = time.process_time()
         sampling = {"scheduler": scheduler, "steps": steps}
-        regions = list(draw_regions(given.pipeline, names, given.seeds, {"sampling": sampling}))
-        seconds = round((time.process_time() - begun) / len(regions), 4)
+        regions = list(generate_regions(given.pipeline, names, given.seeds, {"sampling": sampling}))
+        seconds = round((time.process_time() - start) / len(regions), 4)
         row = judge_regions(judge, regions)
         rows.append({"scheduler": scheduler, "steps": steps, **row, "seconds": seconds})
-        figures = (
+        values = (
             f"{row['top1']:.3f} | {row['kept']:.2f} | {row['iou']:.3f} | x {seconds / float(rows[0]['seconds']):.2f}"
         )
-        print(f"| {scheduler} | {steps} | {figures} |", flush=True)
+        print(f"| {scheduler} | {steps} | {values} |", flush=True)
     write_results(given.json, {"categories": names, "seeds": given.seeds, "ceiling": judge.ceiling, "settings": rows})
 
 

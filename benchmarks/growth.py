@@ -1,8 +1,8 @@
-"""How cost grows: seconds a region and peak memory against regions, steps, batch and number of canvases.
+"""Growth of cost: seconds per region and peak memory by regions, steps, batch size and number of canvases.
 
     python -m benchmarks.growth --json benchmarks/results/growth.json --plot docs/images/growth.png
 
-`generate` on the bundled model, each row in a process of its own; seconds without those to load the model.
+`generate` with the bundled model, each row in a process of its own; seconds without loading the model.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.machine import peak_mib
 from benchmarks.mini_model.common import write_results
 from mosaicfusion import generate, make_config, vocabulary_for
+from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.profiling import profiled
 
 DEFAULT = {"grid": "2x2", "side": 128, "steps": 10, "batch": 8, "canvases": 8}
@@ -40,28 +41,28 @@ def measure(setting: dict[str, Any]) -> dict[str, float]:
     categories = [category.name for category in list(vocabulary_for("mini"))[: setting["canvases"]]]
     with tempfile.TemporaryDirectory() as folder, profiled() as profile:
         config = make_config("mini", overrides)
-        generate(
-            categories, out=Path(folder) / "run", canvases_per_category=1, config=config, batch_size=setting["batch"]
-        )
+        device = DeviceOptions(batch_size=setting["batch"])
+        generate(categories, out=Path(folder) / "run", canvases_per_category=1, config=config, device=device)
     loading = sum(total.seconds for total in profile.totals() if total.name == "load the model")
     return {"seconds": profile.seconds - loading, "peak_mib": peak_mib()}
 
 
 def regions(setting: dict[str, Any]) -> int:
+    """Number of regions of all canvases."""
     rows, columns = setting["grid"].split("x")
-    return setting["canvases"] * int(rows) * int(columns)
+    return int(setting["canvases"]) * int(rows) * int(columns)
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Seconds a region, a panel for each quantity."""
+    """Plot seconds per region, with a panel for each quantity."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, len(ROWS), figsize=(13, 2.8), layout="constrained")
     for axes, varied in zip(panels, ROWS, strict=True):
-        of_panel = [row for row in rows if row["varied"] == varied]
-        seconds = [row["seconds"] / regions(row) for row in of_panel]
-        axes.plot([str(row[varied]) for row in of_panel], seconds, "o-")
-        axes.set(xlabel=varied, ylim=(0, 1.1 * max(seconds)), ylabel="seconds a region" if varied == "grid" else "")
+        in_panel = [row for row in rows if row["varied"] == varied]
+        seconds = [row["seconds"] / regions(row) for row in in_panel]
+        axes.plot([str(row[varied]) for row in in_panel], seconds, "o-")
+        axes.set(xlabel=varied, ylim=(0, 1.1 * max(seconds)), ylabel="seconds per region" if varied == "grid" else "")
         axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
@@ -77,7 +78,7 @@ def main() -> None:
         print(json.dumps(measure(given.one)))
         return
     rows = []
-    print("| varied | value | s a region | peak memory |\n|---|---|---|---|")
+    print("| varied | value | s per region | peak memory |\n|---|---|---|---|")
     for varied, values in ROWS.items():
         for value in values:
             setting = {**DEFAULT, varied: value}

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and the memory it took."""
+"""The machine of a benchmark, and the memory of its process."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def machine(use: str = "one used") -> str:
 
 
 def resident_mib() -> float:
-    """Memory of this process now."""
+    """Current memory of this process."""
     return _status("VmRSS")
 
 
 def peak_mib() -> float:
-    """Peak memory of this process; not getrusage's, which a child inherits from its parent. Linux only."""
+    """Peak memory of this process (Linux only); unlike getrusage's, not inherited from the parent process."""
     return _status("VmHWM")
 
 
 def forget_peak() -> None:
-    """The peak begins anew from what is resident now."""
+    """Reset the peak to the current memory."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -1,12 +1,13 @@
-"""How good are the masks, and does `quality` know? Fits and tests the prediction of mosaicfusion.masks.measures.
+"""Quality of the masks, and of its prediction by mosaicfusion.masks.measures, which is fitted and tested here.
 
     python -m miniature.assets --work build/mini            # the drawings, once
     python -m benchmarks.mask_quality --work build/mini
 
-New compositions of known drawings, of which the exact alpha is known, are noised to every timestep of the product's sampler; the
-recorder reads the subject's attention as it does while drawing, and the product's own steps make mask and measures. Colours are
-faded towards their surroundings by up to 80 %, for only poor pictures have poor masks. The prediction is fitted on one half of
-the categories and tested on the other. Prints the constants for `intrinsic.py`, correlations with the IoU, and a table of IoUs.
+Noise of every timestep of the product's sampler is added to new compositions of known drawings, whose exact alpha is
+known. The recorder reads the subject's attention like during generation, and the product's own steps make masks and
+measures. Colours are faded towards their surroundings by up to 80 %, because only poor images have poor masks. The
+prediction is fitted on one half of the categories and tested on the other. Prints the constants for `measures.py`,
+correlations with the IoU, and a table of IoUs.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from miniature.latents import encode
 from miniature.pictures import load_pictures
 from miniature.vocabulary import load_vocabulary
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks import rle
@@ -40,13 +41,13 @@ from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.mosaic.prompts import make_prompt
 
 BATCH = 12
-FADE = 0.8  # at most
+FADE = 0.8  # maximum
 REGION_HW = (128, 128)
 
 
 @dataclass
 class Instance:
-    """One mask, and how it compares: with the exact alpha before and after refinement, and with GrabCut from its box."""
+    """One mask: its IoU with the exact alpha before and after refinement, and GrabCut's from the mask's box."""
 
     category: int
     measures: dict[str, float]
@@ -57,67 +58,74 @@ class Instance:
 
 
 def fade(scene: Composition, part: float) -> np.ndarray:
-    """Colours drawn towards those around them: uint8 (128, 128, 3)."""
+    """Fade colours towards their surroundings: uint8 (128, 128, 3)."""
     around = cv2.GaussianBlur(scene.image, (0, 0), 24).astype(np.float32)
-    return ((1 - part) * scene.image + part * around).round().astype(np.uint8)
+    faded: np.ndarray = (1 - part) * scene.image + part * around
+    return faded.round().astype(np.uint8)
 
 
 @torch.inference_mode()
 def read_attention(
-    backend: Backend, latents: torch.Tensor, texts: list[str], subject: torch.Tensor, noise_seed: int
+    model: DiffusionModel, latents: torch.Tensor, texts: list[str], subject: torch.Tensor, noise_seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums at 1/8 over half of the product's steps and over all, float32 (B, 16, 16) each."""
+    """Attention sums at 1/8 over half of the product's steps and over all, float32 (B, 16, 16) each."""
     config = make_config("mini")
-    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(noise_seed))
-    conditioning = backend.encode(texts)
-    with AttentionRecorder(backend.unet, config.attention, backend.latent_factor) as recorder:
+    conditioning = model.encode(texts)
+    with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
         for step, timestep in enumerate(scheduler.timesteps):
             recorder.start_step(step, len(scheduler.timesteps))
-            recorder.set_target(0, tuple(latents.shape[2:]), subject, slice(None))
+            recorder.set_target(0, (latents.shape[2], latents.shape[3]), subject, slice(None))
             noisy = scheduler.add_noise(latents, noise, timestep[None])
-            backend.predict(noisy, timestep, conditioning, REGION_HW)
+            model.predict(noisy, timestep, conditioning, REGION_HW)
     return recorder.half_sums[0][8].numpy(), recorder.sums[0][8].numpy()
 
 
 def collect(work: Path, count: int) -> list[Instance]:
-    """Masks and measures of ``count`` compositions, every category in turn."""
-    backend = load_backend(find_model("mini"), "cpu", "float32")
+    """Masks and measures of ``count`` compositions, with all categories in turn."""
+    model = load_model(find_model("mini"), "cpu", "float32")
     known, template = vocabulary_for("mini"), make_config("mini").prompt.template
     entries = load_vocabulary()
     pictures = load_pictures(work, entries)
-    shown = [k for k, entry in enumerate(entries) if entry.prompt_name in {category.display_name for category in known}]
+    names = {category.display_name for category in known}
+    numbers = [k for k, entry in enumerate(entries) if entry.prompt_name in names]
     rng = np.random.default_rng([990002])
-    annotator, instances = GrabCut(), []
+    instances: list[Instance] = []
     for start in range(0, count, BATCH):
-        scenes = [compose(rng, pictures, shown[k % len(shown)]) for k in range(start, min(start + BATCH, count))]
+        scenes = [compose(rng, pictures, numbers[k % len(numbers)]) for k in range(start, min(start + BATCH, count))]
         images = np.stack([fade(scene, rng.uniform(0, FADE)) for scene in scenes])
         prompts = [
-            make_prompt(template, known.find(entries[s.category].prompt_name), s.background, backend.tokenizer)
+            make_prompt(template, known.find(entries[s.category].prompt_name), s.background, model.tokenizer)
             for s in scenes
         ]
-        subject = torch.zeros(len(scenes), backend.tokenizer.model_max_length)
+        subject = torch.zeros(len(scenes), model.tokenizer.model_max_length)
         for row, prompt in zip(subject, prompts, strict=True):
             row[list(prompt.subject)] = 1 / len(prompt.subject)
-        latents = torch.from_numpy(encode(backend.pipeline.vae, images)).float()
-        half, whole = read_attention(backend, latents, [prompt.text for prompt in prompts], subject, start)
+        latents = torch.from_numpy(encode(model.vae, images)).float()
+        half, whole = read_attention(model, latents, [prompt.text for prompt in prompts], subject, start)
         for k, scene in enumerate(scenes):
-            image, truth = backend.decode(latents[k : k + 1]), scene.alpha > 0.5
-            found = extract_mask({8: whole[k]}, image)
-            if found.mask is None:
-                continue
-            (theirs,) = annotator.segment(image, [rle.box_xywh(found.mask)])
-            instances.append(
-                Instance(
-                    category=scene.category,
-                    measures=measure(found, image, {8: half[k]}),
-                    coarse=mask_iou(found.coarse, truth),
-                    ours=mask_iou(found.mask, truth),
-                    grabcut=mask_iou(theirs, truth),
-                    agreement=mask_iou(found.mask, theirs),
-                )
-            )
+            image = model.decode(latents[k : k + 1])
+            assert image is not None
+            instance = compare(scene, image, whole[k], half[k])
+            instances += [instance] if instance else []
     return instances
+
+
+def compare(scene: Composition, image: np.ndarray, sums: np.ndarray, half_sums: np.ndarray) -> Instance | None:
+    """Extract the mask of a composition and compare it; None if it is rejected."""
+    result, truth = extract_mask({8: sums}, image), scene.alpha > 0.5
+    if result.mask is None:
+        return None
+    (grabcut,) = GrabCut().segment(image, [rle.box_xywh(result.mask)])
+    return Instance(
+        category=scene.category,
+        measures=measure(result, image, {8: half_sums}),
+        coarse=mask_iou(result.coarse, truth),
+        ours=mask_iou(result.mask, truth),
+        grabcut=mask_iou(grabcut, truth),
+        agreement=mask_iou(result.mask, grabcut),
+    )
 
 
 def fit_logistic(values: np.ndarray, ious: np.ndarray, ridge: float = 1.0) -> tuple[float, np.ndarray]:
@@ -135,7 +143,7 @@ def fit_logistic(values: np.ndarray, ious: np.ndarray, ridge: float = 1.0) -> tu
 
 
 def correlations(values: Sequence[float] | np.ndarray, ious: list[float]) -> str:
-    """Pearson and Spearman as cells of a table."""
+    """Pearson's and Spearman's correlation, as cells of a table."""
     return f"{stats.pearsonr(values, ious)[0]:.2f} | {stats.spearmanr(values, ious)[0]:.2f}"
 
 
@@ -157,7 +165,7 @@ def main() -> None:
     print(f"\nfitted on {len(train)} masks: _INTERCEPT = {intercept:.2f}")
     print("_WEIGHTS =", {name: round(float(weight), 2) for name, weight in zip(MEASURES, weights, strict=True)})
     ious = [i.ours for i in test]
-    print(f"\nagainst the IoU with exact alpha, {len(test)} masks of the other categories:")
+    print(f"\ncorrelation with the IoU of the exact alpha, {len(test)} masks of the other categories:")
     print("| | Pearson | Spearman |\n|---|---|---|")
     tested = np.array([[i.measures[name] for name in MEASURES] for i in test])
     print("| quality as fitted above |", correlations(1 / (1 + np.exp(-intercept - tested @ weights)), ious), "|")

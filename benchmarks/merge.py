@@ -1,11 +1,11 @@
-"""How long do merging and checking take, and how much memory? Prints a markdown table, with the plain ``json`` way of merging.
+"""Time and memory of merging, validation and statistics, also of merging by plain ``json``. Prints a markdown table.
 
     python -m benchmarks.merge --folder /tmp/merge --scales 0.01,0.1,1
 
 Scale 1 is a file of the size and shape of LVIS v1's training set: 1,270,141 annotations of 866 bytes on average in 1203
-categories and 100,170 images, 1.1 GB. A run of 1000 canvases with 4 objects each is merged in; the plain way loads all of it,
-appends, counts and dumps. Each job runs in a process of its own, which reports its time by the clock and on the core, and its
-peak memory. All use one core; on a machine that is busy otherwise, the time on the core says more.
+categories and 100,170 images, 1.1 GB. A run of 1000 canvases with 4 objects each is merged in; plain ``json`` loads all of it,
+appends, counts and dumps. Each job runs in a process of its own, which reports wall time, CPU time and peak memory. All use one
+core; on a busy machine, CPU time is more reliable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +29,13 @@ from benchmarks.machine import machine, peak_mib
 
 IMAGES, ANNOTATIONS, CATEGORIES = 100_170, 1_270_141, 1203
 FREQUENCIES = {"r": 337, "c": 461, "f": 405}
-NUMBERS = 90  # of polygon corners in an annotation, on average
+NUMBERS = 90  # of coordinates in an annotation, on average
 CANVASES = 1000
 
 
-def make_categories() -> list[dict]:
-    frequencies = [letter for letter, count in FREQUENCIES.items() for _ in range(count)]
+def make_categories() -> list[dict[str, Any]]:
+    """Categories with LVIS' frequencies."""
+    frequencies = [frequency for frequency, count in FREQUENCIES.items() for _ in range(count)]
     return [
         {"id": i, "name": f"thing_{i}", "synonyms": [f"thing_{i}", f"object_{i}"], "synset": f"thing_{i}.n.01",
          "def": "a thing of this kind, as the dictionary has it", "frequency": frequencies[i - 1],
@@ -41,7 +45,7 @@ def make_categories() -> list[dict]:
 
 
 def make_masks(rng: np.random.Generator, count: int = 2000) -> list[str]:
-    """Polygons of very different lengths, as people draw them, with box and area."""
+    """Polygons of very different lengths, like those of annotators, with box and area."""
     masks = []
     for _ in range(count):
         corners = int(np.clip(rng.lognormal(np.log(NUMBERS / 2) - 0.4, 0.9), 3, 400))
@@ -56,6 +60,7 @@ def make_masks(rng: np.random.Generator, count: int = 2000) -> list[str]:
 
 
 def write_real(path: Path, scale: float) -> None:
+    """Write a json of the size and shape of LVIS' training set times ``scale``."""
     rng = np.random.default_rng(0)
     masks, images = make_masks(rng), max(1, round(IMAGES * scale))
     image = (
@@ -79,48 +84,54 @@ def write_real(path: Path, scale: float) -> None:
 
 
 def write_run(path: Path) -> None:
+    """Make a run of rare categories whose regions all have the same mask."""
+    from mosaicfusion.categories import Category
     from mosaicfusion.generation.presets import make_config
     from mosaicfusion.masks import rle
     from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
     from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
     names = [category["name"] for category in make_categories()[: FREQUENCIES["r"]]]
-    header = {
-        "config": make_config().model_dump(mode="json"), "model": {"digest": "0"}, "versions": {},
-        "categories": {"main": [{"id": i, "name": name, "synonyms": []} for i, name in enumerate(names)], "partners": []},
-        "canvases_per_category": 3,
-    }  # fmt: skip
-    run = RunFolder.create(path, header)
+    categories = RunCategories(main=tuple(Category(i, name) for i, name in enumerate(names)), partners=())
+    manifest = Manifest(
+        config=make_config(), categories=categories, model=ModelIdentity(digest="0"), canvases_per_category=3
+    )
+    run = RunFolder.open_or_create(path, manifest)
     disc = np.hypot(*np.ogrid[-256:256, -384:384]) < 80
-    mask = {"area": rle.area(disc), "box_xywh": tuple(rle.box_xywh(disc)), "segmentation": dict(rle.encode(disc))}
-    run.write_part(
-        [
-            CanvasRecord(i, disc.shape, i, run.image_name(i), tuple(
-                RegionRecord((i + k) % len(names), names[(i + k) % len(names)], "", (0, 0, 768, 512), score=0.5, **mask)
-                for k in range(4)))
-            for i in range(CANVASES)
-        ]
+    left, top, width, height = rle.box_xywh(disc)
+    region = RegionRecord(
+        0, "", "", (0, 0, 768, 512), score=0.5, area=rle.area(disc), box_xywh=(left, top, width, height),
+        segmentation=dict(rle.encode(disc)),
     )  # fmt: skip
+
+    def regions(canvas: int) -> tuple[RegionRecord, ...]:
+        numbers = [(canvas + k) % len(names) for k in range(4)]
+        return tuple(replace(region, category_id=number, category=names[number]) for number in numbers)
+
+    run.write_part([CanvasRecord(i, disc.shape, i, run.image_name(i), regions(i)) for i in range(CANVASES)])
 
 
 def merge_ours(real: Path, run: Path, out: Path) -> None:
+    """Merge by the package."""
     from mosaicfusion.dataset.merge.merge import merge
 
     merge(real, [run], out)
 
 
 def merge_plain(real: Path, run: Path, out: Path) -> None:
-    """The usual script: everything in memory as Python objects."""
-    from mosaicfusion.dataset.merge.sources import read_source
+    """Merge by the usual script: everything in memory as Python objects."""
+    from mosaicfusion.dataset.reader import open_dataset
 
-    drawn = read_source(run).data
+    dataset = open_dataset(run)
+    rows = list(dataset.rows())
     with real.open() as file:
         data = json.load(file)
     ids = {category["name"]: category["id"] for category in data["categories"]}
-    own = {category["id"]: ids[category["name"]] for category in drawn["categories"]}
+    own = {category["id"]: ids[category["name"]] for category in dataset.categories}
     image_offset = max(image["id"] for image in data["images"])
     annotation_offset = max(annotation["id"] for annotation in data["annotations"])
-    data["images"] += [{**image, "id": image["id"] + image_offset} for image in drawn["images"]]
+    data["images"] += [{**image, "id": image["id"] + image_offset} for image, _ in rows]
     data["annotations"] += [
         {
             **a,
@@ -128,7 +139,8 @@ def merge_plain(real: Path, run: Path, out: Path) -> None:
             "image_id": a["image_id"] + image_offset,
             "category_id": own[a["category_id"]],
         }
-        for a in drawn["annotations"]
+        for _, annotations in rows
+        for a in annotations
     ]
     instances = Counter(a["category_id"] for a in data["annotations"])
     images = Counter(c for c, _ in {(a["category_id"], a["image_id"]) for a in data["annotations"]})
@@ -139,18 +151,26 @@ def merge_plain(real: Path, run: Path, out: Path) -> None:
 
 
 def check(real: Path, *_: Path) -> None:
+    """Validate the real set."""
     from mosaicfusion.dataset.validate.validate import validate
 
     validate(real)
 
 
 def count(real: Path, *_: Path) -> None:
+    """Count the real set."""
     from mosaicfusion.dataset.stats import read_stats
 
     read_stats(real)
 
 
-JOBS = {"merge": merge_ours, "merge by plain json": merge_plain, "validate": check, "stats": count}
+Job = Callable[[Path, Path, Path], None]
+JOBS: dict[str, Job] = {
+    "merge": merge_ours,
+    "merge by plain json": merge_plain,
+    "validate": check,
+    "stats": count,
+}
 
 
 def measure(job: str, *paths: Path) -> str:
@@ -160,9 +180,10 @@ def measure(job: str, *paths: Path) -> str:
     return f"{clock:.1f} s ({core:.1f} s), {peak:.2f} GB"
 
 
-def report_job(job: str, *paths: str) -> None:
+def report_job(job: str, real: str, run: str, out: str) -> None:
+    """Run a job, and print wall time, CPU time and peak memory."""
     start = time.perf_counter()
-    JOBS[job](*map(Path, paths))
+    JOBS[job](Path(real), Path(run), Path(out))
     clock = time.perf_counter() - start
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps([clock, usage.ru_utime + usage.ru_stime, peak_mib() * 2**20 / 1e9]))
@@ -170,7 +191,7 @@ def report_job(job: str, *paths: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, help="a new folder; scale 1 needs 3 GB there for a while")
+    parser.add_argument("--folder", type=Path, help="a new folder; scale 1 needs 3 GB there temporarily")
     parser.add_argument("--scales", default="0.01,0.1,1", help="sizes, as parts of LVIS v1's training set")
     parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -180,9 +201,7 @@ def main() -> None:
     options.folder.mkdir(parents=True)
     run, real, out = (options.folder / name for name in ("run", "real.json", "out.json"))
     write_run(run)
-    print(
-        f"{machine()}; {datetime.date.today()}; {CANVASES} canvases merged in; by the clock (on the core), peak memory\n"
-    )
+    print(f"{machine()}; {datetime.date.today()}; {CANVASES} canvases merged in; wall time (CPU time), peak memory\n")
     print("| scale | annotations | file | " + " | ".join(JOBS) + " |")
     print("|---|---|---|" + "---|" * len(JOBS))
     for scale in map(float, options.scales.split(",")):

@@ -1,10 +1,11 @@
-"""The paper's loop written straight down, and how ours compares: same weights, plan, noise, steps and machine, in one run.
+"""The paper's loop, implemented literally, compared with ours: same weights, plan, noise, steps and machine, in one run.
 
     python -m benchmarks.naive --canvases 8 --json benchmarks/results/naive.json
 
-The naive way draws canvas after canvas and region after region, keeps the attention of every token and head of every layer
-and step until the masks are made, and solves the bilateral system with a dense matrix. Its masks are held to ours: mean IoU
-of at least 0.98, or this script fails. Memory is what drawing adds to the loaded model, in a fresh process for each way.
+The naive method samples canvas by canvas and region by region, stores the attention of every token and head of every
+layer and step until the masks are made, and solves the bilateral system with a dense matrix. The script fails unless its
+masks have a mean IoU of at least 0.98 with ours. Memory is the increase during sampling over the loaded model, in a new
+process for each method.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from scipy import ndimage
 from benchmarks.machine import forget_peak, peak_mib, resident_mib
 from benchmarks.mini_model.common import write_results
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import make_prompts, sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
@@ -36,16 +37,16 @@ from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 
-Masks = list[np.ndarray | None]  # of a canvas, region by region: bool (h, w), or None if rejected
+Masks = list[np.ndarray | None]  # of a canvas, by region: bool (h, w), or None if rejected
 SIGMAS = (16, 16, 16, 8, 8)  # of the bilateral grid: y, x, luma, chroma, chroma
 SMOOTHNESS, ROUNDS = 256.0, 2
 
 
 class KeepEverything:
-    """An attention processor that computes softmax(Q K^T) and keeps it for all heads and tokens."""
+    """An attention processor that computes softmax(Q K^T) and stores it for all heads and tokens."""
 
-    def __init__(self, kept: list[torch.Tensor] | None) -> None:
-        self.kept = kept
+    def __init__(self, stored: list[torch.Tensor] | None) -> None:
+        self.stored = stored
 
     def __call__(
         self, attn: Any, hidden: torch.Tensor, encoder_hidden_states: torch.Tensor | None = None, **_: Any
@@ -55,48 +56,49 @@ class KeepEverything:
             attn.head_to_batch_dim(part) for part in (attn.to_q(hidden), attn.to_k(source), attn.to_v(source))
         )
         probabilities = (query @ key.transpose(1, 2) * attn.scale).softmax(-1)
-        if encoder_hidden_states is not None and self.kept is not None:
-            self.kept.append(probabilities.chunk(2)[1])  # the conditional half: (heads, cells, tokens)
-        return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(probabilities @ value)))
+        if encoder_hidden_states is not None and self.stored is not None:
+            self.stored.append(probabilities.chunk(2)[1])  # the conditional half: (heads, cells, tokens)
+        result: torch.Tensor = attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(probabilities @ value)))
+        return result
 
 
 @torch.inference_mode()
-def draw_naively(backend: Backend, spec: CanvasSpec, config: RunConfig) -> tuple[np.ndarray, Masks]:
-    """Image and masks of one canvas."""
-    prompts = make_prompts(backend, spec, config)
-    factor, regions = backend.latent_factor, spec.canvas.regions
+def sample_naively(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -> tuple[np.ndarray, Masks]:
+    """Sample one canvas; return its image and masks."""
+    prompts = make_prompts(model, spec, config)
+    factor, regions = model.latent_factor, spec.canvas.regions
     cells = [region.divided_by(factor) for region in regions]
-    texts = [backend.encode([config.prompt.negative, prompt.text]) for prompt in prompts]
-    kept: list[list[torch.Tensor]] = [[] for _ in regions]
-    scheduler = backend.scheduler(config.sampling.scheduler, config.sampling.steps)
+    texts = [model.encode([config.prompt.negative, prompt.text]) for prompt in prompts]
+    stored: list[list[torch.Tensor]] = [[] for _ in regions]
+    scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     generator = torch.Generator().manual_seed(spec.noise_seed)
-    shape = (backend.latent_channels, *(side // factor for side in spec.canvas.hw_px))
+    shape = (model.latent_channels, *(side // factor for side in spec.canvas.hw_px))
     latents = torch.randn(shape, generator=generator)[None] * scheduler.init_noise_sigma
     weights = [torch.from_numpy(region_weight(cell.hw)) for cell in cells]
-    originals = dict(backend.unet.attn_processors)
+    originals = dict(model.unet.attn_processors)
     for timestep in scheduler.timesteps:
         noise, total = torch.zeros_like(latents), torch.zeros(shape[1:])
         for k, cell in enumerate(cells):
             tile = scheduler.scale_model_input(latents, timestep)[:, :, *cell.slices]
             watched = tuple(config.attention.blocks)
-            backend.unet.set_attn_processor(
-                {name: KeepEverything(kept[k] if name.startswith(watched) else None) for name in originals}
+            model.unet.set_attn_processor(
+                {name: KeepEverything(stored[k] if name.startswith(watched) else None) for name in originals}
             )
-            without, with_prompt = backend.predict(torch.cat([tile, tile]), timestep, texts[k], regions[k].hw).chunk(2)
+            without, with_prompt = model.predict(torch.cat([tile, tile]), timestep, texts[k], regions[k].hw).chunk(2)
             noise[:, :, *cell.slices] += (without + config.sampling.guidance * (with_prompt - without)) * weights[k]
             total[cell.slices] += weights[k]
         latents = scheduler.step(noise / total, timestep, latents, return_dict=False)[0]
-    backend.unet.set_attn_processor(originals)
-    image = backend.decode(latents)
+    model.unet.set_attn_processor(originals)
+    image = model.decode(latents)
     assert image is not None
     return image, [
-        naive_mask(kept[k], prompts[k].subject, image[region.slices], config, factor)
+        naive_mask(stored[k], prompts[k].subject, image[region.slices], config, factor)
         for k, region in enumerate(regions)
     ]
 
 
 def naive_mask(
-    kept: list[torch.Tensor], subject: tuple[int, ...], image: np.ndarray, config: RunConfig, factor: int
+    stored: list[torch.Tensor], subject: tuple[int, ...], image: np.ndarray, config: RunConfig, factor: int
 ) -> np.ndarray | None:
     """Average, normalise, Otsu, bilateral solver, one component (paper, section 3.3)."""
     height, width = image.shape[:2]
@@ -104,7 +106,7 @@ def naive_mask(
     for stride in config.attention.strides_px:
         hw = -(-height // stride), -(-width // stride)
         maps = torch.stack(
-            [part for part in kept if part.shape[1] == hw[0] * hw[1]]
+            [part for part in stored if part.shape[1] == hw[0] * hw[1]]
         )  # (layers * steps, heads, cells, tokens)
         mean = maps[..., list(subject)].mean((0, 1, 3)).reshape(hw).numpy()
         heat += cv2.resize(mean / mean.max(), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -120,11 +122,11 @@ def naive_mask(
 
 
 def solve_densely(image: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The bilateral solver of Barron and Poole (2016) on its grid, every matrix written out: float (H, W)."""
+    """Bilateral solver of Barron and Poole (2016) on its grid, with dense matrices: float (H, W)."""
     rows, columns = np.indices(target.shape)
     colours = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).reshape(-1, 3)
-    place = np.column_stack([rows.ravel(), columns.ravel(), colours]) // SIGMAS
-    vertices, vertex = np.unique(place.astype(int), axis=0, return_inverse=True)
+    cells = np.column_stack([rows.ravel(), columns.ravel(), colours]) // SIGMAS
+    vertices, vertex = np.unique(cells.astype(int), axis=0, return_inverse=True)
     neighbours = np.abs(vertices[:, None] - vertices[None]).sum(-1) == 1  # (V, V)
     blur = neighbours + 2 * len(SIGMAS) * np.eye(len(vertices))
     pixels = np.bincount(vertex.ravel()).astype(float)
@@ -136,46 +138,46 @@ def solve_densely(image: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.linalg.solve(SMOOTHNESS * smoothing + np.diag(pixels), splat)[vertex.ravel()].reshape(target.shape)
 
 
-def draw_ours(backend: Backend, specs: list[CanvasSpec], config: RunConfig) -> list[Masks]:
-    """Masks as `generate` makes them."""
+def sample_ours(model: DiffusionModel, specs: list[CanvasSpec], config: RunConfig) -> list[Masks]:
+    """Sample canvases like `generate`; return their masks."""
     return [
         [
-            extract_mask(drawn.sums[k], drawn.image[region.slices], config.masks).mask
-            for k, region in enumerate(drawn.spec.canvas.regions)
+            extract_mask(sampled.sums[k], sampled.image[region.slices], config.masks).mask
+            for k, region in enumerate(sampled.spec.canvas.regions)
         ]
-        for drawn in sample_canvases(backend, specs, config)
-        if drawn.image is not None
+        for sampled in sample_canvases(model, specs, config)
+        if sampled.image is not None
     ]
 
 
-def run(way: str, pipeline: str, canvases: int) -> tuple[float, float, list[Masks]]:
-    """Seconds, MiB that drawing added to the loaded model, and the masks; a first canvas warms up."""
-    backend, config = load_backend(find_model(pipeline), "cpu", "float32"), make_config("mini")
+def run(method: str, pipeline: str, canvases: int) -> tuple[float, float, list[Masks]]:
+    """Seconds, MiB of sampling beyond the loaded model, and the masks; a first canvas warms up."""
+    model, config = load_model(find_model(pipeline), "cpu", "float32"), make_config("mini")
     vocabulary = vocabulary_for("mini")
-    plan = Plan(config, vocabulary, vocabulary, backend.latent_factor)
+    plan = Plan(config, vocabulary, vocabulary, model.latent_factor)
     specs = [plan.spec(index) for index in range(canvases)]
     before = resident_mib()
     forget_peak()
     for turn in (specs[:1], specs):
-        begun = time.perf_counter()
-        if way == "naive":
-            masks = [draw_naively(backend, spec, config)[1] for spec in turn]
+        start_time = time.perf_counter()
+        if method == "naive":
+            masks = [sample_naively(model, spec, config)[1] for spec in turn]
         else:
             masks = [
-                made for start in range(0, len(turn), 8) for made in draw_ours(backend, turn[start : start + 8], config)
+                one for start in range(0, len(turn), 8) for one in sample_ours(model, turn[start : start + 8], config)
             ]
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start_time
     return seconds, peak_mib() - before, masks
 
 
 def agreement(ours: list[Masks], naive: list[Masks]) -> dict[str, float]:
-    """Mean and least IoU of masks that both ways kept, and the part of regions on which they agree to keep or reject."""
+    """Mean and minimum IoU of masks that both methods keep, and the share of regions that both keep or both reject."""
     pairs = [pair for one, other in zip(ours, naive, strict=True) for pair in zip(one, other, strict=True)]
     ious = [mask_iou(one, other) for one, other in pairs if one is not None and other is not None]
     same = np.mean([(one is None) == (other is None) for one, other in pairs])
     return {
         "mean_iou": round(float(np.mean(ious)), 4),
-        "least_iou": round(min(ious), 4),
+        "min_iou": round(min(ious), 4),
         "same_verdict": round(float(same), 4),
     }
 
@@ -191,20 +193,20 @@ def main() -> None:
         print(json.dumps(run(given.memory, given.pipeline, given.canvases)[1]))
         return
     results, masks = {}, {}
-    for way in ("naive", "ours"):
-        seconds, _, masks[way] = run(way, given.pipeline, given.canvases)
-        command = [sys.executable, "-m", "benchmarks.naive", "--memory", way, "--pipeline", given.pipeline]
+    for method in ("naive", "ours"):
+        seconds, _, masks[method] = run(method, given.pipeline, given.canvases)
+        command = [sys.executable, "-m", "benchmarks.naive", "--memory", method, "--pipeline", given.pipeline]
         command += ["--canvases", str(given.canvases)]
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        results[way] = {"canvases_per_hour": round(3600 * given.canvases / seconds), "drawing_mib": round(memory)}
-        print(way, results[way], flush=True)
+        results[method] = {"canvases_per_hour": round(3600 * given.canvases / seconds), "sampling_mib": round(memory)}
+        print(method, results[method], flush=True)
     agreed = agreement(masks["ours"], masks["naive"])
     speed = results["ours"]["canvases_per_hour"] / results["naive"]["canvases_per_hour"]
     print(f"ours is {speed:.2f} times as fast; {agreed}")
     write_results(
         given.json, {"canvases": given.canvases, **results, "speed_ratio": round(speed, 3), "agreement": agreed}
     )
-    assert agreed["mean_iou"] >= 0.98, "the two ways do not make the same masks"
+    assert agreed["mean_iou"] >= 0.98, "the two methods make different masks"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""How much arithmetic a canvas is: floating point operations of the U-Nets that real models have, counted, not run.
+"""Floating point operations of a canvas, counted for the U-Nets of real models without running them.
 
     python -m benchmarks.operations
 
-U-Nets with the published configurations on torch's `meta` device, which knows shapes and no numbers; the region sizes, steps and
-guidance of the presets. Seconds are estimates: operations divided by what a device sustains, here two fifths of its peak in
-float16.
+U-Nets with the published configurations on torch's `meta` device, which computes shapes only; region sizes, steps and guidance of
+the presets. Seconds are estimates: operations divided by two fifths of a device's peak in float16.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mosaicfusion.generation.presets import make_config
+from mosaicfusion.layouts.grid import GridLayout
 
 SD1: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 SDXL: dict[str, Any] = {
@@ -37,7 +37,7 @@ SUSTAINED = 0.4
 
 
 def operations(unet_config: dict[str, Any], region_hw_px: tuple[int, int]) -> tuple[float, float]:
-    """Of one U-Net call on one region, and the millions of parameters."""
+    """Operations of one U-Net call on one region, and millions of parameters."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**unet_config)
         latents = torch.zeros(1, 4, *(side // 8 for side in region_hw_px))
@@ -53,6 +53,7 @@ def main() -> None:
     print("|---|---|---|---|" + "---|" * len(DEVICES))
     for preset, (name, unet_config) in PRESETS.items():
         config = make_config(preset)
+        assert isinstance(config.layout, GridLayout)
         call, millions = operations(unet_config, config.layout.region_hw_px)
         canvas = call * 4 * config.sampling.steps * (2 if config.sampling.guidance > 1 else 1)
         seconds = [f"{canvas / (SUSTAINED * peak):.1f} s" for peak in DEVICES.values()]

@@ -1,1 +1,1 @@
-"""The figures of the bundled model's card, a script a question; each prints a table and can write JSON."""
+"""Measurements for the bundled model's card; each script prints a table and can write JSON."""

@@ -1,8 +1,8 @@
-"""A sheet of canvases of four regions, plain and with their masks, picked at random: the first of one seed.
+"""A sheet of canvases of four regions, without and with their masks: the first ones of a seed.
 
     python -m benchmarks.mini_model.canvases --out docs/images/mini-canvases.jpg
 
-Drawn as `mosaicfusion generate` draws them with its defaults, every category in turn, rejected regions crossed out.
+Sampled like by `mosaicfusion generate` with its defaults, all categories in turn, with rejected regions crossed out.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.mini_model.common import parser
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import sample_canvases
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
-from mosaicfusion.report.drawing import render_instances, resize
-from mosaicfusion.report.sheet import instances
+from mosaicfusion.report.images import region_instances
+from mosaicfusion.report.overlays import render_instances, resize
 
 ACROSS, SCALE = 4, 1.5
 
@@ -32,16 +32,17 @@ def main() -> None:
     arguments.add_argument("--count", type=int, default=12)
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
-    backend = load_backend(find_model(given.pipeline), "cpu", "float32")
+    model = load_model(find_model(given.pipeline), "cpu", "float32")
     config = make_config("mini", {"seed": given.seed})
     categories = vocabulary_for("mini")
-    plan = Plan(config, categories, categories, backend.latent_factor)
+    plan = Plan(config, categories, categories, model.latent_factor)
     pairs = []
     for start in range(0, given.count, 4):
-        for drawn in sample_canvases(backend, [plan.spec(i) for i in range(start, start + 4)], config):
-            assert drawn.image is not None
-            masked = render_instances(drawn.image, instances(extract_record(drawn, config)), SCALE)
-            pairs.append(np.concatenate([resize(drawn.image, masked.shape[:2]), masked]))
+        specs = [plan.spec(index) for index in range(start, start + 4)]
+        for canvas in sample_canvases(model, specs, config):
+            assert canvas.image is not None
+            masked = render_instances(canvas.image, region_instances(extract_record(canvas, config)), SCALE)
+            pairs.append(np.concatenate([resize(canvas.image, masked.shape[:2]), masked]))
     rows = [np.concatenate(pairs[start : start + ACROSS], axis=1) for start in range(0, len(pairs), ACROSS)]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(given.out)

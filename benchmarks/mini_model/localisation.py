@@ -1,11 +1,11 @@
-"""Does the miniature attend where things are? Masks exactly as the product makes them, against exact alpha.
+"""Localisation of the miniature's attention: masks made exactly like in the product, compared with exact alpha.
 
     python -m miniature.assets --work build/mini                        # the drawings, once
     python -m benchmarks.mini_model.localisation --work build/mini
 
-New compositions of known drawings are noised to ten timesteps; the recorder reads the subject's cross-attention in one
-U-Net call each, and the heat map, Otsu and the bilateral solver make the mask. The first table is the paper's figure 3:
-IoU by resolution, by range of steps and by block, from the same U-Net calls.
+Noise of ten timesteps is added to new compositions of known drawings; the recorder reads the subject's cross-attention in
+one U-Net call each, and heat map, Otsu and bilateral solver make the mask. The table is the paper's figure 3: IoU by
+resolution, range of steps and block, from the same U-Net calls.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from miniature.trainer import noise_scheduler
 from miniature.vocabulary import load_vocabulary
 from mosaicfusion.config import AttentionConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.family import Backend
-from mosaicfusion.diffusion.registry import load_backend
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks.bilateral import refine_mask
@@ -34,7 +34,7 @@ from mosaicfusion.masks.threshold import binarize
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.prompts import make_prompt
 
-TIMESTEPS = tuple(range(950, 0, -100))  # as the sampler walks: from noise to picture
+TIMESTEPS = tuple(range(950, 0, -100))  # in the sampler's order, from noise to image
 BLOCKS = ("down_blocks", "up_blocks")
 STRIDES_PX = (8, 16)
 Maps = dict[tuple[str, int, int], np.ndarray]  # (block, step, stride) -> float32 (h, w)
@@ -55,18 +55,18 @@ CHOICES: dict[str, tuple[Sequence[str], Sequence[int], Sequence[int]]] = {
 
 
 @torch.inference_mode()
-def attention_maps(backend: Backend, scene: Composition, name: str) -> Maps:
-    """The subject's attention on the noised composition, for every block, timestep and resolution."""
+def attention_maps(model: DiffusionModel, scene: Composition, name: str) -> Maps:
+    """The subject's attention on a noisy composition, by block, timestep and resolution."""
     template = make_config("mini").prompt.template
-    prompt = make_prompt(template, vocabulary_for("mini").find(name), scene.background, backend.tokenizer)
-    text = backend.encode([prompt.text])
+    prompt = make_prompt(template, vocabulary_for("mini").find(name), scene.background, model.tokenizer)
+    text = model.encode([prompt.text])
     subject = torch.zeros(1, text.embeddings.shape[1])
     subject[0, list(prompt.subject)] = 1 / len(prompt.subject)
-    latents = torch.from_numpy(encode(backend.pipeline.vae, scene.image[None])).float()
+    latents = torch.from_numpy(encode(model.vae, scene.image[None])).float()
     alphas = noise_scheduler().alphas_cumprod
     recorders = {
         block: AttentionRecorder(
-            backend.unet, AttentionConfig(strides_px=STRIDES_PX, blocks=(block,)), 8, keep_steps=True
+            model.unet, AttentionConfig(strides_px=STRIDES_PX, blocks=(block,)), 8, keep_steps=True
         )
         for block in BLOCKS
     }
@@ -77,7 +77,7 @@ def attention_maps(backend: Backend, scene: Composition, name: str) -> Maps:
                 recorder.set_target(0, (16, 16), subject, slice(None))
             noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(t))
             noisy = alphas[t].sqrt() * latents + (1 - alphas[t]).sqrt() * noise
-            backend.predict(noisy, torch.tensor(t), text, (128, 128))
+            model.predict(noisy, torch.tensor(t), text, (128, 128))
     return {
         (block, step, stride): recorder.grid[0][step][stride][0].numpy()
         for block, recorder in recorders.items()
@@ -89,9 +89,10 @@ def attention_maps(backend: Backend, scene: Composition, name: str) -> Maps:
 def masks_iou(
     maps: Maps, scene: Composition, choice: tuple[Sequence[str], Sequence[int], Sequence[int]]
 ) -> tuple[float, float]:
-    """IoU with the alpha mask of the mask before and after refinement."""
+    """IoU of the mask with the alpha mask, before and after refinement."""
     blocks, steps, strides = choice
-    sums = {stride: sum(maps[block, step, stride] for block in blocks for step in steps) for stride in strides}
+    pairs = list(product(blocks, steps))
+    sums = {stride: np.sum([maps[block, step, stride] for block, step in pairs], axis=0) for stride in strides}
     coarse = binarize(heat_map(sums, scene.alpha.shape), "otsu")
     truth = scene.alpha > 0.5
     return mask_iou(coarse, truth), mask_iou(refine_mask(coarse, scene.image), truth)
@@ -101,11 +102,11 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--count", type=int, default=158)
     given = arguments.parse_args()
-    backend = load_backend(find_model(given.pipeline), "cpu", "float32")
+    model = load_model(find_model(given.pipeline), "cpu", "float32")
     names = [entry.prompt_name for entry in load_vocabulary()]
     scores: dict[str, list[tuple[float, float]]] = {choice: [] for choice in CHOICES}
     for scene in held_out(given.work, given.count):
-        maps = attention_maps(backend, scene, names[scene.category])
+        maps = attention_maps(model, scene, names[scene.category])
         for name, choice in CHOICES.items():
             scores[name].append(masks_iou(maps, scene, choice))
     means = {name: [round(float(value), 4) for value in np.mean(pairs, axis=0)] for name, pairs in scores.items()}

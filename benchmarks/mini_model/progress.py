@@ -1,9 +1,9 @@
-"""The curve of the miniature's training: its loss, and the figures of its weights at several points.
+"""The miniature's training curve: its loss, and metrics of its weights at several points.
 
     python -m benchmarks.mini_model.progress --log build/mini/log.jsonl --out docs/images/mini-training.png
 
-Points are the JSON files that `recognition --json .../points/NAME-recognition.json` and `localisation --json
-.../points/NAME-localisation.json` wrote, NAME being thousands of samples of training, as in 279.
+Points are JSON files of `recognition --json .../points/NAME-recognition.json` and `localisation --json
+.../points/NAME-localisation.json`, where NAME is the number of training samples in thousands, such as 279.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-BEFORE_LOG = 233_000  # samples of the stages that left no log
+BEFORE_LOG = 233_000  # samples of the stages without a log
 DEFAULT = "1/8, all steps, all blocks (the default)"
 
 
 def read_points(folder: Path) -> list[dict[str, float]]:
-    """samples, top1 as a part of the judge's ceiling, and the IoU of refined masks, in order of samples."""
+    """Samples, accuracy relative to the judge's ceiling, and IoU of refined masks, in the order of samples."""
     points = []
     for file in sorted(folder.glob("*-recognition.json"), key=lambda path: int(path.stem.split("-")[0])):
         thousands = file.stem.split("-")[0]

@@ -1,9 +1,9 @@
-"""Does a CLIP name what is in the true boxes of MiniLVIS? So much can its opinion help F-VLM at best.
+"""Accuracy of a CLIP on the true boxes of MiniLVIS, an upper limit of its benefit for F-VLM.
 
     python -m benchmarks.mini_model.regions --data datasets/minilvis
 
-Each box as a crop, as `mosaicfusion semantics` shows it, and pooled from the feature map, as F-VLM does, of a picture in the
-size of the recipe `mini_fvlm`.
+Each box is classified as a crop, like by `mosaicfusion semantics`, and as a region pooled from the feature map, like by F-VLM, at
+the image size of the recipe `mini_fvlm`.
 """
 
 from __future__ import annotations

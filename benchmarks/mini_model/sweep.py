@@ -1,9 +1,9 @@
-"""Guidance and steps: where are pictures recognised and masks good, at the least work?
+"""Guidance and steps: their effect on recognition, masks and time.
 
     python -m benchmarks.mini_model.sweep --work build/mini
 
-Forty categories picked at random, two pictures each, for guidance 1 to 10 at 20 steps and 5 to 50 steps at the default
-guidance. Drawn pictures have no exact alpha: IoU is with GrabCut, prompted with the mask's box, on the kept masks.
+Forty randomly chosen categories, two images each, for guidance 1 to 10 at the default steps and 5 to 50 steps at the default
+guidance. Generated images have no exact alpha: IoU is with GrabCut, prompted with the mask's box, over the kept masks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.mini_model.common import DrawnRegion, draw_regions, parser, write_results
+from benchmarks.mini_model.common import GeneratedRegion, generate_regions, parser, write_results
 from benchmarks.mini_model.judge import Judge, load_judge
 from miniature.vocabulary import load_vocabulary
 from mosaicfusion.generation.presets import make_config
@@ -29,23 +29,23 @@ STEPS = (5, 10, 15, 20, 30, 50)
 
 
 def measure(judge: Judge, pipeline: str, names: list[str], seeds: int, sampling: dict[str, Any]) -> dict[str, float]:
-    """Those of :func:`judge_regions`, and seconds a picture (drawing alone)."""
+    """Metrics of :func:`judge_regions`, and seconds of sampling per image."""
     started = time.perf_counter()
-    regions = list(draw_regions(pipeline, names, seeds, {"sampling": sampling}))
+    regions = list(generate_regions(pipeline, names, seeds, {"sampling": sampling}))
     seconds = (time.perf_counter() - started) / len(regions)
     return {**judge_regions(judge, regions), "seconds": round(seconds, 4)}
 
 
-def judge_regions(judge: Judge, regions: Sequence[DrawnRegion]) -> dict[str, float]:
-    """top1, kept (part of regions with a mask), iou with GrabCut."""
+def judge_regions(judge: Judge, regions: Sequence[GeneratedRegion]) -> dict[str, float]:
+    """Metrics: top1 accuracy, kept (share of regions with a mask), iou with GrabCut."""
     config, grabcut, ious = make_config("mini"), load_annotator("grabcut"), []
     for region in regions:
         mask = extract_mask(region.sums, region.image, config.masks).mask
         if mask is not None:
             ious.append(mask_iou(mask, grabcut.segment(region.image, [rle.box_xywh(mask)])[0]))
-    right = judge.name([region.image for region in regions]) == [region.number for region in regions]
-    figures = {"top1": np.mean(right), "kept": len(ious) / len(regions), "iou": np.mean(ious) if ious else 0.0}
-    return {name: round(float(value), 4) for name, value in figures.items()}
+    correct = judge.classify([region.image for region in regions]) == [region.number for region in regions]
+    metrics = {"top1": np.mean(correct), "kept": len(ious) / len(regions), "iou": np.mean(ious) if ious else 0.0}
+    return {name: round(float(value), 4) for name, value in metrics.items()}
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     settings += [(default.guidance, steps) for steps in STEPS if steps != default.steps]
     rows = []
     print(
-        "| guidance | steps | top-1 | with a mask | IoU with GrabCut | s a picture |\n|---|---|---|---|---|---|",
+        "| guidance | steps | top-1 | with a mask | IoU with GrabCut | s per image |\n|---|---|---|---|---|---|",
         flush=True,
     )
     for guidance, steps in tqdm(settings, unit="setting"):

@@ -127,9 +127,9 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
     train_json = data.make(run, bar)
     training_set = open_training_set(recipe.data, train_json, data.root)
     cost = _train(experiment, run, recipe, training_set, bar)
-    begun = time.process_time()
+    start = time.process_time()
     scores, styles = _evaluate(experiment, run, bar)
-    cost["evaluate_cpu_s"] = round(time.process_time() - begun, 1)
+    cost["evaluate_cpu_s"] = round(time.process_time() - start, 1)
     result = Result(
         run=run.name,
         detector=run.detector,
@@ -159,10 +159,10 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
         path = experiment.out / "data" / f"text-{digest(find_clip(clip))}.safetensors"
         embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
     options = Options(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
-    begun = time.process_time()
+    start = time.process_time()
     with bar("training", "steps") as show:
         summary = train(recipe, data, experiment.folder(run), options, embeddings, show)
-    cpu = time.process_time() - begun
+    cpu = time.process_time() - start
     return {
         "steps": summary.steps,
         "train_s": round(summary.seconds, 1),

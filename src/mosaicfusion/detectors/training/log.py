@@ -34,7 +34,7 @@ class TrainLog:
         self._reset()
         if enabled and self._path.exists():
             write_atomic(self._path, "".join(_lines_until(self._path, start)).encode())
-        self._begun = time.perf_counter()
+        self._start = time.perf_counter()
 
     @property
     def data_share(self) -> float:
@@ -44,9 +44,9 @@ class TrainLog:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count the time of the block as waiting for images."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         yield
-        self._waited += time.perf_counter() - begun
+        self._waited += time.perf_counter() - start
 
     def add(self, losses: Mapping[str, Tensor], parts: int) -> None:
         """Add the losses of one of the ``parts`` of a step."""
@@ -89,10 +89,10 @@ class TrainLog:
 
     def _add_time(self) -> tuple[float, float]:
         now = time.perf_counter()
-        spent, waited = now - self._begun, self._waited
+        spent, waited = now - self._start, self._waited
         self.seconds += spent
         self._data_seconds += waited
-        self._begun, self._waited = now, 0.0
+        self._start, self._waited = now, 0.0
         return spent, waited
 
     def _reset(self) -> None:
