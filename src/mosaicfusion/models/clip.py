@@ -1,8 +1,7 @@
-"""CLIP models: images and texts as vectors of one space (Radford et al. 2021), through open_clip."""
+"""CLIP models, which map images and texts into one vector space (Radford et al. 2021), through open_clip."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
-from mosaicfusion.models.hub import BUNDLED_FOLDER
+from mosaicfusion.models.hub import BUNDLED_FOLDER, exists, fetch, is_hub_id
 
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -29,7 +28,7 @@ _BATCH = 64
 
 
 class OpenClip:
-    """An open_clip model. ``name``: as the user gave it; ``logit_scale``: what similarities are multiplied by."""
+    """An open_clip model. ``name``: as the user gave it; ``logit_scale``: factor of the similarities before a softmax."""
 
     def __init__(self, name: str, model: Any, preprocess: Any, tokenizer: Any, device: Any) -> None:
         self.name = name
@@ -38,17 +37,17 @@ class OpenClip:
 
     @property
     def image_tower(self) -> Any:
-        """What sees, a torch module in evaluation mode, without the texts' part."""
+        """The image encoder, a torch module in eval mode."""
         return self._model.visual
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """uint8 RGB (H, W, 3) each, of any sizes -> float32 (N, D) of length 1. The whole image is seen, squashed."""
+        """Encode images, uint8 RGB (H, W, 3) of any sizes, as unit vectors, float32 (N, D). Images are squashed to a square."""
         from PIL import Image
 
         return self._encode(self._model.encode_image, images, lambda image: self._preprocess(Image.fromarray(image)))
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts -> float32 (N, D) of length 1; what is too long for the model is cut off."""
+        """Encode texts as unit vectors, float32 (N, D); texts that are too long for the model are cut off."""
         return self._encode(self._model.encode_text, texts, lambda text: self._tokenizer([text])[0])
 
     def _encode(self, encode: Any, items: Sequence[Any], prepare: Any) -> NDArray[np.float32]:
@@ -63,7 +62,7 @@ class OpenClip:
 
 
 def load_clip(name: str = "mini", device: str = "auto") -> OpenClip:
-    """``mini`` (bundled), a folder in open_clip's format, a hub id as owner/name, or open_clip's name:pretrained.
+    """Load ``mini`` (bundled), a folder in open_clip's format, a hub id such as owner/name, or open_clip's name:pretrained.
 
     Raises :class:`MosaicFusionError` when open_clip is not installed, a file is missing or the weights are pickles.
     """
@@ -92,52 +91,31 @@ def find_clip(name: str) -> Path:
     """The local folder of a CLIP model, checked to hold a config and safetensors; see :func:`load_clip`."""
     if name == "mini":
         folder = BUNDLED_FOLDER / "clip"
-    elif _is_folder(name):
+    elif exists(Path(name)) and Path(name).is_dir():
         folder = Path(name)
     else:
-        folder = _download(name.removeprefix("hub:"))
-    held = {path.name for path in folder.iterdir()}
-    if _CONFIG not in held:
+        folder = fetch(_hub_id(name.removeprefix("hub:")), [_CONFIG, *_WEIGHTS, *_TOKENIZER])
+    names = {path.name for path in folder.iterdir()}
+    if _CONFIG not in names:
         raise MosaicFusionError(f"{folder} has no {_CONFIG}; a model in open_clip's format is needed")
-    if not held & {*_WEIGHTS}:
+    if not names & {*_WEIGHTS}:
         raise MosaicFusionError(
             f"{folder} has no {_WEIGHTS[0]}; weights are loaded as safetensors only, since pickles can run code"
         )
     return folder
 
 
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).is_dir()
-    except OSError:  # a name longer than the file system takes
-        return False
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    hub_id = _hub_id(name)
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=[_CONFIG, *_WEIGHTS, *_TOKENIZER]))
-    except (OSError, HfHubHTTPError, ValueError) as error:
-        raise MosaicFusionError(
-            f"cannot get {hub_id} from the model hub; check the name and the network, or give a local folder\n"
-            f"  (the hub client says: {first_line(error, 160)})"
-        ) from None
-
-
 def _hub_id(name: str) -> str:
-    """``owner/name`` as it is; ``ViT-B-32:laion2b_s34b_b79k`` -> where open_clip says that these weights lie."""
+    """The hub id of a name: ``owner/name`` itself, or the repository of open_clip's ``ViT-B-32:laion2b_s34b_b79k``."""
     import open_clip
 
-    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+    if is_hub_id(name):
         return name
     model, _, tag = name.partition(":")
     config = open_clip.get_pretrained_cfg(model, tag) if tag else {}
     if not config.get("hf_hub"):
         raise MosaicFusionError(
-            f"there is no CLIP model {name!r:.120}; give 'mini', a folder, a hub id as owner/name, or name:pretrained as in "
+            f"there is no CLIP model {name!r:.120}; give 'mini', a folder, a hub id such as owner/name, or name:pretrained such as "
             "ViT-B-32:laion2b_s34b_b79k"
         )
     return str(config["hf_hub"]).strip("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,15 @@ def find_model(model: str, revision: str | None = None) -> Path:
     """
     if model == BUNDLED_MODEL:
         folder = BUNDLED_FOLDER / "weights"
-    elif _is_there(Path(model)):
+    elif exists(Path(model)):
         folder = Path(model)
         if not folder.is_dir():
             raise MosaicFusionError(
                 f"{model} is a file; a model is a folder in diffusers format (convert a checkpoint with "
                 "StableDiffusionPipeline.from_single_file(...).save_pretrained(...))"
             )
-    elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model):
-        folder = _download(model, revision)
+    elif is_hub_id(model):
+        folder = _fetch_pipeline(model, revision)
     else:
         raise MosaicFusionError(
             f"there is no model folder {model}; give '{BUNDLED_MODEL}', a folder or a hub id as owner/name"
@@ -98,25 +99,47 @@ def known_categories_file(model: str) -> Path | None:
     """The json of the categories a closed-vocabulary model was trained with; ``None`` for a model that takes any name."""
     folder = BUNDLED_FOLDER if model == BUNDLED_MODEL else Path(model)
     path = folder / "categories.json"
-    return path if _is_there(path) else None
+    return path if exists(path) else None
 
 
-def _is_there(path: Path) -> bool:
+def is_hub_id(name: str) -> bool:
+    """True for a name such as ``owner/name``."""
+    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
+
+
+def exists(path: Path) -> bool:
+    """``path.exists()``, and False for a name that no file can have."""
     try:
         return path.exists()
     except OSError:  # a name longer than the file system takes
         return False
 
 
-def _download(model: str, revision: str | None) -> Path:
+def fetch(hub_id: str, patterns: Sequence[str]) -> Path:
+    """The local folder with the files of a hub repository that match the patterns; downloaded unless they are cached.
+
+    Raises :class:`MosaicFusionError` if the hub does not have it or does not answer.
+    """
+    from huggingface_hub import snapshot_download
+
+    return _from_hub(hub_id, lambda: snapshot_download(hub_id, allow_patterns=list(patterns)))
+
+
+def _fetch_pipeline(hub_id: str, revision: str | None) -> Path:
+    """As :func:`fetch`, for the files that a diffusers pipeline needs, which diffusers itself selects."""
     from diffusers import DiffusionPipeline
+
+    return _from_hub(hub_id, lambda: DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))
+
+
+def _from_hub(hub_id: str, download: Callable[[], str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(DiffusionPipeline.download(model, revision=revision, use_safetensors=True))
+        return Path(download())
     except (OSError, HfHubHTTPError, ValueError) as error:
         raise MosaicFusionError(
-            f"cannot get {model} from the model hub; check the name and the network, or give a local folder\n"
+            f"cannot get {hub_id} from the model hub; check the name and the network, or give a local folder\n"
             f"  (the hub client says: {first_line(error, 160)})"
         ) from None
 

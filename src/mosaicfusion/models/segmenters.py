@@ -1,4 +1,4 @@
-"""A second opinion on masks: segmenters that are prompted with boxes, behind one small protocol."""
+"""Segmenters prompted with boxes, to compare or replace masks: SAM, SAM 2 and GrabCut behind one protocol."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ DEFAULT_MODELS = {"sam": "facebook/sam-vit-huge", "sam2": "facebook/sam2.1-hiera
 
 
 class Annotator(Protocol):
-    """Masks for boxes.
+    """The protocol of a segmenter.
 
-    ``model`` is for people; ``identity``, plain JSON, tells annotators apart: equal ones give equal masks, up to rounding.
+    ``model``: a name for people. ``identity``: plain JSON; annotators with equal identities give equal masks, up to rounding.
     """
 
     name: AnnotatorName
@@ -33,12 +33,12 @@ class Annotator(Protocol):
     identity: dict[str, str]
 
     def segment(self, image: NDArray[np.uint8], boxes_xywh: Sequence[Box]) -> NDArray[np.bool_]:
-        """uint8 RGB (H, W, 3) and N boxes of positive size within it -> bool (N, H, W)."""
+        """Segment boxes: uint8 RGB (H, W, 3) and N boxes of positive size within it -> masks, bool (N, H, W)."""
         ...
 
 
 def load_annotator(name: AnnotatorName, model: str | None = None, device: str = "auto") -> Annotator:
-    """SAM, SAM 2 or GrabCut.
+    """Load SAM, SAM 2 or GrabCut.
 
     ``model``: a folder in transformers format or a hub id, safetensors only; the largest published one if left out. GrabCut
     takes none. ``device`` as in :func:`mosaicfusion.generation.generate.generate`. Raises :class:`MosaicFusionError`.
@@ -53,9 +53,9 @@ def load_annotator(name: AnnotatorName, model: str | None = None, device: str = 
 
 
 class GrabCut:
-    """GrabCut (Rother et al., SIGGRAPH 2004) of OpenCV: colour models and a graph cut, no weights.
+    """OpenCV's GrabCut (Rother et al., SIGGRAPH 2004): colour models and a graph cut, no weights.
 
-    It sees the box and half its size around it: enough to learn the background's colours from, and no other object.
+    Its input is the box with half its size around it, which is enough to learn the background's colours.
     """
 
     name: AnnotatorName = "grabcut"
@@ -66,7 +66,7 @@ class GrabCut:
         self.identity = {"annotator": self.name, "opencv": cv2.__version__, "iterations": str(iterations)}
 
     def segment(self, image: NDArray[np.uint8], boxes_xywh: Sequence[Box]) -> NDArray[np.bool_]:
-        """See :class:`Annotator`. A box without colours to tell apart is returned as its own mask."""
+        """See :class:`Annotator`. A box whose colours cannot be separated is returned as its own mask."""
         masks = np.zeros((len(boxes_xywh), *image.shape[:2]), np.bool_)
         with ThreadPoolExecutor(max(1, min(len(boxes_xywh), os.cpu_count() or 1))) as pool:
             list(pool.map(lambda mask, box: self._cut(image, box, mask), masks, boxes_xywh))
@@ -79,15 +79,15 @@ class GrabCut:
             max(0, top - height // 2) : top + height + height // 2,
             max(0, left - width // 2) : left + width + width // 2,
         ]
-        seen, labels = np.ascontiguousarray(image[window]), np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
+        crop, labels = np.ascontiguousarray(image[window]), np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
         labels[top : top + height, left : left + width] = cv2.GC_PR_FGD
         labels = np.ascontiguousarray(labels[window])
-        if labels.all():  # the box fills the image: its rim has to show the background
+        if labels.all():  # the box fills the image: take its rim as background
             labels[[0, -1]] = labels[:, [0, -1]] = cv2.GC_BGD
-        cv2.setRNGSeed(0)  # of this thread: the colour models begin with k-means
+        cv2.setRNGSeed(0)  # of this thread: the colour models start with k-means
         try:
             cv2.grabCut(
-                seen, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), self.iterations, cv2.GC_INIT_WITH_MASK
+                crop, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), self.iterations, cv2.GC_INIT_WITH_MASK
             )
         except cv2.error:  # fewer pixels inside or outside than the colour models have parts
             labels[:] = 0
@@ -96,7 +96,7 @@ class GrabCut:
 
 
 class Sam:
-    """Segment Anything (Kirillov et al. 2023) or SAM 2 (Ravi et al. 2024) of transformers, one mask a box."""
+    """Segment Anything (Kirillov et al. 2023) or SAM 2 (Ravi et al. 2024) of transformers, one mask per box."""
 
     def __init__(self, name: Literal["sam", "sam2"], model: str, device: str = "auto") -> None:
         from mosaicfusion.models.device import resolve_device
@@ -127,7 +127,7 @@ class Sam:
 
 
 def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
-    """Model and processor; whatever is wrong with the files becomes a :class:`MosaicFusionError`."""
+    """Model and processor; raises :class:`MosaicFusionError` for missing or damaged files."""
     try:
         import torchvision  # noqa: F401  (the image processors need it)
     except ImportError:
@@ -143,7 +143,7 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
     expected = classes[name][0].config_class.model_type
     try:
         config = transformers.AutoConfig.from_pretrained(model)
-        # The published SAM 2 files say that they are of its video model, whose image part is the same.
+        # The published SAM 2 files are those of its video model, whose image part is the same.
         if config.model_type not in (expected, f"{expected}_video"):
             raise MosaicFusionError(
                 f"{model} holds a {config.model_type} model, not {name}; see --annotator and --model"
@@ -160,13 +160,13 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise MosaicFusionError(
-            f"{model} lacks {len(missing)} weights of {name}, as {missing[0]}; copy the model again"
+            f"{model} lacks {len(missing)} weights of {name}, such as {missing[0]}; copy the model again"
         )
     return network.eval().requires_grad_(False), processor
 
 
 def _digest(network: Any) -> str:
-    """16 hex digits over the weights' names, shapes and sums: other weights are another annotator."""
+    """16 hex digits over the names, shapes and sums of the weights, which identify the annotator."""
     from mosaicfusion.identity import fingerprint
 
     return fingerprint(

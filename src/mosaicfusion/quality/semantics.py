@@ -6,37 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from mosaicfusion.categories import Category
-from mosaicfusion.config import PromptConfig
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.mosaic.prompts import render
+from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.judgements import RegionSemantics, read_semantics, write_semantics
 from mosaicfusion.run.records import CanvasRecord
 
-TEMPLATES = ("a photo of a single {name}",)
 _CANVASES = 16  # in a batch, which is about 64 regions
-
-
-class Clip(Protocol):
-    """The protocol of a CLIP model; :func:`mosaicfusion.models.clip.load_clip` loads one."""
-
-    name: str
-    logit_scale: float
-
-    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Encode images, uint8 RGB (H, W, 3) each, as unit vectors, float32 (N, D)."""
-        ...
-
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Encode texts as unit vectors, float32 (N, D)."""
-        ...
 
 
 def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
@@ -58,30 +39,6 @@ def check_choices(vocabulary: Sequence[Category]) -> None:
             "classification needs at least two categories; generate several, or add some with "
             "`mosaicfusion semantics --vocabulary`"
         )
-
-
-def check_templates(templates: Sequence[str]) -> None:
-    """Raise :class:`MosaicFusionError` unless there is a template and all are valid templates of a prompt, with {name}."""
-    if not templates:
-        raise MosaicFusionError("there is no template; write one per line, such as: a photo of a {name}")
-    for template in templates:
-        try:
-            PromptConfig(template=template)
-        except ValidationError as error:
-            raise MosaicFusionError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-
-
-def text_vectors(clip: Clip, vocabulary: Sequence[Category], templates: Sequence[str]) -> NDArray[np.float32]:
-    """One unit vector for each category, the mean over the templates: float32 (categories, D)."""
-    check_templates(templates)
-    sums = np.sum(
-        [
-            clip.encode_texts([render(template, c.display_name, c.definition_or_qualifier)[0] for c in vocabulary])
-            for template in templates
-        ],
-        axis=0,
-    )
-    return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), np.float32)
 
 
 def judge_images(

@@ -24,8 +24,8 @@ from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.models.clip import find_clip, load_clip
 from mosaicfusion.models.hub import digest
+from mosaicfusion.models.zero_shot import TEMPLATES, check_templates, text_vectors
 from mosaicfusion.mosaic.prompts import render
-from mosaicfusion.quality.semantics import TEMPLATES, check_templates, text_vectors
 
 _VECTORS, _HEADER = "text_embeddings", "identity"
 _CHUNK = 64  # categories embedded between two progress reports
