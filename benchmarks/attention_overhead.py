@@ -101,25 +101,25 @@ def sample(model: Any, config: RunConfig, batch: int, record: bool) -> float:
     return time.perf_counter() - start
 
 
-def measure_peak(given: argparse.Namespace, batch: int, record: bool) -> float:
+def measure_peak(args: argparse.Namespace, batch: int, record: bool) -> float:
     """Peak resident memory of one batch in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.attention_overhead", "--size", given.size, "--dtype", given.dtype]
+    command = [sys.executable, "-m", "benchmarks.attention_overhead", "--size", args.size, "--dtype", args.dtype]
     command += ["--batches", str(batch), "--peak", "with" if record else "without"]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def measure(given: argparse.Namespace, model: Any, config: RunConfig, batch: int) -> dict[str, Any]:
+def measure(args: argparse.Namespace, model: Any, config: RunConfig, batch: int) -> dict[str, Any]:
     """Seconds and MiB without and with the recorder."""
     sample(model, config, batch, record=True)  # warm up
     seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(given.turns):
+    for _ in range(args.turns):
         for record in (False, True):
             seconds[record].append(sample(model, config, batch, record))
     plain, recorded = (min(seconds[record]) for record in (False, True))
-    plain_mib, recorded_mib = (measure_peak(given, batch, record) for record in (False, True))
+    plain_mib, recorded_mib = (measure_peak(args, batch, record) for record in (False, True))
     return {
-        "size": given.size,
-        "dtype": given.dtype,
+        "size": args.size,
+        "dtype": args.dtype,
         "batch": batch,
         "seconds": [round(plain, 3), round(recorded, 3)],
         "peak_mib": [round(plain_mib), round(recorded_mib)],
@@ -134,11 +134,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peak", choices=("with", "without"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    batches = [int(batch) for batch in given.batches.split(",")]
-    model, config = setting(given.size, given.dtype)
-    if given.peak:
-        sample(model, config, batches[0], given.peak == "with")
+    args = parser.parse_args()
+    batches = [int(batch) for batch in args.batches.split(",")]
+    model, config = setting(args.size, args.dtype)
+    if args.peak:
+        sample(model, config, batches[0], args.peak == "with")
         print(peak_mib())
         return
     print(f"{datetime.date.today()}, {machine(f'{torch.get_num_threads()} threads, torch {torch.__version__}')}")
@@ -147,15 +147,15 @@ def main() -> None:
     )
     rows = []
     for batch in batches:
-        row = measure(given, model, config, batch)
+        row = measure(args, model, config, batch)
         rows.append(row)
         (plain, recorded), (plain_mib, recorded_mib) = row["seconds"], row["peak_mib"]
         print(
-            f"| {given.size} | {given.dtype} | {batch} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
+            f"| {args.size} | {args.dtype} | {batch} | {plain:.2f} s | {recorded:.2f} s | {recorded / plain:.3f} "
             f"| {plain_mib} MiB | {recorded_mib} MiB |",
             flush=True,
         )
-    write_results(given.json, {"threads": torch.get_num_threads(), "rows": rows})
+    write_results(args.json, {"threads": torch.get_num_threads(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def cost(call: Callable[[], object]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     cv2.setNumThreads(1)
     rows = []
     print("| region | grid cells | dense: time | memory | ours: time | memory |\n|---|---|---|---|---|---|")
@@ -62,7 +62,7 @@ def main() -> None:
         rows.append({"side_px": side, "cells": cells, "dense_s_mib": dense, "ours_s_mib": ours})
         timed = " | ".join(f"{seconds:.2f} s | {mib:.0f} MiB" for seconds, mib in (dense, ours))
         print(f"| {side} x {side} | {cells} | {timed} |", flush=True)
-    write_results(given.json, {"rows": rows})
+    write_results(args.json, {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ STEPS = {"dpm++": (4, 6, 8, 20), "unipc": (4, 6, 8), "euler": (8, 20), "ddim": (
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--categories", type=int, default=24)
-    arguments.add_argument("--seeds", type=int, default=2)
-    given = arguments.parse_args()
-    judge, default = load_judge(given.work), make_config("mini").sampling
+    cli = parser(__doc__)
+    cli.add_argument("--categories", type=int, default=24)
+    cli.add_argument("--seeds", type=int, default=2)
+    args = cli.parse_args()
+    judge, default = load_judge(args.work), make_config("mini").sampling
     known = [entry.prompt_name for entry in load_vocabulary()]
-    names = sorted(np.random.default_rng(0).choice(known, given.categories, replace=False).tolist())
+    names = sorted(np.random.default_rng(0).choice(known, args.categories, replace=False).tolist())
     cells = [(default.scheduler, default.steps)]
     cells += [(scheduler, steps) for scheduler, counts in STEPS.items() for steps in counts]
     rows: list[dict[str, float | str]] = []
@@ -39,7 +39,7 @@ def main() -> None:
     for scheduler, steps in tqdm(cells, unit="setting"):
         start = time.process_time()
         sampling = {"scheduler": scheduler, "steps": steps}
-        regions = list(generate_regions(given.pipeline, names, given.seeds, {"sampling": sampling}))
+        regions = list(generate_regions(args.pipeline, names, args.seeds, {"sampling": sampling}))
         seconds = round((time.process_time() - start) / len(regions), 4)
         row = judge_regions(judge, regions)
         rows.append({"scheduler": scheduler, "steps": steps, **row, "seconds": seconds})
@@ -47,7 +47,7 @@ def main() -> None:
             f"{row['top1']:.3f} | {row['kept']:.2f} | {row['iou']:.3f} | x {seconds / float(rows[0]['seconds']):.2f}"
         )
         print(f"| {scheduler} | {steps} | {values} |", flush=True)
-    write_results(given.json, {"categories": names, "seeds": given.seeds, "ceiling": judge.ceiling, "settings": rows})
+    write_results(args.json, {"categories": names, "seeds": args.seeds, "ceiling": judge.ceiling, "settings": rows})
 
 
 if __name__ == "__main__":

@@ -73,9 +73,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(given.one)))
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.one)))
         return
     rows = []
     print("| varied | value | s per region | peak memory |\n|---|---|---|---|")
@@ -88,9 +88,9 @@ def main() -> None:
             rows.append(row)
             seconds = row["seconds"] / regions(setting)
             print(f"| {varied} | {value} | {seconds:.2f} s | {row['peak_mib']:.0f} MiB |", flush=True)
-    write_results(given.json, {"default": DEFAULT, "rows": rows})
-    if given.plot:
-        plot(rows, given.plot)
+    write_results(args.json, {"default": DEFAULT, "rows": rows})
+    if args.plot:
+        plot(rows, args.plot)
 
 
 if __name__ == "__main__":

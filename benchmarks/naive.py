@@ -188,23 +188,23 @@ def main() -> None:
     parser.add_argument("--canvases", type=int, default=8)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory", choices=("ours", "naive"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.memory:
-        print(json.dumps(run(given.memory, given.pipeline, given.canvases)[1]))
+    args = parser.parse_args()
+    if args.memory:
+        print(json.dumps(run(args.memory, args.pipeline, args.canvases)[1]))
         return
     results, masks = {}, {}
     for method in ("naive", "ours"):
-        seconds, _, masks[method] = run(method, given.pipeline, given.canvases)
-        command = [sys.executable, "-m", "benchmarks.naive", "--memory", method, "--pipeline", given.pipeline]
-        command += ["--canvases", str(given.canvases)]
+        seconds, _, masks[method] = run(method, args.pipeline, args.canvases)
+        command = [sys.executable, "-m", "benchmarks.naive", "--memory", method, "--pipeline", args.pipeline]
+        command += ["--canvases", str(args.canvases)]
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        results[method] = {"canvases_per_hour": round(3600 * given.canvases / seconds), "sampling_mib": round(memory)}
+        results[method] = {"canvases_per_hour": round(3600 * args.canvases / seconds), "sampling_mib": round(memory)}
         print(method, results[method], flush=True)
     agreed = agreement(masks["ours"], masks["naive"])
     speed = results["ours"]["canvases_per_hour"] / results["naive"]["canvases_per_hour"]
     print(f"ours is {speed:.2f} times as fast; {agreed}")
     write_results(
-        given.json, {"canvases": given.canvases, **results, "speed_ratio": round(speed, 3), "agreement": agreed}
+        args.json, {"canvases": args.canvases, **results, "speed_ratio": round(speed, 3), "agreement": agreed}
     )
     assert agreed["mean_iou"] >= 0.98, "the two methods make different masks"
 

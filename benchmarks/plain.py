@@ -68,26 +68,26 @@ def ours(pipeline: str, config: RunConfig, canvases: int) -> float:
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--canvases", type=int, default=16, help="a multiple of eight")
-    arguments.add_argument("--turns", type=int, default=3)
-    given = arguments.parse_args()
+    cli = parser(__doc__)
+    cli.add_argument("--canvases", type=int, default=16, help="a multiple of eight")
+    cli.add_argument("--turns", type=int, default=3)
+    args = cli.parse_args()
     methods: dict[str, Callable[[], float]] = {
-        "plain diffusers": partial(plain, given.pipeline, make_config("mini"), given.canvases)
+        "plain diffusers": partial(plain, args.pipeline, make_config("mini"), args.canvases)
     }
     for name, layout in LAYOUTS.items():
         config = make_config("mini", {"layout": layout})
-        methods[name] = partial(ours, given.pipeline, config, given.canvases)
+        methods[name] = partial(ours, args.pipeline, config, args.canvases)
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for _ in range(given.turns):
+    for _ in range(args.turns):
         for name, method in methods.items():
             seconds[name].append(method())
     best = {name: min(times) for name, times in seconds.items()}
     print("| | s per canvas | ratio |\n|---|---|---|")
     for name, value in best.items():
-        print(f"| {name} | {value / given.canvases:.2f} | {value / best['plain diffusers']:.3f} |")
-    results = {name: round(value / given.canvases, 4) for name, value in best.items()}
-    write_results(given.json, {"threads": torch.get_num_threads(), "canvases": given.canvases, "seconds": results})
+        print(f"| {name} | {value / args.canvases:.2f} | {value / best['plain diffusers']:.3f} |")
+    results = {name: round(value / args.canvases, 4) for name, value in best.items()}
+    write_results(args.json, {"threads": torch.get_num_threads(), "canvases": args.canvases, "seconds": results})
 
 
 if __name__ == "__main__":

@@ -130,23 +130,23 @@ def compare(images: list[np.ndarray], others: list[np.ndarray]) -> dict[str, flo
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--only", choices=SETTINGS, nargs="*", help="settings to run, with the reference first")
-    given = arguments.parse_args()
+    cli = parser(__doc__)
+    cli.add_argument("--only", choices=SETTINGS, nargs="*", help="settings to run, with the reference first")
+    args = cli.parse_args()
     os.environ |= {"TORCHINDUCTOR_COMPILE_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": tempfile.mkdtemp()}
     rows: dict[str, dict[str, Any]] = {}
     references: dict[str, tuple[list[np.ndarray], list[Masks]]] = {}
     print(f"| | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}", flush=True)
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        for name in given.only or SETTINGS:
+        for name in args.only or SETTINGS:
             setting = SETTINGS[name]
-            values, images, masks = pool.submit(sample, given.pipeline, setting).result()
+            values, images, masks = pool.submit(sample, args.pipeline, setting).result()
             reference_images, reference_masks = references.setdefault(setting.grid, (images, masks))
             rows[name] = {**values, **compare(images, reference_images), **agreement(masks, reference_masks)}
             rows[name] = {key: round(value, 4) for key, value in rows[name].items()}
             cells = (f"{rows[name][key]:{form}}" for key, form in COLUMNS.items())
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    write_results(given.json, {"threads": torch.get_num_threads(), "torch": torch.__version__, "settings": rows})
+    write_results(args.json, {"threads": torch.get_num_threads(), "torch": torch.__version__, "settings": rows})
 
 
 if __name__ == "__main__":

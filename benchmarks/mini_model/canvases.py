@@ -27,25 +27,25 @@ ACROSS, SCALE = 4, 1.5
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--count", type=int, default=12)
-    arguments.add_argument("--seed", type=int, default=1)
-    given = arguments.parse_args()
-    model = load_model(find_model(given.pipeline), "cpu", "float32")
-    config = make_config("mini", {"seed": given.seed})
+    cli = parser(__doc__)
+    cli.add_argument("--out", type=Path, required=True)
+    cli.add_argument("--count", type=int, default=12)
+    cli.add_argument("--seed", type=int, default=1)
+    args = cli.parse_args()
+    model = load_model(find_model(args.pipeline), "cpu", "float32")
+    config = make_config("mini", {"seed": args.seed})
     categories = vocabulary_for("mini")
     plan = Plan(config, categories, categories, model.latent_factor)
     pairs = []
-    for start in range(0, given.count, 4):
+    for start in range(0, args.count, 4):
         specs = [plan.spec(index) for index in range(start, start + 4)]
         for canvas in sample_canvases(model, specs, config):
             assert canvas.image is not None
             masked = render_instances(canvas.image, region_instances(extract_record(canvas, config)), SCALE)
             pairs.append(np.concatenate([resize(canvas.image, masked.shape[:2]), masked]))
     rows = [np.concatenate(pairs[start : start + ACROSS], axis=1) for start in range(0, len(pairs), ACROSS)]
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(given.out)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(args.out)
 
 
 if __name__ == "__main__":

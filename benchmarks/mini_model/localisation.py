@@ -99,13 +99,13 @@ def masks_iou(
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--count", type=int, default=158)
-    given = arguments.parse_args()
-    model = load_model(find_model(given.pipeline), "cpu", "float32")
+    cli = parser(__doc__)
+    cli.add_argument("--count", type=int, default=158)
+    args = cli.parse_args()
+    model = load_model(find_model(args.pipeline), "cpu", "float32")
     names = [entry.prompt_name for entry in load_vocabulary()]
     scores: dict[str, list[tuple[float, float]]] = {choice: [] for choice in CHOICES}
-    for scene in held_out(given.work, given.count):
+    for scene in held_out(args.work, args.count):
         maps = attention_maps(model, scene, names[scene.category])
         for name, choice in CHOICES.items():
             scores[name].append(masks_iou(maps, scene, choice))
@@ -113,7 +113,7 @@ def main() -> None:
     print("| attention | IoU, Otsu | IoU, refined |\n|---|---|---|")
     for name, (coarse, refined) in means.items():
         print(f"| {name} | {coarse:.3f} | {refined:.3f} |")
-    write_results(given.json, {"compositions": given.count, "timesteps": TIMESTEPS, "iou_otsu_refined": means})
+    write_results(args.json, {"compositions": args.count, "timesteps": TIMESTEPS, "iou_otsu_refined": means})
 
 
 if __name__ == "__main__":

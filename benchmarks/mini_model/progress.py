@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="log.jsonl of the work folder")
     parser.add_argument("--points", type=Path, default=Path("benchmarks/results/mini_model/points"))
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    log = [json.loads(line) for line in given.log.read_text(encoding="utf-8").splitlines()]
-    points = read_points(given.points)
+    args = parser.parse_args()
+    log = [json.loads(line) for line in args.log.read_text(encoding="utf-8").splitlines()]
+    points = read_points(args.points)
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     left.plot([(BEFORE_LOG + line["samples"]) / 1000 for line in log], [line["loss"] for line in log], linewidth=0.8)
     left.set(xlabel="thousand samples", ylabel="mean squared error of the velocity", title="Loss")
@@ -53,8 +53,8 @@ def main() -> None:
     right.legend(loc="lower right", frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(given.out, dpi=110)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.out, dpi=110)
     print("| samples | recognised, of the ceiling | IoU |\n|---|---|---|")
     for point in points:
         print(f"| {point['samples']:,} | {point['top1']:.3f} | {point['iou']:.3f} |")

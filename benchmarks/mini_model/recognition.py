@@ -44,28 +44,28 @@ def sheet(regions: list[GeneratedRegion], guesses: np.ndarray, names: list[str],
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--sheet", type=Path, help="file of the sheet")
-    arguments.add_argument("--seeds", type=int, default=8, help="images per category")
-    given = arguments.parse_args()
-    judge = load_judge(given.work)
+    cli = parser(__doc__)
+    cli.add_argument("--sheet", type=Path, help="file of the sheet")
+    cli.add_argument("--seeds", type=int, default=8, help="images per category")
+    args = cli.parse_args()
+    judge = load_judge(args.work)
     names = [entry.prompt_name for entry in load_vocabulary()]
-    total = len(names) * given.seeds
-    regions = list(tqdm(generate_regions(given.pipeline, names, given.seeds, {}), total=total, unit="image"))
+    total = len(names) * args.seeds
+    regions = list(tqdm(generate_regions(args.pipeline, names, args.seeds, {}), total=total, unit="image"))
     guesses = judge.classify([region.image for region in regions])
-    if given.sheet:
-        sheet(regions, guesses, names).save(given.sheet)
+    if args.sheet:
+        sheet(regions, guesses, names).save(args.sheet)
     hits: dict[str, list[bool]] = defaultdict(list)
     for region, guess in zip(regions, guesses, strict=True):
         hits[names[region.number]].append(bool(region.number == guess))
     shares = {name: float(np.mean(correct)) for name, correct in hits.items()}
     top1 = float(np.mean(list(shares.values())))
     worst = sorted(shares, key=shares.__getitem__)[:16]
-    print(f"top-1 {top1:.3f} over {len(names)} categories x {given.seeds} seeds")
+    print(f"top-1 {top1:.3f} over {len(names)} categories x {args.seeds} seeds")
     print(f"ceiling {judge.ceiling:.3f} (held-out compositions); reached {top1 / judge.ceiling:.1%} of it")
     print("worst: " + ", ".join(f"{name} {shares[name]:.2f}" for name in worst))
-    results = {"top1": round(top1, 4), "ceiling": round(judge.ceiling, 4), "seeds": given.seeds, "by_category": shares}
-    write_results(given.json, results)
+    results = {"top1": round(top1, 4), "ceiling": round(judge.ceiling, 4), "seeds": args.seeds, "by_category": shares}
+    write_results(args.json, results)
 
 
 if __name__ == "__main__":

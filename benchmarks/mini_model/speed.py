@@ -46,23 +46,23 @@ def measure(pipeline: str, grid: str, batch: int, turns: int) -> tuple[float, fl
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--case", choices=CASES, help="one row, in this process")
-    arguments.add_argument("--turns", type=int, default=5)
-    given = arguments.parse_args()
-    if given.case:
-        print(*measure(given.pipeline, *CASES[given.case], given.turns))
+    cli = parser(__doc__)
+    cli.add_argument("--case", choices=CASES, help="one row, in this process")
+    cli.add_argument("--turns", type=int, default=5)
+    args = cli.parse_args()
+    if args.case:
+        print(*measure(args.pipeline, *CASES[args.case], args.turns))
         return
     rows = {}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     print("| | time | peak memory | of it for sampling |\n|---|---|---|---|")
     for case in CASES:
-        command = [sys.executable, "-m", "benchmarks.mini_model.speed", "--case", case, "--turns", str(given.turns)]
-        done = subprocess.run([*command, "--pipeline", given.pipeline], check=True, capture_output=True, text=True)
+        command = [sys.executable, "-m", "benchmarks.mini_model.speed", "--case", case, "--turns", str(args.turns)]
+        done = subprocess.run([*command, "--pipeline", args.pipeline], check=True, capture_output=True, text=True)
         seconds, peak, before = map(float, done.stdout.split()[-3:])
         rows[case] = {"seconds": round(seconds, 3), "peak_mib": round(peak), "sampling_mib": round(peak - before)}
         print(f"| {case} | {seconds:.2f} s | {peak:.0f} MiB | {peak - before:.0f} MiB |", flush=True)
-    write_results(given.json, {"threads": torch.get_num_threads(), "cases": rows})
+    write_results(args.json, {"threads": torch.get_num_threads(), "cases": rows})
 
 
 if __name__ == "__main__":

@@ -49,13 +49,13 @@ def judge_regions(judge: Judge, regions: Sequence[GeneratedRegion]) -> dict[str,
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--categories", type=int, default=40)
-    arguments.add_argument("--seeds", type=int, default=2)
-    given = arguments.parse_args()
-    judge = load_judge(given.work)
+    cli = parser(__doc__)
+    cli.add_argument("--categories", type=int, default=40)
+    cli.add_argument("--seeds", type=int, default=2)
+    args = cli.parse_args()
+    judge = load_judge(args.work)
     known = [entry.prompt_name for entry in load_vocabulary()]
-    names = sorted(np.random.default_rng(0).choice(known, given.categories, replace=False).tolist())
+    names = sorted(np.random.default_rng(0).choice(known, args.categories, replace=False).tolist())
     default = make_config("mini").sampling
     settings = [(guidance, default.steps) for guidance in GUIDANCE]
     settings += [(default.guidance, steps) for steps in STEPS if steps != default.steps]
@@ -65,11 +65,11 @@ def main() -> None:
         flush=True,
     )
     for guidance, steps in tqdm(settings, unit="setting"):
-        row = measure(judge, given.pipeline, names, given.seeds, {"guidance": guidance, "steps": steps})
+        row = measure(judge, args.pipeline, names, args.seeds, {"guidance": guidance, "steps": steps})
         rows.append({"guidance": guidance, "steps": steps, **row})
         cells = f"{row['top1']:.3f} | {row['kept']:.2f} | {row['iou']:.3f} | {row['seconds']:.2f}"
         print(f"| {guidance:g} | {steps} | {cells} |", flush=True)
-    write_results(given.json, {"categories": names, "seeds": given.seeds, "ceiling": judge.ceiling, "settings": rows})
+    write_results(args.json, {"categories": names, "seeds": args.seeds, "ceiling": judge.ceiling, "settings": rows})
 
 
 if __name__ == "__main__":

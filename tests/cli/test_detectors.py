@@ -1,4 +1,4 @@
-"""train, evaluate and predict on the command line: tables, exit codes, what is left behind."""
+"""train, evaluate and predict on the command line: tables, exit codes and files."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def test_train_evaluate_predict(folder: Path) -> None:
     assert shown.exit_code == 0, shown.output
     assert "AP_novel" in shown.stdout
 
-    picture, overlay = next((folder / "images" / "val").iterdir()), folder / "overlay.png"
-    result = call("predict", exp, picture, "-o", overlay, "--min-score", 0, "--device", "cpu")
+    image, overlay = next((folder / "images" / "val").iterdir()), folder / "overlay.png"
+    result = call("predict", exp, image, "-o", overlay, "--min-score", 0, "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert f"image: {overlay}" in result.stdout
-    with Image.open(overlay) as image:
-        assert image.size[0] >= 64
-    assert "nothing scores 1 or more" in call("predict", exp, picture, "-o", overlay, "--min-score", 1).stdout
+    with Image.open(overlay) as rendered:
+        assert rendered.size[0] >= 64
+    assert "nothing scores 1 or more" in call("predict", exp, image, "-o", overlay, "--min-score", 1).stdout
 
 
-def test_what_is_wrong_is_said_before_anything_is_written(folder: Path) -> None:
+def test_errors_come_before_any_file_is_written(folder: Path) -> None:
     val = json.loads((folder / "val.json").read_text())
     val["categories"][0]["name"] = "ring"
     (folder / "other.json").write_text(json.dumps(val))
@@ -94,7 +94,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(folder: Path) -> None:
         assert not (folder / "exp" / "model.safetensors").exists()
 
 
-def test_what_cannot_be_evaluated_is_said_before_training(folder: Path) -> None:
+def test_an_unusable_validation_set_is_refused_before_training(folder: Path) -> None:
     val = json.loads((folder / "val.json").read_text())
     del val["images"][0]["neg_category_ids"]
     (folder / "coco.json").write_text(json.dumps(val))
@@ -106,8 +106,8 @@ def test_what_cannot_be_evaluated_is_said_before_training(folder: Path) -> None:
         assert not (folder / "exp").exists()
 
 
-def test_images_that_are_left_out_are_no_missed_objects(folder: Path) -> None:
-    """As if the json did not hold them."""
+def test_objects_of_skipped_images_are_not_missed(folder: Path) -> None:
+    """The scores are those of a json without these images."""
     val = json.loads((folder / "val.json").read_text())
     val["images"] = val["images"][1:]
     val["annotations"] = [row for row in val["annotations"] if row["image_id"] == val["images"][0]["id"]]
@@ -124,7 +124,7 @@ def test_images_that_are_left_out_are_no_missed_objects(folder: Path) -> None:
     assert scores[0] == scores[1]
 
 
-def test_settings_are_no_values_and_values_no_settings(folder: Path) -> None:
+def test_groups_of_settings_are_not_replaced_by_values(folder: Path) -> None:
     text = (RECIPES / "mini_lite0.yaml").read_text().replace("backbone: {", "# {")
     (folder / "bare.yaml").write_text(text + "\nbackbone: efficientnet_lite0\n")
     for more in (["--recipe", folder / "bare.yaml"], ["--set", "backbone=resnet50"]):
@@ -133,22 +133,22 @@ def test_settings_are_no_values_and_values_no_settings(folder: Path) -> None:
         assert "backbone" in result.output and "settings" in result.output
 
 
-def test_text_embeddings_need_a_classifier_of_them(folder: Path) -> None:
+def test_text_embeddings_need_a_text_classifier(folder: Path) -> None:
     result = train(folder, "--text-embeddings", folder / "text.safetensors")
     assert result.exit_code == 2
     assert "no use in a recipe whose classifier.kind is linear" in " ".join(result.output.split())
 
 
-def test_predict_keeps_the_picture(folder: Path) -> None:
-    picture = folder / "images" / "val" / "000000000101.png"
-    before = picture.read_bytes()
-    result = call("predict", folder, picture, "-o", folder / "images/../images/val/000000000101.png")
+def test_predict_never_overwrites_its_image(folder: Path) -> None:
+    image = folder / "images" / "val" / "000000000101.png"
+    before = image.read_bytes()
+    result = call("predict", folder, image, "-o", folder / "images/../images/val/000000000101.png")
     assert "is the image itself" in " ".join(result.output.split())
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
 
 
-def test_predict_needs_a_detector_and_a_picture(folder: Path) -> None:
-    picture = folder / "images" / "val" / "000000000101.png"
-    assert "holds no detector" in call("predict", folder, picture, "-o", folder / "o.png").output
-    assert "must end in .png or .jpg" in call("predict", folder, picture, "-o", folder / "o.gif").output
+def test_predict_needs_a_detector_and_an_image(folder: Path) -> None:
+    image = folder / "images" / "val" / "000000000101.png"
+    assert "holds no detector" in call("predict", folder, image, "-o", folder / "o.png").output
+    assert "must end in .png or .jpg" in call("predict", folder, image, "-o", folder / "o.gif").output
     assert "as an image" in call("predict", folder, folder / "val.json", "-o", folder / "o.png").output

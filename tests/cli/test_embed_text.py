@@ -1,4 +1,4 @@
-"""embed-text on the command line: the table, the file, what is refused."""
+"""embed-text on the command line: table, file and errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == held
 
 
-def test_a_category_is_not_alike_itself(clip: Path, tmp_path: Path) -> None:
+def test_a_category_is_not_similar_to_itself(clip: Path, tmp_path: Path) -> None:
     result = call("-c", "kite, bow", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     (row,) = (line for line in result.stdout.splitlines() if "kite" in line)
     assert "bow" in row
@@ -60,7 +60,7 @@ def test_a_category_is_not_alike_itself(clip: Path, tmp_path: Path) -> None:
     assert f"{embeddings.vectors[0] @ embeddings.vectors[1]:.3f}" in row
 
 
-def test_a_single_name_has_nothing_to_be_like(clip: Path, tmp_path: Path) -> None:
+def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
     result = call("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert "1 categories, 16 values each" in result.stdout
@@ -92,8 +92,8 @@ def test_help_has_examples() -> None:
     assert "lvis_v1_train.json" in result.stdout
 
 
-def test_fvlm_from_words_to_scores(tmp_path: Path) -> None:
-    """Embed the categories of a data set, train on it, evaluate; words of another model or of other categories are refused."""
+def test_fvlm_from_embeddings_to_scores(tmp_path: Path) -> None:
+    """Embed categories, train, evaluate; embeddings of another model or of other categories are refused."""
     write_set(tmp_path, "train", first_id=1, count=4)
     write_set(tmp_path, "val", first_id=101, count=2)
     clip = save_clip(tmp_path / "clip")

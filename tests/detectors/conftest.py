@@ -1,4 +1,4 @@
-"""The tiny LVIS set that the tests of detectors share."""
+"""The tiny LVIS set of the detectors' tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: the paper's numbers, and what a wrong one says."""
+"""Recipes: the paper's numbers, and errors of wrong settings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_wrong_recipe_is_named_with_its_place(text: str, message: str, tmp_pat
         load_recipe(path)
 
 
-def test_an_unknown_recipe_names_those_there_are() -> None:
+def test_an_unknown_recipe_lists_the_choices() -> None:
     with pytest.raises(MosaicFusionError, match=r"lvis_r50, .*mini_lite0"):
         load_recipe("lvis_r51")
     with pytest.raises(MosaicFusionError, match="cannot read the recipe"):

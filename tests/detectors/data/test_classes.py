@@ -1,4 +1,4 @@
-"""Labels and categories, and what is said when two lists differ."""
+"""Labels, categories, and the differences of two lists."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_damaged_checkpoint_is_refused(values: object) -> None:
         ClassList.from_json(values, "exp/mf")
 
 
-def test_what_differs_is_named() -> None:
+def test_differences_are_named() -> None:
     own = classes((1, "kite"), (2, "bow"), (4, "cup"))
     other = classes((1, "kite"), (2, "longbow"), (7, "mug"), (9, "[red]"), source="b.json")
     with pytest.raises(MosaicFusionError) as error:

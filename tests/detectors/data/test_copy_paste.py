@@ -1,4 +1,4 @@
-"""Pasting on small pictures whose result can be seen."""
+"""Pasting on tiny images with visible results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mosaicfusion.detectors.data.transforms import large_scale_jitter
 
 
 def sample(colour: int, masks: list[list[str]], labels: list[int], **lists: list[int]) -> tuple[Any, dict[str, Any]]:
-    """A plain picture and its masks, drawn with # and dots."""
+    """A plain image and its masks, written with # and dots."""
     pixels = torch.tensor([[[cell == "#" for cell in row] for row in mask] for mask in masks]).to(torch.uint8)
     target = {
         "labels": torch.tensor(labels),
@@ -29,7 +29,7 @@ def sample(colour: int, masks: list[list[str]], labels: list[int], **lists: list
     return tv_tensors.Image(torch.full((3, *pixels.shape[1:]), colour, dtype=torch.uint8)), target
 
 
-def drawn(mask: torch.Tensor) -> list[str]:
+def to_text(mask: torch.Tensor) -> list[str]:
     return ["".join("#" if cell else "." for cell in row) for row in mask]
 
 
@@ -38,11 +38,11 @@ ABOVE = [["....", ".##.", ".##."], ["...#", "...#", "...."]]
 BOTH = torch.tensor([True, True])
 
 
-def test_what_is_pasted_covers_what_is_below() -> None:
+def test_pasted_objects_cover_those_below() -> None:
     image, target = paste(*sample(10, BELOW, [1, 2]), *sample(90, ABOVE, [3, 1]), BOTH)
     assert image[0].tolist() == [[10, 10, 10, 90], [10, 90, 90, 90], [10, 90, 90, 10]]
     assert target["labels"].tolist() == [1, 3, 1]  # the one that is covered entirely is gone
-    assert [drawn(mask) for mask in target["masks"]] == [["....", "#...", "#..."], *ABOVE]
+    assert [to_text(mask) for mask in target["masks"]] == [["....", "#...", "#..."], *ABOVE]
     assert target["boxes"].tolist() == [[0, 1, 1, 3], [1, 1, 3, 3], [3, 0, 4, 2]]
     assert target["image_id"] == 10
 
@@ -51,21 +51,21 @@ def test_only_the_chosen_are_pasted() -> None:
     image, target = paste(*sample(10, BELOW, [1, 2]), *sample(90, ABOVE, [3, 1]), torch.tensor([False, False]))
     assert (image == 10).all()
     assert target["labels"].tolist() == [1, 2]
-    assert [drawn(mask) for mask in target["masks"]] == BELOW
+    assert [to_text(mask) for mask in target["masks"]] == BELOW
 
 
-def test_pictures_of_different_sizes_meet_at_the_top_left() -> None:
+def test_images_of_different_sizes_are_aligned_at_the_top_left() -> None:
     small, large = [["##", "##"]], [["....", "####", "...#"]]
     image, target = paste(*sample(10, large, [1]), *sample(90, small, [2]), torch.tensor([True]))
     assert image[0].tolist() == [[90, 90, 10, 10], [90, 90, 10, 10], [10, 10, 10, 10]]
-    assert drawn(target["masks"][0]) == ["....", "..##", "...#"]
+    assert to_text(target["masks"][0]) == ["....", "..##", "...#"]
     image, target = paste(*sample(10, small, [1]), *sample(90, large, [2]), torch.tensor([True]))
     assert image[0].tolist() == [[10, 10], [90, 90]]
-    assert [drawn(mask) for mask in target["masks"]] == [["##", ".."], ["..", "##"]]
+    assert [to_text(mask) for mask in target["masks"]] == [["##", ".."], ["..", "##"]]
 
 
-def test_what_is_known_about_a_picture_after_pasting() -> None:
-    """Pasted are 3, known to be absent before; 4, which nobody had looked for; and 1, annotated in full before."""
+def test_federated_lists_after_pasting() -> None:
+    """Pasted labels: 3, absent before; 4, not verified before; 1, annotated exhaustively before."""
     other = sample(90, [["#..."], [".#.."], ["..#."]], [3, 4, 1])
     below = sample(10, [["...#"]], [1], negative=[3, 5], not_exhaustive=[6])
     target = paste(*below, *other, torch.tensor([True] * 3))[1]

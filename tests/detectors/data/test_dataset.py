@@ -1,4 +1,4 @@
-"""Reading a set as a detector sees it, whole and damaged, in this process and in workers."""
+"""Reading a set for a detector: valid and damaged, in this process and in workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def changed(tiny_lvis: Path, folder: Path, change: Callable[[Json], object]) -> Path:
-    """The training set with something changed, as another file."""
+    """Write a changed copy of the training set."""
     data = json.loads((tiny_lvis / "train.json").read_text())
     change(data)
     path = folder / "changed.json"
@@ -205,7 +205,7 @@ def test_names_that_leave_the_folder_are_refused(square: Path, name: str) -> Non
         (lambda data: data.update(images=[], annotations=[]), "holds no image"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_on_is_named(square: Path, change: Callable[[Json], object], text: str) -> None:
+def test_invalid_sets_are_refused_with_the_reason(square: Path, change: Callable[[Json], object], text: str) -> None:
     with pytest.raises(MosaicFusionError, match=text):
         DetectionDataset(edit(square, change), square.parent)
 
@@ -239,13 +239,13 @@ def test_grey_images_and_alpha_become_rgb(square: Path) -> None:
         assert DetectionDataset(square, square.parent)[0][0].shape == (3, 4, 6)
 
 
-def test_progress_is_told(tiny_lvis: Path) -> None:
+def test_progress_is_reported(tiny_lvis: Path) -> None:
     told: list[tuple[int, int]] = []
     DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", on_progress=lambda *args: told.append(args))
     assert told[0] == (0, 14)
 
 
 def test_a_set_of_squares_only_in_negative_lists(tiny_lvis: Path, tmp_path: Path) -> None:
-    """A list may name categories that the file does not have: they are nobody's label."""
+    """A list may name categories that the file does not have; they have no label."""
     path = changed(tiny_lvis, tmp_path, lambda data: data["images"][0].update(neg_category_ids=[SQUARE, 99]))
     assert DetectionDataset(path, tiny_lvis / "images")[0][1]["negative"].tolist() == [2]

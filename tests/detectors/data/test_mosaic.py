@@ -1,4 +1,4 @@
-"""Four pictures as one."""
+"""Mosaics of four images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mosaicfusion.detectors.data.transforms import GREY, large_scale_jitter
 
 
 def sample(colour: int, hw: tuple[int, int], label: int, negative: list[int], uncertain: list[int]) -> tuple[Any, Any]:
-    """A plain picture that one instance fills."""
+    """A plain image filled by one instance."""
     target = {
         "labels": torch.tensor([label]),
         "masks": tv_tensors.Mask(torch.ones(1, *hw, dtype=torch.uint8)),
@@ -34,7 +34,7 @@ FOUR = [
 ]
 
 
-def test_each_picture_fits_its_cell_and_touches_the_centre() -> None:
+def test_each_image_fits_its_cell_and_touches_the_centre() -> None:
     image, target = tile(FOUR, 12, (4, 4))
     assert image.shape == (3, 12, 12)
     assert (image[0, :4, :4] == 10).all()  # cell 4 x 4
@@ -48,14 +48,14 @@ def test_each_picture_fits_its_cell_and_touches_the_centre() -> None:
     assert target["image_id"] == 10
 
 
-def test_what_does_not_fill_its_cell_leaves_grey() -> None:
+def test_the_rest_of_a_cell_is_grey() -> None:
     image, target = tile(FOUR, 12, (6, 6))
     assert target["boxes"].tolist() == [[0, 0, 6, 6], [6, 3, 12, 6], [3, 6, 6, 12], [6, 6, 12, 12]]
     assert (image[0, :3, 6:] == GREY).all()
 
 
-def test_what_is_known_about_a_mosaic() -> None:
-    """7 is absent from all four; all four were searched for 2 and 1; 8 is unknown in the third, 3 in three of them."""
+def test_federated_lists_of_a_mosaic() -> None:
+    """7 is absent in all four; 2 and 1 are verified in all four; 8 is not verified in the third, 3 in three of them."""
     target = tile(FOUR, 12, (6, 6))[1]
     assert target["negative"].tolist() == [7]
     assert target["not_exhaustive"].tolist() == [3]
@@ -79,7 +79,7 @@ def test_as_a_data_set(tiny_lvis: Path) -> None:
     assert target["image_id"] == 1
 
 
-def test_a_picture_without_instances_has_its_place() -> None:
+def test_an_image_without_instances_has_its_cell() -> None:
     empty = sample(50, (4, 4), 1, [], [])
     empty[1].update(labels=torch.zeros(0, dtype=torch.int64), masks=tv_tensors.Mask(torch.zeros(0, 4, 4).byte()))
     image, target = tile([*FOUR[:3], empty], 12, (4, 4))

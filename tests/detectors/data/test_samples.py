@@ -1,4 +1,4 @@
-"""Seeds, workers, and errors that come out of them."""
+"""Seeds, workers, and their errors."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def marks(tiny_lvis: Path, workers: int, start: int, count: int) -> list[tuple[i
     return [(target["image_id"], target["mark"]) for _, targets in batches for target in targets]
 
 
-def test_what_is_random_depends_on_neither_workers_nor_interruption(tiny_lvis: Path) -> None:
+def test_random_choices_do_not_depend_on_workers_or_interruptions(tiny_lvis: Path) -> None:
     whole = marks(tiny_lvis, workers=0, start=0, count=10)
     assert len({mark for _, mark in whole}) == 20
     assert marks(tiny_lvis, workers=2, start=0, count=10) == whole
     assert marks(tiny_lvis, workers=0, start=6, count=7) == whole[6:]
 
 
-def test_a_draw_leaves_the_global_generator_alone(tiny_lvis: Path) -> None:
+def test_a_seeded_sample_leaves_the_global_generator_unchanged(tiny_lvis: Path) -> None:
     dataset = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", Marked())
     torch.manual_seed(0)
     expected = torch.rand(())
@@ -53,7 +53,7 @@ def test_without_a_sampler_each_sample_comes_once_in_order(tiny_lvis: Path) -> N
     assert [[target["image_id"] for target in targets] for _, targets in loader] == [[101, 102, 103], [104]]
 
 
-def test_a_worker_says_what_is_wrong_and_no_more(tiny_lvis: Path, tmp_path: Path) -> None:
+def test_an_error_of_a_worker_has_no_traceback(tiny_lvis: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_lvis, tmp_path / "set")
     broken = tmp_path / "set" / "images" / "val" / f"{102:012d}.png"
     broken.write_bytes(b"no image")

@@ -1,4 +1,4 @@
-"""Repeat factors by hand, and the stream of draws."""
+"""Repeat factors by hand, and the stream of samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_factors_of_a_category_in_one_image_of_lvis() -> None:
 
 
 def test_factors_follow_the_annotations() -> None:
-    """Drawn images of a rare category lower its factor: it is no longer so rare."""
+    """Synthetic images of a rare category lower its factor, because it is less rare."""
     before = repeat_factors(labels([1], [1], [1], [2]), threshold=1)[3]
     after = repeat_factors(labels([1], [1], [1], [2], [2], [2]), threshold=1)[3]
     assert before == pytest.approx(2)

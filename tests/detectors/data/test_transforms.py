@@ -1,4 +1,4 @@
-"""Boxes and masks move together; what becomes too small goes."""
+"""Boxes and masks are transformed together; instances that become too small are removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mosaicfusion.detectors.data.transforms import GREY, Tidy, large_scale_jitte
 
 
 def sample(*boxes: tuple[int, int, int, int], hw: tuple[int, int] = (20, 30)) -> tuple[Any, dict[str, Any]]:
-    """Boxes as xyxy; each is filled with the colour of its number, on black."""
+    """A black image with boxes, xyxy, each filled with the colour of its number."""
     image, masks = torch.zeros(3, *hw, dtype=torch.uint8), torch.zeros(len(boxes), *hw, dtype=torch.uint8)
     for number, (left, top, right, bottom) in enumerate(boxes):
         masks[number, top:bottom, left:right] = 1
@@ -44,7 +44,7 @@ def test_the_long_side_is_bounded() -> None:
     assert short_side([40], 45, flip=0)(*sample((3, 4, 12, 10)))[0].shape == (3, 30, 45)
 
 
-def test_one_of_several_sides_is_drawn() -> None:
+def test_one_of_several_sides_is_chosen() -> None:
     sizes = {short_side([20, 30, 40], 100)(*sample((3, 4, 12, 10)))[0].shape[1] for _ in range(40)}
     assert sizes == {20, 30, 40}
 
@@ -56,7 +56,7 @@ def test_flipping() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_jitter_keeps_picture_boxes_and_masks_together(seed: int) -> None:
+def test_jitter_keeps_image_boxes_and_masks_together(seed: int) -> None:
     torch.manual_seed(seed)
     image, target = large_scale_jitter(48, (0.5, 2))(*sample((3, 4, 12, 16), (15, 2, 28, 18)))
     assert image.shape == (3, 48, 48)
@@ -70,7 +70,7 @@ def test_jitter_keeps_picture_boxes_and_masks_together(seed: int) -> None:
 
 
 def test_jitter_covers_its_range() -> None:
-    """0.5 to 2 times what fits: an object of half the picture covers from a quarter of its side to all of the crop."""
+    """At 0.5 to 2 times the fitting size, an object of half the image covers from a quarter of the crop's side to all of it."""
     torch.manual_seed(0)
     transform = large_scale_jitter(60, (0.5, 2), flip=0)
     widths = [transform(*sample((0, 0, 30, 20)))[1]["boxes"][0] for _ in range(60)]
@@ -89,7 +89,7 @@ def test_small_and_hidden_instances_are_removed() -> None:
 
 
 @pytest.mark.parametrize("transform", [short_side([40], 100), large_scale_jitter(48), Tidy()])
-def test_a_picture_without_instances(transform: Transform) -> None:
+def test_an_image_without_instances(transform: Transform) -> None:
     image, target = transform(*sample())
     assert target["boxes"].shape == (0, 4)
     assert target["masks"].shape == (0, *image.shape[1:])
@@ -108,7 +108,7 @@ def test_a_data_set_with_a_transform_gives_plain_tensors_by_seed(tiny_lvis: Path
     assert image.dtype == target["masks"].dtype == torch.uint8
 
 
-def test_jitter_of_a_picture_that_would_vanish() -> None:
+def test_jitter_of_an_image_that_would_vanish() -> None:
     image, target = large_scale_jitter(48, (0.1, 0.1))(*sample((3, 0, 200, 2), hw=(2, 300)))
     assert image.shape == (3, 48, 48)
     assert (image[0] != GREY).sum() == 5  # 300 px at a tenth of what fits, one pixel high

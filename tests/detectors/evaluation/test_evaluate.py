@@ -1,4 +1,4 @@
-"""LVIS' average precision on sets whose answer is known, and against its definition on random ones."""
+"""LVIS' average precision on sets with a known answer, and compared with its definition on random sets."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ HIT, MISS = found(1, RARE, BOX, 0.9), found(2, RARE, FAR, 0.8)
 
 
 def test_a_case_with_a_known_ap_r(score: Callable[..., Any]) -> None:
-    """Rare: a hit, then an error, of two instances. Common: all found. Frequent: a mask of IoU 0.6 in a box that fits."""
+    """Rare: one of two instances, then a false positive. Common: all. Frequent: a mask of IoU 0.6 in the right box."""
     annotations = [*TWO_RARE, truth(1, COMMON, FAR), truth(2, FREQUENT, (0, 0, 10, 10))]
     detections = [
         HIT,
@@ -102,8 +102,8 @@ def test_novel_and_base(score: Callable[..., Any]) -> None:
     assert mask.metrics["AP_base"] == pytest.approx(0.5)
 
 
-def test_categories_that_nobody_looked_for_do_not_count(score: Callable[..., Any]) -> None:
-    """An error of a higher score than the hit, in a third image: ignored unless the image is known to lack the category."""
+def test_unverified_categories_do_not_count(score: Callable[..., Any]) -> None:
+    """A detection with a higher score in a third image is ignored unless the category is known to be absent there."""
     wrong = found(3, RARE, BOX, 0.99)
     unknown = score([image(1), image(2), image(3)], TWO_RARE, [HIT, wrong])
     assert unknown["mask"].metrics["AP_r"] == pytest.approx(HALF)
@@ -147,7 +147,7 @@ def test_a_set_without_the_federated_lists_is_refused(score: Callable[..., Any],
         score(images, TWO_RARE, [HIT])
 
 
-def test_a_set_without_letters_is_refused(tiny_lvis: Path, tmp_path: Path) -> None:
+def test_a_set_without_frequencies_is_refused(tiny_lvis: Path, tmp_path: Path) -> None:
     data = json.loads((tiny_lvis / "val.json").read_text())
     del data["categories"][1]["frequency"]
     (tmp_path / "val.json").write_text(json.dumps(data))
@@ -179,7 +179,7 @@ def test_truth_without_a_mask_is_refused(score: Callable[..., Any]) -> None:
 
 
 def test_the_definition_on_random_sets(score: Callable[..., Any]) -> None:
-    """Boxes against LVIS' definition in plain Python."""
+    """Boxes, compared with LVIS' definition in plain Python."""
     rng = np.random.default_rng(0)
     categories = (RARE, COMMON, FREQUENT)
 

@@ -57,7 +57,7 @@ def test_the_best_are_kept(classes: ClassList) -> None:
     assert [row.score for row in rows] == pytest.approx([0.9, 0.7])
 
 
-def test_what_was_found_in_a_resized_image_is_scaled_back(classes: ClassList) -> None:
+def test_detections_in_a_resized_image_are_scaled_back(classes: ClassList) -> None:
     row = to_results(output(1, (4, 6)), 101, (4, 6), (40, 30), classes)[0]
     assert row.bbox == (10, 10, 15, 20)
     assert row.segmentation is not None
@@ -67,7 +67,7 @@ def test_what_was_found_in_a_resized_image_is_scaled_back(classes: ClassList) ->
 
 
 class Oracle(nn.Module):
-    """Sees the shapes by their plain colours, in the order of the classes."""
+    """Detects the shapes by their plain colours, in the order of the classes."""
 
     def forward(self, images: list[Tensor]) -> list[dict[str, Tensor]]:
         assert not self.training

@@ -1,4 +1,4 @@
-"""Feature pyramids: sizes, what is frozen, and names nobody knows."""
+"""Feature pyramids: sizes, frozen stages, and unknown names."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_lite0_brings_its_weights_along() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet51", "timm/no_such", "swin", "../weights.bin"])
-def test_an_unknown_backbone_names_those_there_are(name: str) -> None:
+def test_an_unknown_backbone_lists_the_choices(name: str) -> None:
     with pytest.raises(MosaicFusionError, match="choose one of resnet50, resnet101, efficientnet_lite0"):
         build_backbone(BackboneConfig(name=name))
 
 
 def test_frozen_norms_are_folded_without_a_change() -> None:
-    """With all stages frozen every norm is part of a convolution; the features stay, up to rounding."""
+    """With all stages frozen every norm is folded into a convolution; features stay equal up to rounding."""
     config = BackboneConfig(name="efficientnet_lite0", channels=8)
     few, all_ = (build_backbone(config.model_copy(update={"frozen_stages": k})).eval() for k in (0, 5))
     image = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))

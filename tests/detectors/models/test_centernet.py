@@ -93,7 +93,7 @@ def test_an_image_without_objects_has_no_heat() -> None:
     assert (len(found.centres), len(found.learners), found.boxes.shape) == (0, 0, (0, 4))
 
 
-def test_decoding_what_was_encoded_gives_the_boxes() -> None:
+def test_decoding_encoded_boxes_gives_the_boxes() -> None:
     found = targets((10, 20, 34, 44), (40, 4, 120, 60), (0, 0, 128, 64))
     cells = PLACES.cells[found.learners]
     sides = SIDES.encode(cells, found.boxes)
@@ -165,7 +165,7 @@ def test_images_without_objects_train(proposer: CenterNetProposals) -> None:
     assert len(proposals) == 2
 
 
-def test_proposals_lie_in_the_image_best_first_and_no_more_than_asked_for(proposer: CenterNetProposals) -> None:
+def test_proposals_lie_in_the_image_best_first_and_limited_in_number(proposer: CenterNetProposals) -> None:
     proposer.eval()
     proposer.top_k_test = (20, 12)
     proposals, losses = proposer(batch([], [])[0], features())

@@ -24,8 +24,8 @@ def build(recipe: Recipe, **inputs: Any) -> nn.Module:
     return build_detector(recipe, CLASSES, image_counts=COUNTS, load_weights=False, **inputs)
 
 
-def picture(height: int, width: int, *shapes: tuple[int, tuple[int, int, int]]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Squares (odd labels) and discs (even ones), each of its own colour; ``shapes``: label, (x, y, half of the side)."""
+def make_sample(height: int, width: int, *shapes: tuple[int, tuple[int, int, int]]) -> tuple[Tensor, dict[str, Tensor]]:
+    """An image of squares (odd labels) and discs (even ones) by colour; ``shapes``: label, (x, y, half of the side)."""
     image = torch.full((3, height, width), 0.5)
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     masks = torch.zeros(len(shapes), height, width, dtype=torch.uint8)
@@ -46,9 +46,9 @@ def picture(height: int, width: int, *shapes: tuple[int, tuple[int, int, int]]) 
 
 
 def check_training(model: nn.Module) -> None:
-    """One step, with an image without objects among two."""
-    pictures = [picture(64, 96, (1, (30, 30, 16)), (2, (70, 30, 20))), picture(64, 96)]
-    images, targets = (list(part) for part in zip(*pictures, strict=True))
+    """One step on two images, one of them without objects."""
+    samples = [make_sample(64, 96, (1, (30, 30, 16)), (2, (70, 30, 20))), make_sample(64, 96)]
+    images, targets = (list(part) for part in zip(*samples, strict=True))
     losses = model.train()(images, targets)
     assert all(value.isfinite() for value in losses.values())
     sum(losses.values()).backward()
@@ -59,7 +59,7 @@ def check_training(model: nn.Module) -> None:
 
 
 def check_step(model: nn.Module) -> None:
-    """One step of training and one of evaluation, on other sizes."""
+    """One step of training and one of evaluation, on different image sizes."""
     check_training(model)
     with torch.no_grad():
         found = model.eval()([torch.rand(3, 80, 120), torch.rand(3, 100, 50)])
@@ -81,7 +81,7 @@ def test_the_mini_recipe_trains_and_detects() -> None:
     check_step(build(mini(heads={"score_threshold": 0.0, "detections": 9})))
 
 
-def test_text_embeddings_classify_and_stay_as_they_are() -> None:
+def test_text_embeddings_classify_and_are_not_trained() -> None:
     embeddings = torch.randn(len(CLASSES), 8, generator=torch.Generator().manual_seed(0))
     model = build(mini(classifier={"kind": "text", "temperature": 0.02}), text_embeddings=embeddings)
     check_training(model)
@@ -92,7 +92,7 @@ def test_text_embeddings_classify_and_stay_as_they_are() -> None:
 
 def test_a_batch_of_empty_images_trains() -> None:
     model = build(mini()).train()
-    images, targets = zip(picture(64, 96), picture(64, 96), strict=True)
+    images, targets = zip(make_sample(64, 96), make_sample(64, 96), strict=True)
     losses = model(list(images), list(targets))
     assert losses["loss_mask"] == losses["loss_proposal_box"] == 0
     sum(losses.values()).backward()
@@ -132,13 +132,13 @@ def test_the_full_size_recipes_train_and_detect(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_pictures_are_learned_by_heart() -> None:
-    """From ImageNet's EfficientNet-Lite0, which travels in a wheel."""
+def test_two_images_are_memorised() -> None:
+    """Start from ImageNet's EfficientNet-Lite0, which comes in a wheel."""
     torch.manual_seed(0)
     recipe = load_recipe("mini_centernet2", {"data": {"test_side_px": 128}})
     model = build_detector(recipe, CLASSES, image_counts=COUNTS).train()
-    pictures = [picture(128, 128, (1, (40, 40, 20)), (2, (90, 80, 28))), picture(128, 128, (3, (70, 60, 40)))]
-    images, targets = (list(part) for part in zip(*pictures, strict=True))
+    samples = [make_sample(128, 128, (1, (40, 40, 20)), (2, (90, 80, 28))), make_sample(128, 128, (3, (70, 60, 40)))]
+    images, targets = (list(part) for part in zip(*samples, strict=True))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     for _ in range(30):
         optimizer.zero_grad()

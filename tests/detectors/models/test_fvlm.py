@@ -1,4 +1,4 @@
-"""F-VLM: what is frozen, how two scores become one, and that a region of the whole image is the image to CLIP."""
+"""F-VLM: frozen parts, combined scores, and the region of a whole image, which equals the image for CLIP."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def texts(count: int = 3, width: int = 16) -> Tensor:
 
 
 def normalised(image: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 (H, W, 3) -> float32 (1, 3, H, W) as CLIP takes it."""
+    """Image uint8 (H, W, 3) -> float32 (1, 3, H, W), normalised for CLIP."""
     pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
     return ((pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])[None]
 
@@ -142,7 +142,7 @@ class TestScores:
         assert model.roi_heads.clip_weights.tolist() == pytest.approx([0.35, 0.35, 0.65])
 
     def test_the_whole_image_as_a_region_is_the_image_to_clip(self, clip: Path) -> None:
-        """An image of CLIP's own size; any smaller box is seen otherwise."""
+        """An image of CLIP's own size; smaller boxes have other embeddings."""
         model = load_clip(str(clip), "cpu")
         tower = model.image_tower
         with torch.no_grad():
@@ -228,7 +228,7 @@ class TestLoss:
         ({}, None, "needs text embeddings"),
     ],
 )
-def test_what_does_not_fit_is_said(
+def test_settings_that_do_not_fit_are_refused(
     clip: Path, classes: ClassList, changes: dict[str, Any], embeddings: Tensor | None, said: str
 ) -> None:
     with pytest.raises(MosaicFusionError, match=said):

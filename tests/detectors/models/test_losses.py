@@ -1,4 +1,4 @@
-"""Losses by hand: what counts, and what may not."""
+"""Losses, compared with values by hand."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_classes_of_the_batch_count_beyond_the_sample() -> None:
     assert chosen.tolist() == [True, True, True, False, False]
 
 
-def test_common_classes_are_drawn_more_often() -> None:
+def test_common_classes_are_sampled_more_often() -> None:
     torch.manual_seed(0)
     weights = torch.tensor([100.0, 1.0, 1.0]) ** 0.5
     times = sum(sample_classes(torch.tensor([0]), weights, 1).float() for _ in range(300))

@@ -1,4 +1,4 @@
-"""Text embeddings: which row is which label, what the file remembers, and what is refused."""
+"""Text embeddings: rows by label, identity of the file, and errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_mean_over_the_templates_in_the_words_of_a_prompt(made: TextEmbeddin
     assert np.allclose(np.linalg.norm(made.vectors, axis=1), 1, atol=1e-5)
 
 
-def test_what_is_read_is_what_was_made(made: TextEmbeddings) -> None:
+def test_a_file_is_read_back_unchanged(made: TextEmbeddings) -> None:
     read = read_text_embeddings(made.source)
     assert np.array_equal(read.vectors, made.vectors)
     assert read.identity == made.identity

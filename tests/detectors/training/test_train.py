@@ -1,4 +1,4 @@
-"""Training: it learns, it is resumed exactly, and what goes wrong leaves the last checkpoint."""
+"""Training: learning, exact resuming, and errors that keep the last checkpoint."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_foreign_files_stay(data: TrainingSet, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("can't allocate memory: 9")]
 )
-def test_out_of_memory_says_what_to_lower(
+def test_out_of_memory_names_the_settings_to_lower(
     error: Exception, data: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

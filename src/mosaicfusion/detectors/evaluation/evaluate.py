@@ -90,7 +90,7 @@ class GroundTruth:
             )  # fmt: skip
         return cls(classes, images, annotations)
 
-    def of_images(self, ids: Container[int]) -> GroundTruth:
+    def subset(self, ids: Container[int]) -> GroundTruth:
         """The subset with these image ids."""
         part = copy(self)
         part.annotations = [row for row in self.annotations if row["image_id"] in ids]

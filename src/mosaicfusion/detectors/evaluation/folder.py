@@ -34,7 +34,7 @@ class ValidationSet:
         a set that cannot be evaluated.
         """
         truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
-        return cls(path, truth.of_images({image.id for image in samples.images}), samples)
+        return cls(path, truth.subset({image.id for image in samples.images}), samples)
 
 
 @dataclass(frozen=True)
