@@ -1,4 +1,4 @@
-"""Categories: from an LVIS or COCO json, from names, or those the bundled model knows."""
+"""Categories and vocabularies: from an LVIS or COCO json, from names, or those of the bundled model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,8 +24,8 @@ MAX_NAME_LENGTH = 100
 class Category:
     """One category with the fields of LVIS.
 
-    ``name`` keeps its LVIS spelling (``bow_(weapon)``); :attr:`display_name` is what a prompt says. ``frequency`` counts training
-    images in LVIS: r(are) 1-10, c(ommon) 11-100, f(requent) more.
+    ``name`` keeps its LVIS spelling (``bow_(weapon)``); :attr:`display_name` is its form in a prompt. ``frequency`` is the
+    number of training images in LVIS: r(are) 1-10, c(ommon) 11-100, f(requent) more.
     """
 
     id: int
@@ -38,7 +38,7 @@ class Category:
 
     @property
     def display_name(self) -> str:
-        """The name as a prompt says it: ``bow_(weapon)`` -> ``bow``, ``hot-air_balloon`` -> ``hot-air balloon``."""
+        """The name in a prompt: ``bow_(weapon)`` -> ``bow``, ``hot-air_balloon`` -> ``hot-air balloon``."""
         return self.prompt_name or display_name(self.name)
 
     @property
@@ -46,30 +46,21 @@ class Category:
         """The definition, or else the qualifier of an LVIS name: ``date_(fruit)`` -> ``fruit``."""
         return self.definition or qualifier(self.name)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for run.json."""
-        return {**asdict(self), "synonyms": list(self.synonyms)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Category:
-        """The reverse of :meth:`to_json`."""
-        return cls(**{**values, "synonyms": tuple(values["synonyms"])})
-
 
 def display_name(name: str) -> str:
-    """Drop a qualifier in parentheses and what follows it, and put spaces for underscores."""
+    """Remove a qualifier in parentheses with everything after it, and replace underscores by spaces."""
     head = re.split(r"_?\(", name, maxsplit=1)[0]
     return " ".join((head or name).replace("_", " ").split())
 
 
 def qualifier(name: str) -> str:
-    """What stands in the parentheses of an LVIS name, or an empty string."""
+    """The qualifier in the parentheses of an LVIS name, or an empty string."""
     match = re.search(r"\((.+?)\)", name)
     return match[1].replace("_", " ") if match else ""
 
 
 class Vocabulary(Sequence[Category]):
-    """Categories with unique ids and names, in order, with look-up by name, spoken name or synonym.
+    """Categories with unique ids and names, in order, with look-up by name, display name or synonym.
 
     Raises :class:`MosaicFusionError` when empty, or when a name or an id occurs twice.
     """
@@ -79,7 +70,7 @@ class Vocabulary(Sequence[Category]):
         self.source = source
         if not self.categories:
             raise MosaicFusionError(
-                f"{source} holds no category; name at least one, as in --categories 'banana, teapot'"
+                f"{source} holds no category; name at least one, such as --categories 'banana, teapot'"
             )
         for field, counts in (
             ("name", Counter(normalize_name(category.name) for category in self.categories)),
@@ -100,12 +91,12 @@ class Vocabulary(Sequence[Category]):
 
     @cached_property
     def _spellings(self) -> tuple[dict[str, list[Category]], ...]:
-        """Look-up tables, tried in this order: LVIS name, spoken name, synonym."""
+        """Look-up tables in the order of use: LVIS name, display name, synonym."""
         tables: tuple[dict[str, list[Category]], ...] = ({}, {}, {})
         for category in self.categories:
             tables[0].setdefault(normalize_name(category.name), []).append(category)
-            for spoken in {normalize_name(category.display_name), normalize_name(display_name(category.name))}:
-                tables[1].setdefault(spoken, []).append(category)
+            for shown in {normalize_name(category.display_name), normalize_name(display_name(category.name))}:
+                tables[1].setdefault(shown, []).append(category)
             for synonym in {normalize_name(display_name(synonym)) for synonym in category.synonyms}:
                 tables[2].setdefault(synonym, []).append(category)
         return tables
@@ -124,15 +115,15 @@ class Vocabulary(Sequence[Category]):
         raise MosaicFusionError(f"{self.source} does not know {name[:MAX_NAME_LENGTH]!r}{hint}")
 
     def nearest(self, name: str, count: int = 5) -> list[str]:
-        """Names normalize_name most like ``name``, best first; a shared word counts as near."""
+        """Names with a similar spelling, best first; names that share a word come first."""
         key = normalize_name(name)
         words = set(key.split())
-        spoken: dict[str, Category] = {}
+        known: dict[str, Category] = {}
         for table in reversed(self._spellings):
-            spoken.update({spelling: found[0] for spelling, found in table.items()})
-        sharing = [spelling for spelling in spoken if words & set(spelling.split())]
-        close = difflib.get_close_matches(key, spoken, n=3 * count, cutoff=0.6)
-        return list(dict.fromkeys(spoken[spelling].display_name for spelling in [*sharing, *close]))[:count]
+            known.update({spelling: found[0] for spelling, found in table.items()})
+        sharing = [spelling for spelling in known if words & set(spelling.split())]
+        close = difflib.get_close_matches(key, known, n=3 * count, cutoff=0.6)
+        return list(dict.fromkeys(known[spelling].display_name for spelling in [*sharing, *close]))[:count]
 
     def search(self, text: str) -> list[Category]:
         """Categories whose name, synonyms or definition contain ``text``, ignoring case."""
@@ -140,15 +131,15 @@ class Vocabulary(Sequence[Category]):
         return [c for c in self if any(key in normalize_name(part) for part in (c.name, *c.synonyms, c.definition))]
 
     def select(self, names: Iterable[str]) -> Vocabulary:
-        """The categories called by these names, in their order."""
+        """The categories with these names, in this order."""
         return Vocabulary((self.find(name) for name in names), self.source)
 
     def with_frequency(self, frequencies: Iterable[str]) -> Vocabulary:
-        """The categories whose frequency is one of the frequencies r, c, f."""
+        """The categories with one of these frequencies: r, c, f."""
         wanted = set(frequencies)
         if not wanted or wanted - set(FREQUENCIES):
             raise MosaicFusionError(
-                f"frequency {','.join(sorted(wanted))!r} is not among r, c, f; as in --frequency r,c"
+                f"frequency {','.join(sorted(wanted))!r} is not among r, c, f; such as --frequency r,c"
             )
         kept = [category for category in self if category.frequency in wanted]
         if not kept:
@@ -158,18 +149,18 @@ class Vocabulary(Sequence[Category]):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which categories lead a canvas and which fill its other regions."""
+    """The categories that lead a canvas, and those that fill its other regions."""
 
     main: Vocabulary
     partners: Vocabulary
 
     def __post_init__(self) -> None:
-        """Two vocabularies numbered apart would mix up their categories."""
+        """Refuse two vocabularies that use an id or a name for different categories."""
         Vocabulary(dict.fromkeys([*self.main, *self.partners]), "the main and partner categories together")
 
     @property
     def union(self) -> list[Category]:
-        """Both, without repeats: the categories of the data set."""
+        """Both without repetition: the categories of the data set."""
         return list({category.id: category for category in [*self.main, *self.partners]}.values())
 
 
@@ -181,12 +172,12 @@ def from_names(names: Iterable[str]) -> Vocabulary:
 
 
 def check_name(name: str) -> str:
-    """``name`` without outer spaces; raises :class:`MosaicFusionError` if nothing could be drawn from it.
+    """Strip the outer spaces of a name; raises :class:`MosaicFusionError` if it is unusable in a prompt.
 
-    Names come from outside. They never become part of a path and are escaped in HTML, so any printable text may pass.
+    Names come from outside. They never become part of a path and are escaped in HTML, so any printable text is allowed.
     """
     if not isinstance(name, str):
-        raise MosaicFusionError(f"category names are text, as in ['teapot', 'kite']; got {name!r:.80}")
+        raise MosaicFusionError(f"category names are text, such as ['teapot', 'kite']; got {name!r:.80}")
     name = name.strip()
     if len(name) > MAX_NAME_LENGTH:
         raise MosaicFusionError(f"category name {name[:40]!r}... has {len(name)} characters; at most {MAX_NAME_LENGTH}")
@@ -196,18 +187,18 @@ def check_name(name: str) -> str:
 
 
 def split_names(text: str) -> list[str]:
-    """Names parted by commas, or the path of a .txt file with one name a line (# starts a comment)."""
+    """Comma-separated names, or those of a .txt file with one name per line (# starts a comment)."""
     path = Path(text)
     try:
         is_file = path.suffix == ".txt" and path.is_file()
-    except OSError:  # a list longer than a file name may be
+    except OSError:  # a list that is longer than any file name
         is_file = False
     names = read_lines(path) if is_file else text.split(",")
     if path.suffix == ".txt" and not is_file and "," not in text:
         raise MosaicFusionError(f"there is no file {text}")
     names = [name.strip() for name in names if name.strip()]
     if not names:
-        raise MosaicFusionError("the list of categories is empty; as in --categories 'banana, teapot' or names.txt")
+        raise MosaicFusionError("the list of categories is empty; such as --categories 'banana, teapot' or names.txt")
     return names
 
 
@@ -269,5 +260,5 @@ def _parse_category(record: Any, path: Path) -> Category:
 
 
 def normalize_name(name: str) -> str:
-    """A name without regard to case, underscores and repeated spaces."""
+    """The name in lower case, with single spaces for underscores and repeated spaces."""
     return " ".join(name.casefold().replace("_", " ").split())

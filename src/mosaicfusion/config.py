@@ -1,7 +1,7 @@
 """Every choice that shapes the data, in frozen models.
 
-What only changes speed (batch size, device, worker threads) is not here: the same config gives the same data on any machine
-up to the floating-point differences between devices.
+Settings that only change speed are in :class:`mosaicfusion.models.device.DeviceOptions`: the same config gives the same data on
+any machine, up to the floating-point differences between devices.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MaskFormat = Literal["rle", "polygon"]
 
 
 class PromptConfig(Settings):
-    """How a category becomes a prompt; see :func:`mosaicfusion.mosaic.prompts.render` for the template's rules."""
+    """The prompt of a category; see :func:`mosaicfusion.mosaic.prompts.render` for the template's rules."""
 
     template: str = Field("a photo of a single {name}[, {definition}]", max_length=400)
     backgrounds: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class SamplingConfig(Settings):
 
 
 class AttentionConfig(Settings):
-    """Which cross-attention maps are summed."""
+    """The cross-attention maps that are added up."""
 
     strides_px: tuple[Positive, ...] = Field(
         (8, 16, 32), min_length=1, description="pixels of the image per map cell; those the model lacks are ignored"
@@ -104,7 +104,7 @@ class MaskConfig(Settings):
 
 
 class OutputSettings(Settings):
-    """How the data set of a run is compiled. None of it needs a canvas to be generated again.
+    """Settings of the compiled data set. Changing them needs no canvas to be generated again.
 
     Where settings of an earlier time exist, fields that were not set explicitly keep their earlier value, see :meth:`updated`.
     """
@@ -127,9 +127,9 @@ class OutputSettings(Settings):
 
 
 class RunConfig(Settings):
-    """Everything that decides what canvas number i looks like, apart from the categories themselves.
+    """All settings that determine the content of canvas number i, apart from the categories.
 
-    The fields' own defaults are the paper's. :func:`make_config` gives a model's preset, which is what is meant most often.
+    The defaults of the fields are the paper's; :func:`mosaicfusion.generation.presets.make_config` gives the preset of a model.
     """
 
     model: str = BUNDLED_MODEL
@@ -144,7 +144,7 @@ class RunConfig(Settings):
     @field_validator("layout", mode="before")
     @classmethod
     def _layout_of_its_kind(cls, layout: Any) -> Any:
-        """The class of a layout's settings follows from their ``kind``; ``grid`` if there is none."""
+        """Choose the class of the layout by ``kind``, by default ``grid``."""
         if not isinstance(layout, dict):
             return layout
         kind = layout.get("kind", "grid")

@@ -1,4 +1,4 @@
-"""The one exception users see, and what to tell of those of others."""
+"""The one exception that users see, and short texts for values and errors from outside."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 
 class MosaicFusionError(Exception):
-    """Something the user can mend; the message says what was wrong, the value and the fix.
+    """An error that the user can fix; the message has the problem, the value and the remedy.
 
     The command line prints it without a traceback and exits with status 2.
     """
 
 
-def first_line(error: BaseException, most: int = 200) -> str:
-    """What another library's error says, in one line of at most ``most`` characters; its type's name if it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+def first_line(error: BaseException, max_length: int = 200) -> str:
+    """The first line of another library's error message, shortened; the name of its type if the message is empty."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:max_length]
 
 
 def shown(value: Any) -> str:
-    """A value from outside on one short line, in ASCII: it may hold anything."""
+    """Any value from outside on one short line of ASCII."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""Where the time goes: named stages on every thread, as a table and as a trace for chrome://tracing or Perfetto."""
+"""Timing of named stages on every thread, as a table and as a trace for chrome://tracing or Perfetto."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Event:
 
 @dataclass
 class Profile:
-    """What :func:`profiled` collects. ``wait``: called at the end of each stage, for devices that compute asynchronously."""
+    """The result of :func:`profiled`. ``wait``: called at the end of each stage, for devices that compute asynchronously."""
 
     wait: Callable[[], None] | None = None
     begun: float = field(default_factory=time.perf_counter)
@@ -44,7 +44,7 @@ class Profile:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def totals(self) -> list[StageTotal]:
-        """Stages, the one with most time of its own first."""
+        """Totals of the stages, in descending order of their own time."""
         return sorted(self._totals.values(), key=lambda total: -total.own_seconds)
 
     def write_trace(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class Profile:
 
 
 def waiter(device: str) -> Callable[[], None] | None:
-    """What makes a stage on this device end when its arithmetic does, at the price of less overlap; nothing for a CPU."""
+    """A function that waits for the arithmetic of a device, so that a stage ends with it; ``None`` for a CPU."""
     import torch
 
     if device == "cpu" or not torch.cuda.is_available():

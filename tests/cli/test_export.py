@@ -24,7 +24,7 @@ from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
-FORMATS = {
+FILES = {
     "coco": "coco.json",
     "lvis": "lvis.json",
     "yolo": "data.yaml",
@@ -57,14 +57,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", FILES)
 def test_every_format(run: Path, tmp_path: Path, to: str) -> None:
     result = call("export", run, "--to", to, "--policy", "not_exhaustive", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     for shown in ("images", "instances", "categories", "size", f"data set: {tmp_path / 'out'}"):
         assert shown in result.stdout
     assert re.search(r"2 \S+ +2 \S+ +2 \S+ +[\d.]+ [kM]?B", result.stdout)
-    assert (tmp_path / "out" / FORMATS[to]).stat().st_size
+    assert (tmp_path / "out" / FILES[to]).stat().st_size
     listed = json.loads((tmp_path / "out/categories.json").read_text())
     assert [(category["index"], category["name"]) for category in listed] == [(0, "banana"), (1, "teapot")]
 
@@ -120,7 +120,7 @@ def test_a_missing_extra_is_named(run: Path, tmp_path: Path) -> None:
 
 def test_help_has_an_example_for_each_format() -> None:
     output = " ".join(call("export", "--help").stdout.split())
-    for to in FORMATS:
+    for to in FILES:
         assert f"--to {to}" in output
 
 

@@ -114,7 +114,7 @@ class TestGenerate:
         monkeypatch.setattr("mosaicfusion.generation.engine.generate_batches", interrupt)
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
-        assert "run the same command again to go on" in result.stderr
+        assert "run the same command again to continue" in result.stderr
 
 
 class TestRefused:

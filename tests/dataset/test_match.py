@@ -52,7 +52,7 @@ def test_new_ones_get_the_next_ids_and_are_known_then() -> None:
 def test_all_doubts_are_told_with_the_choices() -> None:
     with pytest.raises(MosaicFusionError) as caught:
         Matcher(KNOWN).ids([CategoryRef(1, "bow"), CategoryRef(2, "zebra")], "runs/rare")
-    assert "categories of runs/rare may be several" in str(caught.value)
+    assert "categories of runs/rare are ambiguous" in str(caught.value)
     assert "--match 'bow=bow_(weapon)' or --match 'bow=bow_(decorative_ribbons)' or --match 'bow='" in str(caught.value)
     assert "zebra" not in str(caught.value)
 

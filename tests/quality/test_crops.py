@@ -86,5 +86,5 @@ def test_a_damaged_mask_matters_only_where_it_is_looked_at(image_set: MakeSet) -
     made = image_set({"kite": [RED]})
     change(made, "annotations", 0, segmentation={"size": [32, 32], "counts": "!!"})
     assert list(read_crops(sample(made), 8))
-    with pytest.raises(MosaicFusionError, match="annotation 1: the segmentation .* damaged"):
+    with pytest.raises(MosaicFusionError, match=r"annotation 1: the segmentation .* damaged"):
         list(read_crops(sample(made), 8, mask_background=True))

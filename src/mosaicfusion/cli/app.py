@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from mosaicfusion.errors import MosaicFusionError
 
-# As a user meets them; a command that is not named here comes last.
+# In the order of use; commands that are not listed come last.
 _ORDER = (
     *("generate", "status", "retry", "report", "explain", "categories"),
     *("judge", "refine", "semantics", "diversity"),
@@ -19,7 +19,7 @@ _ORDER = (
 
 
 class _Group(TyperGroup):
-    """Prints what the user can mend without a traceback; lists commands in the order of use."""
+    """Prints errors that the user can fix without a traceback; lists commands in the order of use."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         names = super().list_commands(ctx)
@@ -33,7 +33,7 @@ class _Group(TyperGroup):
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
-            typer.echo("stopped; what is written is whole: run the same command again to go on", err=True)
+            typer.echo("stopped; everything written is complete: run the same command again to continue", err=True)
             raise typer.Exit(130) from None
 
 
@@ -43,5 +43,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Draw data sets for instance segmentation from category names: images, masks, LVIS json.",
+    help="Generate data sets for instance segmentation from category names: images, masks, LVIS json.",
 )

@@ -39,10 +39,16 @@ def merge(
     ] = False,
     max_per_category: Annotated[
         int | None,
-        typer.Option(min=0, help="Maximum number of added instances per category; images are taken whole, in order, or left out."),
+        typer.Option(
+            min=0, help="Maximum of added instances per category; images are added whole, in order, or left out."
+        ),
     ] = None,
-    copy_images: Annotated[bool, typer.Option("--copy-images", help="Copy the added images to the folder of the json.")] = False,
-    link_images: Annotated[bool, typer.Option("--link-images", help="Link the added images in the folder of the json.")] = False,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Copy the added images to the folder of the json.")
+    ] = False,
+    link_images: Annotated[
+        bool, typer.Option("--link-images", help="Link the added images in the folder of the json.")
+    ] = False,
     match: Annotated[
         list[str] | None,
         typer.Option(help="SYNTHETIC=REAL name of a category; SYNTHETIC= adds it as new. May be repeated."),

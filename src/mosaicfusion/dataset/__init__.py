@@ -1,1 +1,1 @@
-"""Data sets for trainers, compiled from run folders."""
+"""Data sets: reading, compiling, merging, validating and exporting LVIS and COCO jsons and run folders."""

@@ -1,4 +1,4 @@
-"""Which category of one data set is which of another: by synset, then name, then synonym."""
+"""Matching the categories of two data sets: by synset, then name, then synonym."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mosaicfusion.errors import MosaicFusionError
 
 
 class Matcher:
-    """Finds categories among known ones; ids and positions say nothing.
+    """Finds categories among known ones; ids and positions are ignored.
 
-    Four keys are tried in turn, and the first that finds anything decides: the synset; the name, without regard to case and
-    underscores; the spoken name, without an LVIS qualifier (``bow_(weapon)`` is a ``bow``); synonyms of either side. The
-    last two do not count where both categories have a synset or a qualifier and these differ: so do the meanings.
+    Four keys are tried in turn, and the first with a match decides: the synset; the name, without regard to case and
+    underscores; the display name, without an LVIS qualifier (``bow_(weapon)`` is a ``bow``); synonyms of either side. The
+    last two do not count if both categories have a synset or a qualifier and these differ, since the meanings differ too.
 
-    ``choices`` decide before all keys: ``{"bow": "bow_(weapon)"}``, with ``""`` for a category to be added as new.
+    ``choices`` take precedence over all keys: ``{"bow": "bow_(weapon)"}``, with ``""`` for a category to be added as new.
     """
 
     def __init__(self, known: Iterable[CategoryRef], choices: Mapping[str, str] | None = None) -> None:
@@ -36,7 +36,7 @@ class Matcher:
                 table.setdefault(key, []).append(category)
 
     def find(self, category: CategoryRef) -> list[CategoryRef]:
-        """The known categories that ``category`` may be: none (it is new), one, or several that cannot be told apart."""
+        """The known categories that match: none (``category`` is new), one, or several (it is ambiguous)."""
         key = normalize_name(category.name)
         if key in self.choices:
             self._used.add(key)
@@ -44,7 +44,7 @@ class Matcher:
         for stage, (table, keys) in enumerate(zip(self._tables, _keys(category), strict=True)):
             found = {other.id: other for key in keys for other in table.get(key, [])}
             if stage >= 2:
-                found = {id_: other for id_, other in found.items() if not _told_apart(category, other)}
+                found = {id_: other for id_, other in found.items() if not _differ_in_meaning(category, other)}
             if found:
                 return list(found.values())
         return []
@@ -59,7 +59,7 @@ class Matcher:
         """For each of a source's categories its id among the known ones; new ones get the next ids and become known.
 
         Returns the ids by the source's own, and the source's categories that are new. Raises :class:`MosaicFusionError` with
-        the choices if any may be several.
+        the options if a category is ambiguous.
         """
         ids: dict[int, int] = {}
         new: list[CategoryRef] = []
@@ -76,26 +76,26 @@ class Matcher:
                 new.append(category)
         if open_questions:
             raise MosaicFusionError(
-                f"categories of {source} may be several; say which:\n  " + "\n  ".join(open_questions)
+                f"categories of {source} are ambiguous; choose one for each:\n  " + "\n  ".join(open_questions)
             )
-        for category in new:  # only now: categories of one source are not the same as one another
+        for category in new:  # only now, since the categories of one source differ from one another
             self._enter(structs.replace(category, id=ids[category.id]))
         return ids, new
 
     def unused_choices(self) -> list[str]:
-        """Names that choices were given for but that no source has."""
+        """The names in ``choices`` that no source has."""
         return sorted(self.choices.keys() - self._used)
 
 
-def _told_apart(one: CategoryRef, other: CategoryRef) -> bool:
-    """Whether two categories of like names say that they mean different things."""
+def _differ_in_meaning(one: CategoryRef, other: CategoryRef) -> bool:
+    """True if two categories with similar names have different synsets or qualifiers."""
     meanings = ((normalize_name(c.synset or ""), normalize_name(qualifier(c.name))) for c in (one, other))
     return any(a and b and a != b for a, b in zip(*meanings, strict=True))
 
 
 def _keys(category: CategoryRef) -> tuple[set[str], ...]:
-    """What a category goes by in each of the tables."""
-    name, spoken = normalize_name(category.name), normalize_name(display_name(category.name))
+    """The keys of a category in each of the tables."""
+    name, shown = normalize_name(category.name), normalize_name(display_name(category.name))
     synonyms = {normalize_name(display_name(synonym)) for synonym in category.synonyms or []}
     synset = {normalize_name(category.synset)} if category.synset else set()
-    return synset, {name}, {spoken}, {name, spoken, *synonyms}
+    return synset, {name}, {shown}, {name, shown, *synonyms}

@@ -57,7 +57,7 @@ class FrequencyStats:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """``parts``: ``all``, and ``real`` and ``synthetic`` where the set has both; ``frequencies`` is empty if the file has none."""
+    """``parts``: ``all``, and ``real`` and ``synthetic`` if the set has both; ``frequencies`` is empty if the file has none."""
 
     path: str
     categories: int

@@ -21,15 +21,15 @@ class _Target:
 
 
 class AttentionRecorder:
-    """Sums of the subject's cross-attention, per region and map size; a context manager that leaves the U-Net as it was.
+    """Sums of the subject's cross-attention, by region and map size; a context manager that restores the U-Net.
 
-    Kept are only the subject's columns of softmax(Q K^T), averaged over heads and added up over layers and steps, so memory
-    grows with neither. Whether an attention is cross-attention is told by what reaches it, since names differ between models:
-    with ``only_cross_attention`` both attentions of a block read the text. The original processors still compute the output.
+    Only the subject's columns of softmax(Q K^T) are kept, averaged over heads and added up over layers and steps, so memory
+    grows with neither. Cross-attention is recognised by its text input, since names differ between models: with
+    ``only_cross_attention``, both attentions of a block read the text. The original processors still compute the output.
 
-    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums as they stood halfway
-    through the steps that are read, empty if there is one step. With ``keep_steps``, ``grid[region][step][stride_px]`` holds
-    one step's share, also of unused sizes (for figures).
+    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums halfway through the
+    steps that are read, empty if there is one step. With ``keep_steps``, ``grid[region][step][stride_px]`` holds the share of
+    one step, for all sizes (for figures).
     """
 
     def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
@@ -42,7 +42,7 @@ class AttentionRecorder:
         self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
         self._target: _Target | None = None
         self._step = 0
-        self.listening = True
+        self.recording = True
 
     def __enter__(self) -> AttentionRecorder:
         self._originals = dict(self.unet.attn_processors)
@@ -62,22 +62,22 @@ class AttentionRecorder:
         self._target = None
 
     def start_step(self, step: int, total: int) -> None:
-        """Say which of ``total`` steps the next U-Net calls belong to."""
+        """Announce the step, of ``total`` ones, that the next U-Net calls belong to."""
         first, last = self.config.steps
         self._step = step
-        self.listening = first <= step / total < last
-        if self.listening and not self.half_sums and step / total >= (first + last) / 2:
+        self.recording = first <= step / total < last
+        if self.recording and not self.half_sums and step / total >= (first + last) / 2:
             self.half_sums = {
                 region: dict(maps) for region, maps in self.sums.items()
             }  # sums are never changed in place
 
     def set_target(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
-        """Say what the next U-Net call shows.
+        """Announce the region of the next U-Net call.
 
-        ``subject``: float32 (B, tokens), zero but for the subject's tokens, rows summing to 1; ``conditional``: where the
-        B samples with prompts stand in the U-Net's batch.
+        ``subject``: float32 (B, tokens), zero except at the subject's tokens, with rows that sum to 1; ``conditional``: the
+        slice of the U-Net's batch with the B samples that have prompts.
         """
-        self._target = _Target(region, latent_hw, subject, conditional) if self.listening else None
+        self._target = _Target(region, latent_hw, subject, conditional) if self.recording else None
 
     def record(self, attn: Any, query: torch.Tensor, key: torch.Tensor) -> None:
         """Add one layer's map: ``query`` (batch, h*w, channels) and ``key`` (batch, tokens, channels) of all heads."""
@@ -99,9 +99,9 @@ class AttentionRecorder:
 
 
 class _RecordingProcessor:
-    """Lets the original processor do its work, and shows the queries and keys it made on the way to the recorder.
+    """Runs the original processor, and hands the queries and keys that it computes to the recorder.
 
-    To compute them again would cost up to a seventh of a small U-Net's time (benchmarks/attention_overhead.py).
+    Computing them again would cost up to a seventh of a small U-Net's time (benchmarks/attention_overhead.py).
     """
 
     def __init__(self, original: Any, recorder: AttentionRecorder) -> None:
@@ -151,7 +151,7 @@ def subject_attention(attn: Any, query: torch.Tensor, key: torch.Tensor, subject
 
 
 def _map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, int]]:
-    """How often the latent was halved to have this many cells, and the map's height and width then."""
+    """The number of times that the latent was halved to have this many cells, and the map's height and width."""
     height, width = latent_hw
     level = 0
     while height * width > cells:

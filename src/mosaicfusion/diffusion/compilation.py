@@ -1,4 +1,4 @@
-"""Compiling what the attention recorder does not touch, once for regions of all shapes."""
+"""Compiling the parts that the attention recorder does not replace, once for regions of all shapes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from mosaicfusion.diffusion.family import DiffusionModel
 
 _LAYERS = (ResnetBlock2D, FeedForward)
-_MAX_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch gives up after 8
+_MAX_KINDS = 64  # of layers of one class; Stable Diffusion has 12 of ResnetBlock2D, torch's default limit is 8
 
-# Sizes that are equal while a graph is made are taken for one size, and those of 1 for constants. These stay above 1 and apart
-# from each other and from the usual numbers of channels in a U-Net that halves three times: the graph is good for all regions.
-# On a CPU torch takes other convolutions for batches below 16, which then need a second graph.
+# Torch treats sizes that are equal during tracing as one size, and those of 1 as constants. These sizes are above 1 and differ
+# from each other and from the usual numbers of channels, even after three halvings, so the graph works for all regions. On a CPU,
+# torch uses other convolutions for batches below 16, which then need a second graph.
 _BATCH, _LATENT_HW = 18, (24, 40)
 
 
 @torch.inference_mode()
 def compile_parts(model: DiffusionModel) -> None:
-    """Compile the residual blocks and feed-forwards of the U-Net, and the decoder, by torch.compile, now and not while drawing.
+    """Compile the residual blocks and feed-forwards of the U-Net, and the decoder, with torch.compile, before sampling starts.
 
-    The attention layers stay as they are: their processors change hands with every batch, see
-    :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises :class:`MosaicFusionError` where nothing can be compiled.
+    The attention layers are not compiled, since their processors are replaced for every batch, see
+    :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises
+    :class:`MosaicFusionError` if compilation is not possible.
     """
     factor = model.latent_factor
     torch._dynamo.config.recompile_limit = _MAX_KINDS

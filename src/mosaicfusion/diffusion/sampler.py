@@ -25,10 +25,10 @@ StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w
 
 @dataclass(frozen=True)
 class SampledCanvas:
-    """What the sampler hands on: plain arrays, nothing of the model.
+    """The result of sampling a canvas: plain arrays, independent of the model.
 
     ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
-    of region k. ``grid[k][step]``: the share of one step, where it was asked for. ``half_sums[k]``: the sums of the first half of
+    of region k. ``grid[k][step]``: the share of one step, if requested. ``half_sums[k]``: the sums of the first half of
     the steps, empty if only one was read.
     """
 
@@ -49,10 +49,9 @@ def sample_canvases(
     keep_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[SampledCanvas]:
-    """Draw canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
+    """Sample canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
 
-    ``on_step(done, total)`` is called after every sampling step. What the settings ask of the model is expected to hold, see
-    :func:`check_attention`.
+    ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_attention`.
     """
     canvas = specs[0].canvas
     assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
@@ -92,7 +91,7 @@ def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
 
 @torch.inference_mode()
 def check_attention(model: DiffusionModel, config: RunConfig) -> None:
-    """One U-Net call on a small tile: raise :class:`MosaicFusionError` unless there is attention where it is to be read."""
+    """Run the U-Net once on a small tile; raise :class:`MosaicFusionError` if it has no attention where it is to be read."""
     timesteps = model.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
     latent_hw = MIN_REGION_CELLS, MIN_REGION_CELLS
     tile = torch.zeros(1, model.latent_channels, *latent_hw, device=model.device)
@@ -101,7 +100,7 @@ def check_attention(model: DiffusionModel, config: RunConfig) -> None:
         for step in range(len(timesteps)):
             recorder.start_step(step, len(timesteps))
             recorder.set_target(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
-            if recorder.listening:
+            if recorder.recording:
                 region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
                 model.predict(tile, timesteps[step], text, region_hw_px)
                 break
@@ -201,7 +200,7 @@ def _subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) ->
 
 
 def _initial_noise(model: DiffusionModel, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
-    """One noise for the whole canvas, drawn on the CPU: the same on every device and in every batch."""
+    """The initial noise of each whole canvas, sampled on the CPU: the same on every device and in every batch."""
     shape = (model.latent_channels, *(side // model.latent_factor for side in canvas.hw_px))
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(model.device)
 

@@ -1,1 +1,1 @@
-"""Files and folders, here or in an object store: whole or not there."""
+"""Files and folders on this machine or in an object store, written completely or not at all."""

@@ -1,7 +1,7 @@
-"""Run folders at URLs: object stores and what else fsspec reaches.
+"""Run folders at URLs: object stores, and everything else that fsspec reaches.
 
-A folder at a URL is a ``UPath``, which has the methods of ``pathlib.Path`` that are used. What differs is here: a file is put in
-one request, so it is whole or not there without a rename, and there are no locks.
+A folder at a URL is a ``UPath``, which has the methods of ``pathlib.Path`` that are used. This module handles the differences: a
+file is uploaded in one request, so it is complete or absent without a rename, and there are no locks.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ _REQUESTS = 32  # at once
 T = TypeVar("T")
 
 
-def as_folder(place: str | Path) -> Path:
-    """A path as it is, a URL as a ``UPath``; raises :class:`MosaicFusionError` for a URL that nothing here can reach."""
-    if isinstance(place, Path) or "://" not in str(place):
-        return Path(place)
+def as_folder(location: str | Path) -> Path:
+    """Convert a path to a ``Path``, a URL to a ``UPath``; raises :class:`MosaicFusionError` for an unreachable URL."""
+    if isinstance(location, Path) or "://" not in str(location):
+        return Path(location)
     try:
         from upath import UPath
     except ImportError:
-        raise MosaicFusionError(f'{place} is a URL, which needs: pip install "mosaicfusion[scale]"') from None
+        raise MosaicFusionError(f'{location} is a URL, which needs: pip install "mosaicfusion[scale]"') from None
     try:
-        folder: Any = UPath(place)
-        protocol = folder.fs.protocol  # connects, or says what is missing
+        folder: Any = UPath(location)
+        protocol = folder.fs.protocol  # connects, or raises if something is missing
     except (ImportError, ValueError, OSError) as error:  # "Install s3fs to access S3"
-        raise MosaicFusionError(f"cannot use {place}: {error}") from None
+        raise MosaicFusionError(f"cannot use {location}: {error}") from None
     return Path(folder.path) if "file" in protocol else folder
 
 
 def is_remote(path: Path) -> bool:
-    """Whether a folder of :func:`as_folder`, or a file in it, lies at a URL."""
+    """True for a folder of :func:`as_folder` at a URL, and for files in it."""
     return not isinstance(path, Path)
 
 
 def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
-    """Store what ``write`` puts into the file it is given; ``new``: unless there is one, then ``False`` is returned.
+    """Upload a file that ``write`` fills. ``new``: not if it exists already; then the result is ``False``.
 
-    Raises :class:`MosaicFusionError` when the store refuses it.
+    Raises :class:`MosaicFusionError` if the store refuses it.
     """
     with TemporaryDirectory() as folder:
         local = Path(folder) / "file"
@@ -56,7 +56,7 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
                 fs.put_file(str(local), name)
             except FileNotFoundError:  # a store with real folders
                 if not fs.exists(name.split("/")[0] or "/"):
-                    raise  # a bucket is not made: its name may be a slip of the pen
+                    raise  # buckets are never created, since the name may be a typing error
                 fs.makedirs(fs._parent(name), exist_ok=True)
                 fs.put_file(str(local), name)
         except Exception as error:  # each store raises errors of its own
@@ -65,7 +65,7 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
 
 
 def ahead(read: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:
-    """``map(read, files)``, with a bounded number of requests under way where the files lie at a URL."""
+    """``map(read, files)``, with a bounded number of concurrent requests for files at a URL."""
     if not files or not is_remote(files[0]):
         yield from map(read, files)
         return
@@ -86,7 +86,7 @@ def check_reachable(path: Path) -> None:
 
 
 def check_local(path: Path, what: str) -> None:
-    """Raise :class:`MosaicFusionError` where something needs a folder of this machine."""
+    """Raise :class:`MosaicFusionError` unless a folder is on this machine; ``what`` needs that."""
     if is_remote(path):
         raise MosaicFusionError(f"{what} needs a run in a local folder; copy {path} to one")
 

@@ -1,4 +1,4 @@
-"""Where a command may write."""
+"""Checking that a folder can be written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mosaicfusion.files.remote import check_reachable, is_remote
 
 
 def check_writable(path: Path) -> None:
-    """Raise :class:`MosaicFusionError` unless a folder is there or could be made; nothing is made."""
+    """Raise :class:`MosaicFusionError` unless a folder exists or could be created; nothing is created."""
     if is_remote(path):
         check_reachable(path)
         return

@@ -1,4 +1,4 @@
-"""Which canvases form a batch, and which share of a run a process takes: batches start at fixed indices, shards are whole groups."""
+"""Batches of canvases, which start at fixed indices, and shards of a run, which are whole layout groups."""
 
 from __future__ import annotations
 

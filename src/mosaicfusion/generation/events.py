@@ -13,7 +13,7 @@ from mosaicfusion.run.records import CanvasRecord
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is, after each sampling step: ``done`` of ``total`` canvases, in fractions while a batch is sampled.
+    """Progress of a job after a sampling step: ``done`` of ``total`` canvases, fractional while a batch is sampled.
 
     ``seconds_left`` is estimated from the rate since the first event, ``None`` until there is one.
     """

@@ -1,4 +1,4 @@
-"""One canvas, explained: where its masks come from."""
+"""The attention figure of one canvas, which shows how its masks are made."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ MAX_OBJECTS = 9
 
 
 def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: DeviceOptions | str = "auto") -> Path:
-    """Draw one canvas that shows every category and write its attention figure, a PNG, into ``out``.
+    """Generate one canvas that shows every category, and write its attention figure, a PNG, into ``out``.
 
-    The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one shows twice. Returns the figure's path.
+    The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one appears twice. Returns its path.
     """
     from mosaicfusion.report.explain import explain_figure
 
     out = Path(out)
     check_writable(out)  # before a model is loaded
-    drawn = sample_one(categories, config, device)
-    figure = explain_figure(drawn, extract_record(drawn, config), config)
+    canvas = sample_one(categories, config, device)
+    figure = explain_figure(canvas, extract_record(canvas, config), config)
     buffer = io.BytesIO()
     figure.save(buffer, "PNG")
     names = re.sub(r"[^a-z0-9]+", "-", " ".join(category.display_name for category in categories).casefold()).strip("-")
@@ -45,7 +45,7 @@ def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: 
 
 
 def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> SampledCanvas:
-    """A canvas with every category, and the attention of every step."""
+    """Sample a canvas with every category, with the attention of every step."""
     from mosaicfusion.diffusion.registry import load_model
     from mosaicfusion.diffusion.sampler import sample_canvases
 

@@ -12,10 +12,10 @@ from mosaicfusion.generation.batches import WHOLE, Shard
 class Scale:
     """The share of a run that a call generates, and the Ray workers that do it.
 
-    ``shard``: only this share of the run, see :meth:`Shard.parse`. ``workers``: number of Ray workers; if left out and there is an
-    ``address``, as many as the GPUs hold, or one per node; without both, this process generates. ``address``:
-    ``ray://head:10001``, ``head:6379`` or ``auto``; without it the workers are processes of this machine. ``gpus``: per worker,
-    may be a fraction; if left out, 1 or an equal share where there are GPUs. ``resources``: other Ray resources per worker.
+    ``shard``: only this share of the run. ``workers``: number of Ray workers; by default, with an ``address``, as many as the
+    GPUs hold, or one per node; without both, this process generates. ``address``: ``ray://head:10001``, ``head:6379`` or
+    ``auto``; without it, workers are processes of this machine. ``gpus``: per worker, may be a fraction; by default 1 or an
+    equal share where there are GPUs. ``resources``: other Ray resources per worker.
 
     Raises :class:`MosaicFusionError` for impossible numbers.
     """

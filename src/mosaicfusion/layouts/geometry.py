@@ -26,7 +26,7 @@ class Region:
 
     @property
     def box_xywh(self) -> tuple[int, int, int, int]:
-        """Left, top, width, height, as in COCO."""
+        """Left, top, width, height: the order of COCO."""
         return self.left, self.top, self.right - self.left, self.bottom - self.top
 
     @property

@@ -115,7 +115,7 @@ def _hub_id(name: str) -> str:
     config = open_clip.get_pretrained_cfg(model, tag) if tag else {}
     if not config.get("hf_hub"):
         raise MosaicFusionError(
-            f"there is no CLIP model {name!r:.120}; give 'mini', a folder, a hub id such as owner/name, or name:pretrained such as "
-            "ViT-B-32:laion2b_s34b_b79k"
+            f"there is no CLIP model {name!r:.120}; give 'mini', a folder, a hub id such as owner/name, or name:pretrained, "
+            "such as ViT-B-32:laion2b_s34b_b79k"
         )
     return str(config["hf_hub"]).strip("/")

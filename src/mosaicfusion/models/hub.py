@@ -18,9 +18,9 @@ _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}  # parts of a
 
 
 def find_model(model: str, revision: str | None = None) -> Path:
-    """The local folder of a model in diffusers format: ``mini``, a folder, or a hub id (downloaded, safetensors only).
+    """Find the local folder of a model in diffusers format: ``mini``, a folder, or a hub id (downloaded, safetensors only).
 
-    Raises :class:`MosaicFusionError` when there is no such model, a part is missing or its weights are pickles.
+    Raises :class:`MosaicFusionError` if the model does not exist, a part is missing or its weights are pickles.
     """
     if model == BUNDLED_MODEL:
         folder = BUNDLED_FOLDER / "weights"
@@ -35,7 +35,7 @@ def find_model(model: str, revision: str | None = None) -> Path:
         folder = _fetch_pipeline(model, revision)
     else:
         raise MosaicFusionError(
-            f"there is no model folder {model}; give '{BUNDLED_MODEL}', a folder or a hub id as owner/name"
+            f"there is no model folder {model}; give '{BUNDLED_MODEL}', a folder or a hub id such as owner/name"
         )
     check_model_folder(folder)
     return folder
@@ -96,7 +96,7 @@ def digest(folder: Path) -> str:
 
 
 def known_categories_file(model: str) -> Path | None:
-    """The json of the categories a closed-vocabulary model was trained with; ``None`` for a model that takes any name."""
+    """The json with the categories of a closed-vocabulary model; ``None`` for a model that accepts any name."""
     folder = BUNDLED_FOLDER if model == BUNDLED_MODEL else Path(model)
     path = folder / "categories.json"
     return path if exists(path) else None
@@ -126,7 +126,7 @@ def fetch(hub_id: str, patterns: Sequence[str]) -> Path:
 
 
 def _fetch_pipeline(hub_id: str, revision: str | None) -> Path:
-    """As :func:`fetch`, for the files that a diffusers pipeline needs, which diffusers itself selects."""
+    """Fetch the files of a diffusers pipeline, which diffusers itself selects; see :func:`fetch`."""
     from diffusers import DiffusionPipeline
 
     return _from_hub(hub_id, lambda: DiffusionPipeline.download(hub_id, revision=revision, use_safetensors=True))

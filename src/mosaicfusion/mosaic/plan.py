@@ -1,4 +1,4 @@
-"""What canvas number i shows: a pure function of the config, the categories and i."""
+"""The content of canvas number i, as a pure function of the config, the categories and i."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mosaicfusion.categories import Category
 from mosaicfusion.config import RunConfig
 from mosaicfusion.layouts.geometry import Canvas
 
-_CANVAS_STREAM, _GROUP_STREAM = 1, 2  # keep the two kinds of random choices apart
+_CANVAS_STREAM, _GROUP_STREAM = 1, 2  # separate the two kinds of random choices
 
 
 @dataclass(frozen=True)
 class CanvasSpec:
-    """One canvas to draw; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``."""
+    """The content of one canvas; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``."""
 
     index: int
     canvas: Canvas
@@ -28,9 +28,9 @@ class CanvasSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """Canvas ``i`` leads with main category ``i % len(main)``; the other regions hold partners; the order is shuffled.
+    """Canvas ``i`` shows main category ``i % len(main)``; its other regions show partners; the order is shuffled.
 
-    Nothing depends on the number of canvases, so a run can be extended at any time: canvas ``i`` stays what it was.
+    Nothing depends on the number of canvases, so a run can be extended at any time and canvas ``i`` stays the same.
     """
 
     config: RunConfig
@@ -44,11 +44,11 @@ class Plan:
         canvas = self.canvas(index // self.config.layout.group_size)
         lead = self.main[index % len(self.main)]
         others = [category for category in self.partners if category.id != lead.id] or list(self.partners)
-        wanted = len(canvas.regions) - 1
+        count = len(canvas.regions) - 1
         rounds = [
-            rng.permutation(len(others)) for _ in range(math.ceil(wanted / len(others)))
-        ]  # no repeat before its time
-        chosen = [others[k] for k in np.concatenate(rounds)[:wanted]] if rounds else []
+            rng.permutation(len(others)) for _ in range(math.ceil(count / len(others)))
+        ]  # no category repeats before all have been used
+        chosen = [others[k] for k in np.concatenate(rounds)[:count]] if rounds else []
         categories = [lead, *chosen]
         backgrounds = self.config.prompt.backgrounds or ("",)
         return CanvasSpec(
@@ -60,6 +60,6 @@ class Plan:
         )
 
     def canvas(self, group: int) -> Canvas:
-        """The geometry that a group of consecutive canvases shares, so that their regions fit one U-Net call."""
+        """The geometry that a group of consecutive canvases shares, so that their regions can go through the U-Net together."""
         rng = np.random.default_rng([self.config.seed, _GROUP_STREAM, group])
         return self.config.layout.make_canvas(self.latent_factor, rng)

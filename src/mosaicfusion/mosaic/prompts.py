@@ -1,4 +1,4 @@
-"""Prompts, and where in them the subject's tokens stand."""
+"""Prompts, and the positions of the subject's tokens in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def render(template: str, name: str, definition: str = "", background: str = "")
     """Fill a template; also return the span of the name in characters, ``text[start:end] == name``.
 
     A part in square brackets is left out when a field in it is empty: ``"a photo of a single {name}[, {definition}]"``.
-    Outside of brackets an empty definition or background takes the comma before it along.
+    Outside of brackets, an empty definition or background is removed together with the comma before it.
     """
     fields = {"name": name, "definition": definition, "background": background}
     text, span = "", (0, 0)
@@ -33,7 +33,7 @@ def render(template: str, name: str, definition: str = "", background: str = "")
             continue
         if part.startswith("["):
             part = "" if any(not fields[field] for field in re.findall(r"\{(\w+)\}", part)) else part[1:-1]
-        # In one pass: what a field holds is not read as a template.
+        # In one pass, so that the content of a field is not read as a template.
         text += re.sub(r"([\s,;:]*)\{(\w+)\}", lambda found: fields[found[2]] and found[1] + fields[found[2]], part)
     return text[: span[1]] + text[span[1] :].rstrip(" ,;:"), span
 
@@ -41,11 +41,11 @@ def render(template: str, name: str, definition: str = "", background: str = "")
 def make_prompt(template: str, category: Category, background: str, tokenizer: Any) -> Prompt:
     """The prompt of a category, short enough for the text encoder.
 
-    ``tokenizer``: a CLIP tokenizer with offsets. A definition too long for it loses its last words, the name never does;
+    ``tokenizer``: a CLIP tokenizer with offsets. A definition that is too long for it loses its last words, the name never does;
     a prompt that is too long even without a definition raises :class:`MosaicFusionError`.
     """
     words = category.definition_or_qualifier.split() if "{definition}" in template else []
-    words = words[: tokenizer.model_max_length]  # each is a token at least
+    words = words[: tokenizer.model_max_length]  # each is at least one token
     while True:
         text, (start, end) = render(template, category.display_name, " ".join(words).rstrip(" ,;:."), background)
         encoded = tokenizer(text, return_offsets_mapping=True)

@@ -1,1 +1,1 @@
-"""A run: the folder it lives in, and everything that draws into it, reads and compiles it."""
+"""Storage of a run: the folder with its manifest, records, claims, failures and judgements."""

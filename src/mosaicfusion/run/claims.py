@@ -1,8 +1,9 @@
-"""Who draws which canvases, where several processes share a run folder: no batch is drawn by two of them at once.
+"""Claims on canvases, so that processes which share a run folder never generate the same batch at the same time.
 
-Byte i of ``run.lock`` stands for canvas i: a process that draws canvases holds the operating system's lock on their bytes. It is
-gone with the process, however that ends, so nothing has to be cleaned up and no clock is asked. A file system or an object
-store without locks grants every claim; two processes may then draw the same batch, to the same bytes, which costs time alone.
+Byte i of ``run.lock`` stands for canvas i: a process that generates canvases holds the operating system's lock on their bytes.
+The lock ends with the process, however that ends, so nothing has to be cleaned up and no clock is needed. A file system or an
+object store without locks grants every claim; two processes may then generate the same batch, to the same bytes, which only
+costs time.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ LOCK_FILE = "run.lock"
 
 
 class Claims:
-    """What this process has claimed of a run. Raises :class:`MosaicFusionError` when ``run.lock`` cannot be made."""
+    """The canvases that this process has claimed. Raises :class:`MosaicFusionError` if ``run.lock`` cannot be created."""
 
     def __init__(self, folder: Path) -> None:
-        # Closing any descriptor of the file would give up the locks of the whole process: it is opened once.
+        # Closing any descriptor of the file would release the locks of the whole process: it is opened once.
         self._descriptor: int | None = None
         if fcntl is None or is_remote(folder):
             return
@@ -45,7 +46,7 @@ class Claims:
             os.close(self._descriptor)
 
     def take(self, batch: Sequence[int]) -> bool:
-        """Claim canvases, given by rising index; ``False`` if another process has one of them or one in between."""
+        """Claim canvases, in ascending order; ``False`` if another process has claimed one of them or one in between."""
         if self._descriptor is None:
             return True
         try:
@@ -57,7 +58,7 @@ class Claims:
         return True
 
     def give_back(self, batch: Sequence[int]) -> None:
-        """Let others have canvases that were claimed together."""
+        """Release canvases that were claimed together."""
         if self._descriptor is not None:
             with suppress(OSError):
                 fcntl.lockf(self._descriptor, fcntl.LOCK_UN, batch[-1] - batch[0] + 1, batch[0])

@@ -1,15 +1,15 @@
-"""The run folder: images and records of canvases, in parts that are whole or absent.
+"""The run folder: images and records of canvases, in parts that are complete or absent.
 
 run/
   run.json                      settings, categories, model digest, package versions
   images/000/000000000123.jpg   canvas 123
-  parts/part-00000112.jsonl     one line a canvas, from canvas 112 on; written under another name, synced, renamed
+  parts/part-00000112.jsonl     one line per canvas, from canvas 112 on; written under another name, synced, renamed
   lvis.json, report.html        compiled from the parts
-  run.lock                      empty; a process that draws holds locks on it, see `mosaicfusion.run.claims`
-  failures/000000000112.json    why canvas 112 could not be drawn, see `mosaicfusion.run.failures`
-  judge.json, quality/          what `mosaicfusion judge` found, if it was run
-  semantics.jsonl               what `mosaicfusion semantics` found: one line a region
-  diversity.json                what `mosaicfusion diversity` found
+  run.lock                      empty; generating processes hold locks on it, see `mosaicfusion.run.claims`
+  failures/000000000112.json    why canvas 112 could not be generated, see `mosaicfusion.run.failures`
+  judge.json, quality/          results of `mosaicfusion judge`
+  semantics.jsonl               results of `mosaicfusion semantics`: one line per region
+  diversity.json                results of `mosaicfusion diversity`
 """
 
 from __future__ import annotations
@@ -131,11 +131,11 @@ class RunFolder:
         return self.manifest.categories.union
 
     def part_files(self) -> list[Path]:
-        """The parts that are there, in the order of their canvases."""
+        """The existing parts, in the order of their canvases."""
         return sorted((self.path / "parts").glob("part-*.jsonl"))
 
     def records(self) -> Iterator[CanvasRecord]:
-        """All canvases drawn so far, by index and each once, read part by part."""
+        """The records of all canvases so far, by index and each once, read part by part."""
         last = -1
         for part in ahead(self.read_part, self.part_files()):
             for record in part:
@@ -150,7 +150,7 @@ class RunFolder:
                 return [CanvasRecord.from_line(line) for line in lines]
         except (OSError, ValueError, RecursionError) as error:
             raise MosaicFusionError(
-                f"{file} is damaged ({error}); delete it and its canvases are drawn again"
+                f"{file} is damaged ({error}); delete it and its canvases are generated again"
             ) from None
 
     def done(self) -> NDArray[np.bool_]:
@@ -161,12 +161,12 @@ class RunFolder:
         return done
 
     def done_among(self, indices: range) -> set[int]:
-        """Those of some canvases, whole layout groups, that are there now: what other processes drew counts."""
+        """The canvases of some layout groups that exist now, including those that other processes generated."""
         files = (self.path / "parts" / _part_name(index) for index in indices)
         return {index for file in files if file.exists() for index in self._indices(file)}
 
     def _indices(self, file: Path) -> list[int]:
-        """What a part holds, by the beginnings of its lines: 1,000,000 canvases are not parsed to be counted."""
+        """The indices of a part, from the beginnings of its lines: counting 1,000,000 canvases does not parse them."""
         with suppress(OSError), file.open("rb") as lines:
             found = [_LINE.fullmatch(line) for line in lines]
             if all(found):
@@ -174,13 +174,13 @@ class RunFolder:
         return [record.index for record in self.read_part(file)]
 
     def image_name(self, index: int) -> str:
-        """Relative path of a canvas' image; a folder holds at most 1000."""
+        """Relative path of a canvas' image; a folder has at most 1000 images."""
         return f"images/{index // 1000:03d}/{index:012d}.jpg"
 
     def read_image(self, record: CanvasRecord) -> NDArray[np.uint8]:
         """The image of a canvas, uint8 RGB (H, W, 3).
 
-        Raises :class:`MosaicFusionError` if it is not there, cannot be read, or is not of its record's size.
+        Raises :class:`MosaicFusionError` if it does not exist, cannot be read, or is not of its record's size.
         """
         path = self.path / str(record.file_name)
         image = read_rgb(path)
@@ -195,7 +195,7 @@ class RunFolder:
         return name
 
     def write_part(self, records: Sequence[CanvasRecord]) -> None:
-        """Store canvases, given by rising index; after this they are done. A part holds consecutive ones."""
+        """Store canvases in ascending order; after this they are done. A part holds consecutive ones."""
         for _, run in groupby(enumerate(records), lambda item: item[1].index - item[0]):
             part = [record for _, record in run]
             lines = "".join(record.to_line() + "\n" for record in part)

@@ -1,4 +1,4 @@
-"""What was found about the regions of a run after they were drawn, in files beside the records."""
+"""Later judgements of the regions of a run, in files beside the records."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SEMANTICS = "semantics.jsonl"
 class RegionSemantics:
     """One line of ``semantics.jsonl``: region number ``region`` of canvas ``canvas``, kept or rejected.
 
-    ``clip``: the model that was asked. ``score``: cosine similarity of picture and category, in [-1, 1]. ``probability``: that
-    of the category among the vocabulary, in [0, 1]. ``rank``: its place among them, from 1. ``top``: the likeliest one.
+    ``clip``: the CLIP model. ``score``: cosine similarity of image and category, in [-1, 1]. ``probability``: of the category
+    within the vocabulary, in [0, 1]. ``rank``: of the category, from 1. ``top``: the most probable category.
     """
 
     canvas: int
@@ -37,7 +37,7 @@ _DECODER = msgspec.json.Decoder(RegionSemantics)
 
 
 def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
-    """Keep the result in a run folder, whole or not at all."""
+    """Store the judgements in a run folder, completely or not at all."""
     lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in judged)
     path = folder / SEMANTICS
     write_atomic(path, lines.encode())
@@ -45,7 +45,7 @@ def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
 
 
 def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | None:
-    """(canvas, region) -> what was judged, or ``None`` if nothing was; raises :class:`MosaicFusionError` when damaged."""
+    """(canvas, region) -> judgement, or ``None`` if the run was not judged; raises :class:`MosaicFusionError` when damaged."""
     path = folder / SEMANTICS
     try:
         with path.open("rb") as lines:

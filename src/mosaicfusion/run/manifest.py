@@ -43,7 +43,7 @@ class ModelIdentity(_Section):
 
 
 class Manifest(_Section):
-    """All of ``run.json``. ``config``, ``categories`` and ``model`` are the run's identity: they never change."""
+    """The content of ``run.json``. ``config``, ``categories`` and ``model`` are the run's identity: they never change."""
 
     format: Literal[1] = FORMAT
     config: RunConfig

@@ -1,4 +1,4 @@
-"""What is known of a canvas that was drawn: one line of a part."""
+"""The record of a generated canvas: one line of a part."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 
 @dataclass(frozen=True)
 class RegionRecord:
-    """One object that was asked for: kept with a mask, or rejected with a reason and the values behind it.
+    """One requested object: kept with a mask, or rejected with a reason and the values behind it.
 
     ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
     the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
-    of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one drawn before they were recorded, has none.
-    ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` put another in place of.
+    of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one of an early version, has none.
+    ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` replaced.
     """
 
     category_id: int
@@ -36,13 +36,13 @@ class RegionRecord:
 
     @property
     def kept(self) -> bool:
-        """Whether the region has a mask."""
+        """True if the region has a mask."""
         return self.reason is None
 
 
 @dataclass(frozen=True)
 class CanvasRecord:
-    """One canvas; ``file_name`` is relative to the run folder, ``None`` if no image could be drawn."""
+    """One canvas; ``file_name`` is relative to the run folder, ``None`` if there is no image."""
 
     index: int
     hw_px: tuple[int, int]
@@ -51,12 +51,12 @@ class CanvasRecord:
     regions: tuple[RegionRecord, ...]
 
     def to_line(self) -> str:
-        """One line of JSON, without its end."""
+        """One line of JSON, without a line break."""
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_line(cls, line: str | bytes) -> CanvasRecord:
-        """The reverse of :meth:`to_line`; raises ValueError on anything else."""
+        """Parse a line of :meth:`to_line`; raises ValueError for anything else."""
         record = _DECODER.decode(line)
         name = PurePosixPath(record.file_name or "")
         if name.is_absolute() or ".." in name.parts:

@@ -1,4 +1,4 @@
-"""How far a run is: read from its folder, also while others write; memory does not grow with the run."""
+"""Progress of a run, read from its folder, even while others write to it; memory does not grow with the run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
 
 _RECENT = 50  # parts that the rate is taken over
-_PAUSE_S = 600  # the rate of a run that stands still says nothing: parts before such a gap do not count
+_PAUSE_S = 600  # a pause: parts before it do not count for the rate
 
 
 @dataclass(frozen=True)
 class Status:
-    """``rate``: canvases a minute over the last parts, ``left_s``: seconds until all are drawn at that rate, both ``None`` where
-    too little was drawn lately; ``idle_s``: seconds since the last part. ``requested`` and ``kept`` count regions, ``failures``
-    canvases by reason.
+    """Progress of a run.
+
+    ``rate``: canvases per minute over the last parts. ``left_s``: seconds until all exist at that rate. Both are ``None`` if
+    too few were generated lately. ``idle_s``: seconds since the last part. ``requested`` and ``kept`` count regions,
+    ``failures`` counts canvases by reason.
     """
 
     path: str
@@ -43,7 +45,7 @@ class _Region(msgspec.Struct):
 
 
 class _Line(msgspec.Struct):
-    """What is counted of a canvas; the rest of its line is skipped."""
+    """The fields of a canvas that are counted; the rest of its line is skipped."""
 
     index: int
     regions: list[_Region]
@@ -53,7 +55,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def read_status(path: str | Path) -> Status:
-    """Count what a run folder holds. Raises :class:`MosaicFusionError` for what is no run, and for a damaged part."""
+    """Count the canvases of a run folder. Raises :class:`MosaicFusionError` for a folder without a run, or a damaged part."""
     run = RunFolder.open(as_folder(path))
     done = requested = kept = 0
     last = -1
@@ -83,16 +85,18 @@ def read_status(path: str | Path) -> Status:
 
 
 def _read(file: Path) -> tuple[float, list[_Line]]:
-    """When a part was written, and what it holds."""
+    """Modification time and content of a part."""
     try:
         with file.open("rb") as lines:
             return file.stat().st_mtime, [_decode(line) for line in lines]
     except (OSError, msgspec.DecodeError) as error:
-        raise MosaicFusionError(f"{file} is damaged ({error}); delete it and its canvases are drawn again") from None
+        raise MosaicFusionError(
+            f"{file} is damaged ({error}); delete it and its canvases are generated again"
+        ) from None
 
 
 def _rate(parts: list[tuple[float, int]]) -> float | None:
-    """Canvases a second over parts, by time, since the last pause; the first only says when the second began."""
+    """Canvases per second over parts, sorted by time, since the last pause; the first part only marks the start."""
     begin = max((k for k in range(1, len(parts)) if parts[k][0] - parts[k - 1][0] > _PAUSE_S), default=0)
     canvases = sum(count for _, count in parts[begin + 1 :])
     seconds = parts[-1][0] - parts[begin][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
 import tarfile
 import tracemalloc
@@ -93,6 +94,7 @@ def test_memory_does_not_grow_with_the_set(make_run: Any, tmp_path: Path, to: An
 
     def weigh(done: float, total: int) -> None:
         if done == total - 1:
+            gc.collect()
             # pathlib interns names, and the interpreter's table of them grows in leaps.
             snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, pathlib.__file__)])
             held.append(sum(trace.size for trace in snapshot.traces))

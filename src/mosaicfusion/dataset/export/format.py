@@ -28,7 +28,7 @@ class Format:
     """An export format.
 
     ``write``: writes a data set to a folder and returns notes on what the format could not hold. ``masks``: the mask formats it
-    can hold, empty if it draws them as images. ``splits``: True if images can be split into train and val. ``sharded``: True if
+    can hold, empty if it stores them as images. ``splits``: True if images can be split into train and val. ``sharded``: True if
     it groups images into files. ``needs``: packages beyond the base installation.
     """
 

@@ -1,4 +1,4 @@
-"""LVIS v1: ``lvis.json`` beside ``images/``, as :mod:`mosaicfusion.dataset.export.coco` otherwise.
+"""LVIS v1: ``lvis.json`` beside ``images/``; otherwise the same as :mod:`mosaicfusion.dataset.export.coco`.
 
 LVIS has no crowds: such an annotation is left out, and its category is marked as not exhaustive in that image, which is the
 meaning of a crowd. A category without synonyms, definition, synset or frequency gets the same values as in a run.

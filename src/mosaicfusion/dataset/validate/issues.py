@@ -23,7 +23,7 @@ class Issue:
 
 
 class Issues:
-    """All issues, counted, and the first of each kind; and the repairs of rows, if they are wanted."""
+    """A collection of issues: counts, the first of each kind, and optionally the repairs of rows."""
 
     def __init__(self, max_per_kind: int = 5, with_repairs: bool = False) -> None:
         self.max_per_kind = max_per_kind

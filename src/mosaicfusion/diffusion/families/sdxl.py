@@ -29,7 +29,7 @@ class StableDiffusionXL(StableDiffusion):
         return Conditioning(embeddings, pooled)
 
     def encode_negative(self, prompt: str, count: int) -> Conditioning:
-        """As encoded, or zeros for an empty prompt where the model was trained so (its pipeline's config says)."""
+        """The encoded prompt, or zeros for an empty one if the pipeline's config says that the model was trained so."""
         negative = self.encode([prompt] * count)
         if prompt or not self.pipeline.config.force_zeros_for_empty_prompt:
             return negative
@@ -39,7 +39,7 @@ class StableDiffusionXL(StableDiffusion):
     def added_conditions(
         self, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> dict[str, torch.Tensor] | None:
-        """Pooled text and (original size, crop, target size), as in Podell et al. 2023, section 2.2."""
+        """Pooled text and (original size, crop, target size) (Podell et al. 2023, section 2.2)."""
         assert conditioning.pooled is not None
         sizes = torch.tensor([[*region_hw_px, 0, 0, *region_hw_px]], device=self.device, dtype=self.dtype)
         return {"text_embeds": conditioning.pooled, "time_ids": sizes.expand(len(conditioning.pooled), -1)}
