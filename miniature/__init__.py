@@ -1,1 +1,1 @@
-"""How the bundled text-to-image model, its CLIP and MiniLVIS are made, from drawings with alpha. Not part of the wheel."""
+"""The making of the bundled text-to-image model, its CLIP and MiniLVIS, from drawings with alpha. Not part of the wheel."""
