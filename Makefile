@@ -3,9 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint types clean
+.PHONY: demo test test-slow lint types graph clean
 
-demo: .venv/installed  ## draw a small annotated set with the bundled model
+demo: .venv/installed  ## generate a small annotated set with the bundled model
 	$(BIN)/mosaicfusion generate --categories "avocado, teapot, giant_panda, strawberry, trophy, tractor" \
 		--canvases-per-category 3 --out runs/demo
 
@@ -18,9 +18,13 @@ test-slow: .venv/installed-dev  ## all tests; the report is opened in a browser:
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: .venv/installed-dev
 	$(BIN)/mypy
+
+graph: .venv/installed-dev  ## print the imports between the packages, in Graphviz' DOT
+	@$(BIN)/import-linter drawgraph mosaicfusion
 
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf .venv build .pytest_cache .ruff_cache .mypy_cache

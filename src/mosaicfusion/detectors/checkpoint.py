@@ -111,7 +111,7 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from mosaicfusion.detectors.models.registry import build_detector
+    from mosaicfusion.detectors.registry import build_detector
     from mosaicfusion.models.device import resolve_device
 
     target = resolve_device(device)

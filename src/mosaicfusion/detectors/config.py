@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mosaicfusion.detectors.models.registry import BUILDERS
+from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
 
 Positive = Annotated[int, Field(ge=1)]

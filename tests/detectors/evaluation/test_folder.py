@@ -11,7 +11,7 @@ from mosaicfusion.detectors.checkpoint import save_weights, training_folder
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.folder import ValidationSet, evaluate_folder, evaluate_on
-from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
 
 TINY = {

@@ -7,7 +7,7 @@ from torchvision.ops import box_iou
 
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.classes import ClassList, DetectorClass
-from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
 
 CLASSES = ClassList(tuple(DetectorClass(k, f"thing {k}") for k in range(1, 5)), "test")

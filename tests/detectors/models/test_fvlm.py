@@ -18,7 +18,7 @@ from mosaicfusion.detectors.config import FVLMConfig, Recipe, load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.models.fvlm import RegionEncoder, SeenClassesLoss, combine, load_resnet, weights_of
-from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.clip import load_clip
 

@@ -12,7 +12,7 @@ from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_names
 from mosaicfusion.detectors.data.classes import ClassList, DetectorClass
 from mosaicfusion.detectors.models.losses import SoftmaxLoss
 from mosaicfusion.detectors.models.mask_rcnn import MaskRCNNRoIHeads
-from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
 
 CLASSES = ClassList(tuple(DetectorClass(10 * k, f"thing {k}", "rcf"[k % 3]) for k in range(1, 5)), "test")

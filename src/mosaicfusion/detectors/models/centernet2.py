@@ -29,7 +29,7 @@ def build(
     image_counts: Sequence[int] | None = None,
     load_weights: bool = True,
 ) -> GeneralizedRCNN:
-    """CenterNet2 of a recipe, see :class:`mosaicfusion.detectors.models.registry.Builder`."""
+    """CenterNet2 of a recipe, see :class:`mosaicfusion.detectors.registry.Builder`."""
     config, channels = recipe.heads, recipe.backbone.channels
     class_loss = _checked_loss(recipe, image_counts)
     backbone = build_backbone(recipe.backbone, (8, 16, 32), LastLevelP6P7(channels, channels), load_weights)

@@ -141,7 +141,7 @@ def build(
     image_counts: Sequence[int] | None = None,
     load_weights: bool = True,
 ) -> GeneralizedRCNN:
-    """F-VLM of a recipe, see :class:`mosaicfusion.detectors.models.registry.Builder`.
+    """F-VLM of a recipe, see :class:`mosaicfusion.detectors.registry.Builder`.
 
     ``text_embeddings`` must come from the same CLIP model. Rare classes are novel: their score is weighted towards CLIP's.
     Classes without a training image are left out of the loss. The CLIP model is loaded even without ``load_weights``,

@@ -154,7 +154,7 @@ def build(
     image_counts: Sequence[int] | None = None,
     load_weights: bool = True,
 ) -> GeneralizedRCNN:
-    """Mask R-CNN of a recipe, see :class:`mosaicfusion.detectors.models.registry.Builder`."""
+    """Mask R-CNN of a recipe, see :class:`mosaicfusion.detectors.registry.Builder`."""
     check_anchors(recipe)
     backbone = build_backbone(recipe.backbone, recipe.backbone.strides, load_weights=load_weights)
     return assemble(recipe, backbone, build_loss(recipe.loss, image_counts), len(classes), text_embeddings)

@@ -32,7 +32,7 @@ from mosaicfusion.detectors.config import Recipe, ScheduleConfig
 from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
 from mosaicfusion.detectors.data.training_set import TrainingSet
-from mosaicfusion.detectors.models.registry import build_detector
+from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.detectors.training.launch import make_fabric
 from mosaicfusion.detectors.training.log import TrainLog
 from mosaicfusion.detectors.training.schedule import learning_rate, make_optimizer, set_learning_rate

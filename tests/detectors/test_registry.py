@@ -12,7 +12,7 @@ from mosaicfusion.detectors.config import load_recipe, recipe_names
 from mosaicfusion.detectors.data.training_set import open_training_set
 from mosaicfusion.detectors.evaluation.folder import evaluate_folder
 from mosaicfusion.detectors.evaluation.predict import predict
-from mosaicfusion.detectors.models.registry import BUILDERS
+from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.detectors.training.train import Options, train
 from mosaicfusion.errors import MosaicFusionError
 
