@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,12 @@ ALLOWED = {names(package)[0]: set(names(allowed)) for package, _, allowed, _ in 
 def test_every_package_is_in_the_table_and_in_the_picture() -> None:
     assert set(ALLOWED) == PACKAGES - {"__init__"}
     assert sorted(name for layer in layers() for name in layer) == sorted(ALLOWED)
+
+
+def test_the_picture_is_the_contract_of_make_lint() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = (contract for contract in contracts if contract["type"] == "layers")
+    assert layers() == [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
 
 @pytest.mark.parametrize("package", ALLOWED)

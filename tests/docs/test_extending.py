@@ -24,7 +24,7 @@ from mosaicfusion.dataset.export import FORMATS, export
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.detectors.data.training_set import open_training_set
-from mosaicfusion.detectors.models.registry import BUILDERS
+from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.detectors.training.train import Options, train
 from mosaicfusion.diffusion.registry import FAMILIES, Family, load_model
 from mosaicfusion.errors import MosaicFusionError
@@ -182,7 +182,7 @@ def test_a_layout(tiny_sd: Path, extension: Extension, tmp_path: Path) -> None:
 
 def test_a_detector(extension: Extension, tmp_path: Path) -> None:
     extension.load("detectors/models/mask_rcnn_deep.py")
-    extension.register("detectors/models/registry.py", BUILDERS)
+    extension.register("detectors/registry.py", BUILDERS)
     (tmp_path / "deep.yaml").write_text(FILES["detectors/recipes/lvis_r50_deep.yaml"])
     assert load_recipe(tmp_path / "deep.yaml").schedule.iterations == 180_000
     small = load_recipe("mini_lite0").model_dump(include={"backbone", "heads"})
