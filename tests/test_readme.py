@@ -1,4 +1,4 @@
-"""What the README says must be there, and its example must run."""
+"""Links and examples of the README and the docs work."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ def test_links_lead_somewhere() -> None:
 
 def test_nothing_was_left_to_fill_in() -> None:
     assert re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", README) == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_links_of_the_docs_lead_somewhere(page: Path) -> None:
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
+    local = [target for target in targets if target and not target.startswith("http")]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.slow
+def test_example_with_events_runs(tmp_path: Path) -> None:
+    code = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "generating.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+ instances", done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
