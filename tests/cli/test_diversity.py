@@ -151,15 +151,15 @@ class TestMinSemantics:
         result = call("report", run, "--min-semantics", least)
         assert result.exit_code == 0, result.output
         wrong = sum(probability < least for probability in probabilities)
-        assert f"wrong_object {wrong}" in result.stdout
+        assert f"{wrong} wrong object" in result.stdout
         assert len(json.loads((run / "lvis.json").read_text())["annotations"]) == len(kept) - wrong
         assert "wrong object" in (run / "report.html").read_text()
-        assert "wrong_object" not in call("report", run, "--min-semantics", "0").stdout
+        assert "wrong object" not in call("report", run, "--min-semantics", "0").stdout
 
     def test_generate_judges_and_goes_on_with_the_same_model(self, run: Path, clip: Path) -> None:
         result = call("generate", *SMALL, "--out", run, "--min-semantics", "1", "--clip", clip)
         assert result.exit_code == 0, result.output
-        assert "wrong_object" in result.stdout
+        assert "wrong object" in result.stdout
         before = (run / "semantics.jsonl").read_bytes()
         more = [argument if argument != "3" else "4" for argument in SMALL]
         assert call("generate", *more, "--out", run).exit_code == 0

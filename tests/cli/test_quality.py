@@ -114,7 +114,7 @@ class TestRefine:
 class TestMinQuality:
     def test_report(self, run: RunFolder) -> None:
         output = call("report", run.path, "--policy", "not_exhaustive", "--min-quality", "0.5").stdout
-        assert "rejected: low_quality 1, too_small 1" in output
+        assert "regions rejected: 1 low quality, 1 too small" in output
         assert "2 instances in" in output
         assert "2 instances in" in call("report", run.path).stdout
         assert "3 instances in" in call("report", run.path, "--min-quality", "0").stdout

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text, TextType
 
 from mosaicfusion.generation.events import Event, Progress
+from mosaicfusion.masks.rejection import reason_name
 
 if TYPE_CHECKING:
     from mosaicfusion.generation.build_dataset import Summary
@@ -88,7 +89,8 @@ def print_summary(summary: Summary) -> None:
     table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")
     console.print(table)
     if summary.rejections:
-        console.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary.rejections.items()))
+        reasons = ", ".join(f"{count} {reason_name(reason)}" for reason, count in summary.rejections.items())
+        console.print(f"regions rejected: {reasons}", markup=False)
     if summary.missing:
         console.print(
             f"{summary.missing} canvases are missing: the process that generates the last one compiles "
