@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.tiny_runs import content
 
 pytestmark = pytest.mark.slow
 
+ATTEMPTS = 5
+INTERRUPTED = 128 + signal.SIGINT
 SETTINGS = [
     *("--categories", "banana, teapot, umbrella", "-n", "4", "--grid", "1x2", "--steps", "4", "--batch-size", "2"),
     *("--set", "layout.region_hw_px=[64,64]", "--set", "layout.overlap_xy_px=[16,16]", "--set", "layout.group_size=2"),
@@ -33,29 +36,34 @@ def finish(out: Path) -> None:
     assert process.returncode == 0, output
 
 
-def kill_when(out: Path, moment: Callable[[], bool], signal_number: int = signal.SIGKILL) -> int:
-    """Start a run, end it when ``moment`` has come, return its exit status."""
+def killed(out: Path, moment: Callable[[], bool], signal_number: int = signal.SIGKILL) -> bool:
+    """Start a run and send it a signal at ``moment``. True if it died of the signal, False if it finished before."""
     process = start(out)
     while process.poll() is None and not moment():
         time.sleep(0.001)
     process.send_signal(signal_number)
-    process.communicate()
-    return process.returncode
+    output, _ = process.communicate()
+    expected = INTERRUPTED if signal_number == signal.SIGINT else -signal_number
+    assert process.returncode in (expected, 0), output
+    return process.returncode == expected
+
+
+def fresh_folders(folder: Path) -> Iterator[Path]:
+    """Folders for attempts to kill a run before it finishes; fails after the last one."""
+    for attempt in range(ATTEMPTS):
+        yield folder / f"run{attempt}"
+    pytest.fail(f"{ATTEMPTS} runs finished before they could be killed")
 
 
 def parts(out: Path) -> int:
     return len(list(out.glob("parts/part-*.jsonl")))
 
 
-def content(run: Path) -> dict[str, bytes]:
-    return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("kill") / "run"
     finish(out)
-    return {name: data for name, data in content(out).items() if name != "report.html"}
+    return content(out)
 
 
 @pytest.mark.parametrize(
@@ -71,50 +79,52 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     ],
     ids=["folder", "run.json", "first image", "first part", "third part", "last part", "lvis.json"],
 )
-def test_killed_once(undisturbed: dict[str, bytes], tmp_path: Path, moment: Callable[[Path], bool]) -> None:
-    out = tmp_path / "run"
-    kill_when(out, lambda: moment(out))
-    left = {name: data for name, data in content(out).items() if not name.endswith((".tmp", ".html"))}
-    assert all(data == undisturbed[name] for name, data in left.items())
+def test_killed_run_is_whole_and_continues_to_the_same_bytes(
+    undisturbed: dict[str, bytes], tmp_path: Path, moment: Callable[[Path], bool]
+) -> None:
+    out = next(out for out in fresh_folders(tmp_path) if killed(out, lambda: moment(out)))
+    written = {name: data for name, data in content(out).items() if not name.endswith(".tmp")}
+    assert all(data == undisturbed[name] for name, data in written.items())
     finish(out)
-    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+    assert content(out) == undisturbed
 
 
-def test_killed_again_and_again(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """Each life draws at least a part; the last one finds everything done."""
-    out = tmp_path / "run"
-    for wanted in (1, 2, 3, 5):
-        kill_when(out, lambda wanted=wanted: parts(out) >= wanted)  # type: ignore[misc]
+def test_run_killed_four_times_continues_to_the_same_bytes(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """Each process is killed after it has written a part."""
+
+    def killed_after_a_part(out: Path) -> bool:
+        before = parts(out)
+        return killed(out, lambda: parts(out) > before)
+
+    out = next(out for out in fresh_folders(tmp_path) if all(killed_after_a_part(out) for _ in range(4)))
     finish(out)
-    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+    assert content(out) == undisturbed
 
 
-def test_ctrl_c(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    def stopped(out: Path) -> bool:
-        return kill_when(out, lambda: parts(out) >= 1, signal.SIGINT) == 130
-
-    out = next(
-        filter(stopped, (tmp_path / f"run{attempt}" for attempt in range(5)))
-    )  # one may end before it is stopped
+def test_ctrl_c_leaves_no_temporary_file(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    out = next(out for out in fresh_folders(tmp_path) if killed(out, lambda: parts(out) >= 1, signal.SIGINT))
     assert not list(out.rglob("*.tmp"))
     finish(out)
-    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+    assert content(out) == undisturbed
 
 
-def test_two_at_once(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """The same command twice: they share the work, from the first file on, and the last to finish compiles."""
+def test_two_processes_share_a_run(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    """The same command twice: both write to the folder from the first file on, and the last to finish compiles."""
     out = tmp_path / "run"
     processes = start(out), start(out)
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+    assert content(out) == undisturbed
 
 
-def test_one_of_two_is_killed(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    other = start(out)
-    kill_when(out, lambda: parts(out) >= 2)
-    output, _ = other.communicate()
-    assert other.returncode == 0, output
-    finish(out)  # what the killed one had claimed
-    assert {name: data for name, data in content(out).items() if name != "report.html"} == undisturbed
+def test_one_of_two_processes_is_killed(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+    def killed_beside_another(out: Path) -> bool:
+        other = start(out)
+        died = killed(out, lambda: parts(out) >= 2)
+        output, _ = other.communicate()
+        assert other.returncode == 0, output
+        return died
+
+    out = next(filter(killed_beside_another, fresh_folders(tmp_path)))
+    finish(out)  # the canvases that the killed process had claimed
+    assert content(out) == undisturbed
