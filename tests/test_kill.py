@@ -36,10 +36,10 @@ def finish(out: Path) -> None:
     assert process.returncode == 0, output
 
 
-def killed(out: Path, moment: Callable[[], bool], signal_number: int = signal.SIGKILL) -> bool:
+def killed(out: Path, moment: Callable[[Path], bool], signal_number: int = signal.SIGKILL) -> bool:
     """Start a run and send it a signal at ``moment``. True if it died of the signal, False if it finished before."""
     process = start(out)
-    while process.poll() is None and not moment():
+    while process.poll() is None and not moment(out):
         time.sleep(0.001)
     process.send_signal(signal_number)
     output, _ = process.communicate()
@@ -82,7 +82,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_killed_run_is_whole_and_continues_to_the_same_bytes(
     undisturbed: dict[str, bytes], tmp_path: Path, moment: Callable[[Path], bool]
 ) -> None:
-    out = next(out for out in fresh_folders(tmp_path) if killed(out, lambda: moment(out)))
+    out = next(out for out in fresh_folders(tmp_path) if killed(out, moment))
     written = {name: data for name, data in content(out).items() if not name.endswith(".tmp")}
     assert all(data == undisturbed[name] for name, data in written.items())
     finish(out)
@@ -94,7 +94,7 @@ def test_run_killed_four_times_continues_to_the_same_bytes(undisturbed: dict[str
 
     def killed_after_a_part(out: Path) -> bool:
         before = parts(out)
-        return killed(out, lambda: parts(out) > before)
+        return killed(out, lambda out: parts(out) > before)
 
     out = next(out for out in fresh_folders(tmp_path) if all(killed_after_a_part(out) for _ in range(4)))
     finish(out)
@@ -102,7 +102,7 @@ def test_run_killed_four_times_continues_to_the_same_bytes(undisturbed: dict[str
 
 
 def test_ctrl_c_leaves_no_temporary_file(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    out = next(out for out in fresh_folders(tmp_path) if killed(out, lambda: parts(out) >= 1, signal.SIGINT))
+    out = next(out for out in fresh_folders(tmp_path) if killed(out, lambda out: parts(out) >= 1, signal.SIGINT))
     assert not list(out.rglob("*.tmp"))
     finish(out)
     assert content(out) == undisturbed
@@ -120,7 +120,7 @@ def test_two_processes_share_a_run(undisturbed: dict[str, bytes], tmp_path: Path
 def test_one_of_two_processes_is_killed(undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     def killed_beside_another(out: Path) -> bool:
         other = start(out)
-        died = killed(out, lambda: parts(out) >= 2)
+        died = killed(out, lambda out: parts(out) >= 2)
         output, _ = other.communicate()
         assert other.returncode == 0, output
         return died

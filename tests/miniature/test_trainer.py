@@ -1,4 +1,4 @@
-"""A killed training is resumed exactly, and no mask reaches it."""
+"""An interrupted training is resumed exactly, and no mask reaches it."""
 
 import ast
 import os

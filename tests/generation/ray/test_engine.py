@@ -1,4 +1,4 @@
-"""Runs on a real Ray cluster of two nodes on this machine: workers, a node and the driver are killed in mid-run."""
+"""Runs on a real Ray cluster of two nodes on this machine: workers, a node and the driver are killed during a run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from mosaicfusion.generation.events import on_progress
 from mosaicfusion.generation.generate import retry
 from mosaicfusion.generation.ray.cluster import connected
 from mosaicfusion.generation.scale import Scale
+from mosaicfusion.run.failures import note_failures
+from mosaicfusion.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-CANVASES_EACH = 12  # 24 canvases in 12 batches
+CANVASES_PER_CATEGORY = 12  # of two categories: 24 canvases in 12 batches
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("scale") / "run"
-    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_EACH)
+    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY)
     return content(out)
 
 
@@ -39,27 +41,27 @@ def cluster() -> Iterator[Any]:
         pass
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    made.second = made.add_node(num_cpus=1)
-    made.wait_for_nodes()
-    yield made
-    made.shutdown()
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    started.second = started.add_node(num_cpus=1)
+    started.wait_for_nodes()
+    yield started
+    started.shutdown()
 
 
 class Once:
-    """A progress callback that does something when so many canvases are done."""
+    """A progress callback that calls ``action`` a single time, when at least ``canvases`` canvases are done."""
 
-    def __init__(self, when: int, what: Callable[[], object]) -> None:
-        self.when, self.what, self.at = when, what, -1.0
+    def __init__(self, canvases: int, action: Callable[[], object]) -> None:
+        self.canvases, self.action, self.called_at = canvases, action, -1.0
 
     def __call__(self, done: float, total: int) -> None:
-        if self.at < 0 and done >= self.when:
-            self.at = done
-            self.what()
+        if self.called_at < 0 and done >= self.canvases:
+            self.called_at = done
+            self.action()
 
 
 def workers(driver: psutil.Process | None = None) -> list[psutil.Process]:
-    """The processes that draw, of all Ray nodes that the driver, or else this process, has started."""
+    """The worker processes on all Ray nodes that the driver, or this process if left out, has started."""
     children = (driver or psutil.Process()).children(recursive=True)
     return [
         child
@@ -76,55 +78,77 @@ def _title(process: psutil.Process) -> str:
 
 
 def test_same_bytes_as_one_process(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=Scale(address=cluster.address))
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=Scale(address=cluster.address))
     assert content(tmp_path) == undisturbed
 
 
-def test_a_worker_is_killed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    kill = Once(2, lambda: workers()[0].send_signal(signal.SIGKILL))
+def test_run_survives_a_killed_worker(
+    tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any
+) -> None:
+    """Ray is the parent of the worker and reads its exit status; so the test checks that the signal ended it."""
+    killed: list[psutil.Process] = []
+
+    def kill_worker() -> None:
+        worker = workers()[0]
+        assert worker.is_running()
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(timeout=60)
+        killed.append(worker)
+
+    kill = Once(2, kill_worker)
     scale = Scale(address=cluster.address)
-    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_event=on_progress(kill))
-    assert 2 <= kill.at < 24
+    generate_tiny(
+        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=on_progress(kill)
+    )
+    assert 2 <= kill.called_at < 24
+    assert len(killed) == 1
     assert content(tmp_path) == undisturbed
 
 
-def test_a_node_is_removed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
+def test_run_survives_a_removed_node(
+    tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any
+) -> None:
     remove = Once(2, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
     scale = Scale(address=cluster.address)
-    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH, scale=scale, on_event=on_progress(remove))
-    assert 2 <= remove.at < 24
+    generate_tiny(
+        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=on_progress(remove)
+    )
+    assert 2 <= remove.called_at < 24
     assert content(tmp_path) == undisturbed
 
 
-def test_the_driver_is_killed_and_the_run_resumed(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
-    """With -9, workers on the same machine: they go with it, and nothing is lost or twice there."""
+def test_killed_driver_ends_its_workers_and_the_run_resumes(
+    tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Workers on the same machine end with the driver, and no canvas is lost or generated twice."""
     out = tmp_path / "run"
     code = (
         "import sys; from pathlib import Path; from support.tiny_runs import generate_tiny; "
         "from mosaicfusion.generation.scale import Scale; "
-        f"generate_tiny(Path(sys.argv[1]), Path(sys.argv[2]), canvases_per_category={CANVASES_EACH}, scale=Scale(workers=2))"
+        "out, model, canvases = sys.argv[1:]; "
+        "generate_tiny(Path(out), Path(model), canvases_per_category=int(canvases), scale=Scale(workers=2))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", code, str(out), str(tiny_sd)], env=environment) as driver:
+    command = [sys.executable, "-c", code, str(out), str(tiny_sd), str(CANVASES_PER_CATEGORY)]
+    with subprocess.Popen(command, env=environment) as driver:
         while driver.poll() is None and len(list(out.glob("parts/part-*"))) < 2:
             time.sleep(0.01)
-        drawing = workers(psutil.Process(driver.pid))
+        generating = workers(psutil.Process(driver.pid))
         driver.kill()
         assert driver.wait() == -signal.SIGKILL
-    assert len(drawing) == 2
-    assert psutil.wait_procs(drawing, timeout=60)[1] == []
+    assert len(generating) == 2
+    assert psutil.wait_procs(generating, timeout=60)[1] == []
     assert "lvis.json" not in content(out)
-    left = {name: data for name, data in content(out).items() if not name.endswith(".tmp")}
-    assert all(data == undisturbed[name] for name, data in left.items())
-    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_EACH)
+    written = {name: data for name, data in content(out).items() if not name.endswith(".tmp")}
+    assert all(data == undisturbed[name] for name, data in written.items())
+    generate_tiny(out, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY)
     assert content(out) == undisturbed
 
 
-def test_retry_on_workers(tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any) -> None:
-    from mosaicfusion.run.failures import note_failures
-    from mosaicfusion.run.folder import RunFolder
-
-    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_EACH)
+def test_retry_on_workers_gives_the_same_bytes(
+    tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, cluster: Any
+) -> None:
+    generate_tiny(tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY)
     (tmp_path / "parts" / "part-00000002.jsonl").unlink()
     note_failures(RunFolder.open(tmp_path), [2, 3], [2, 3], "worker_lost")
     retry(tmp_path, scale=Scale(address=cluster.address))
