@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("--per-category", type=int, default=100)
     parser.add_argument("--mask-background", action="store_true")
     arguments = parser.parse_args()
-    synthetic = ImageSet(arguments.run / "lvis.json", arguments.run)
-    counts = Counter(a["category_id"] for a in json.loads(synthetic.json.read_text())["annotations"])
+    synthetic = ImageSet(arguments.run, arguments.run)
+    counts = Counter(a["category_id"] for a in json.loads((synthetic.path / "lvis.json").read_text())["annotations"])
     backbone = load_backbone(device="cpu")
     print(
         "| compared with compositions | pairs | FID (of real halves) | KID x 1000 | precision | recall | classifier |"

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from support.lvis_sets import REAL_COCO, category, make_run, write_json, write_lvis
 
-from mosaicfusion.dataset.merge.merge import merge
+from mosaicfusion.dataset.merge import merge
 from mosaicfusion.dataset.stats import Spread, read_stats
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.build_dataset import build_dataset
+from mosaicfusion.run.folder import RunFolder
 
 
 def test_real_and_synthetic_apart(tmp_path: Path) -> None:
@@ -24,6 +26,14 @@ def test_real_and_synthetic_apart(tmp_path: Path) -> None:
     assert (real.categories_with_image, drawn.categories_with_image, every.categories_with_image) == (2, 2, 3)
     assert (every.small, every.medium, every.large) == (6, 0, 0)
     assert stats.without_image == ["bow_(decorative_ribbons)"]
+
+
+def test_a_run_folder_counts_like_its_json(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "drum")], [[(1, True), (2, True)], [(1, True)]])
+    build_dataset(RunFolder.open(run))
+    of_run, of_json = read_stats(run), read_stats(run / "lvis.json")
+    assert (of_run.parts, of_run.frequencies) == (of_json.parts, of_json.frequencies)
+    assert of_run.parts["all"].annotations == 3
 
 
 def test_frequencies_given_and_counted(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ MakeSet = Callable[..., ImageSet]
 
 
 def change(made: ImageSet, key: str, index: int, **values: Any) -> None:
-    data = json.loads(made.json.read_text())
+    data = json.loads(made.path.read_text())
     data[key][index].update(values)
-    made.json.write_text(json.dumps(data))
+    made.path.write_text(json.dumps(data))
 
 
 def sample(made: ImageSet, per_category: int = 10, category_ids: set[int] | None = None) -> list[Any]:
-    return sample_instances(DatasetFile.open(made.json), made.images, per_category, category_ids)
+    return sample_instances(DatasetFile.open(made.path), made.images, per_category, category_ids)
 
 
 def test_a_sample_of_each_category_the_same_each_time(image_set: MakeSet) -> None:

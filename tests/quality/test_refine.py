@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.folders import read_files
 from support.hand_made_runs import CANVAS_HW, disc, make_run, region
 
 from mosaicfusion.config import OutputSettings
@@ -20,10 +21,6 @@ from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.quality.agreement import judge_masks
 from mosaicfusion.quality.refine import refine_run
 from mosaicfusion.run.folder import RunFolder
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Fixed:
@@ -54,9 +51,9 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_masks_areas_boxes_and_what_was_there_before(run: RunFolder, tmp_path: Path) -> None:
-    before = tree(run.path)
+    before = read_files(run.path)
     refined = refine_run(run, GrabCut(), tmp_path / "new")
-    assert tree(run.path) == before
+    assert read_files(run.path) == before
     old, new = list(run.records()), list(refined.records())
     assert [record.index for record in new] == [0, 1, 2]
     first, was = new[0].regions[0], old[0].regions[0]
@@ -107,7 +104,7 @@ def test_images_are_links_or_copies(run: RunFolder, tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "hardlink_to", fail)
     fallback = refine_run(run, GrabCut(), tmp_path / "fallback")
-    assert tree(fallback.path)[name] == tree(copied.path)[name] == tree(run.path)[name]
+    assert read_files(fallback.path)[name] == read_files(copied.path)[name] == read_files(run.path)[name]
 
 
 def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
@@ -121,7 +118,7 @@ def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
     part = tmp_path / "new" / "parts" / "part-00000000.jsonl"
     written = part.stat().st_mtime_ns
     assert len(list(part.parent.iterdir())) == 1
-    assert tree(refine_run(run, GrabCut(), tmp_path / "new").path) == tree(whole.path)
+    assert read_files(refine_run(run, GrabCut(), tmp_path / "new").path) == read_files(whole.path)
     assert part.stat().st_mtime_ns == written
 
 
@@ -142,26 +139,26 @@ def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
 
 class TestRefused:
     def test_the_run_itself(self, run: RunFolder) -> None:
-        before = tree(run.path)
+        before = read_files(run.path)
         with pytest.raises(MosaicFusionError, match="is the run itself; give another folder with --out"):
             refine_run(run, GrabCut(), run.path)
-        assert tree(run.path) == before
+        assert read_files(run.path) == before
 
     def test_another_annotator_and_another_run(self, run: RunFolder, tmp_path: Path) -> None:
         refine_run(run, GrabCut(), tmp_path / "new")
-        before = tree(tmp_path / "new")
+        before = read_files(tmp_path / "new")
         with pytest.raises(
             MosaicFusionError, match=r"holds another run.*\n  model\.refined_by\.annotator: 'grabcut' -> None"
         ):
             refine_run(run, Fixed(disc(0), disc(1)), tmp_path / "new")
-        assert tree(tmp_path / "new") == before
+        assert read_files(tmp_path / "new") == before
 
     def test_files_of_others(self, run: RunFolder, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run"):
             refine_run(run, GrabCut(), tmp_path / "mine")
-        assert tree(tmp_path / "mine") == {"thesis.tex": b"precious"}
+        assert read_files(tmp_path / "mine") == {"thesis.tex": b"precious"}
 
     def test_settings_that_do_not_hold(self, run: RunFolder, tmp_path: Path) -> None:
         manifest = json.loads((run.path / "run.json").read_text())

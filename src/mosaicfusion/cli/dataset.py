@@ -165,10 +165,14 @@ def validate(
 
 
 @app.command(
-    epilog="**Examples**\n\n`mosaicfusion stats train_plus.json`\n\n`mosaicfusion stats train_plus.json --json`"
+    epilog="""**Examples**
+
+`mosaicfusion stats runs/fruit`
+
+`mosaicfusion stats train_plus.json --json`"""
 )
 def stats(
-    path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
+    path: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all counts as JSON, for scripts.")] = False,
 ) -> None:
     """Count images, masks and categories; of a merged set also by real and synthetic part.

@@ -116,15 +116,11 @@ def semantics(
 
 
 def _image_set(path: Path, images: Path | None) -> ImageSet:
-    """A run folder's compiled data set, or a json with its images."""
+    """A run folder, or a json with its images."""
     from mosaicfusion.quality.variety import ImageSet
-    from mosaicfusion.run.folder import RunFolder
 
     if path.is_dir():
-        RunFolder.open(path)
-        if not (path / "lvis.json").is_file():
-            raise MosaicFusionError(f"{path} holds no lvis.json yet; write it with `mosaicfusion report {path}`")
-        return ImageSet(path / "lvis.json", path)
+        return ImageSet(path, path)
     if images is None:
         raise MosaicFusionError(f"the folder of the images of {path} is unknown; give it with --images")
     return ImageSet(path, images)

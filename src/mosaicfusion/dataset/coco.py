@@ -107,6 +107,11 @@ class DatasetFile:
             data = path.read_bytes().removeprefix(BOM_UTF8)
         except OSError as error:
             raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
+        return cls.from_bytes(path, data)
+
+    @classmethod
+    def from_bytes(cls, path: Path, data: bytes) -> DatasetFile:
+        """The content of a file; ``path`` is for messages. Raises as :meth:`open`."""
         try:
             fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         except msgspec.ValidationError:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mosaicfusion.dataset.coco import (
     require_known,
     require_unique,
 )
-from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head
+from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head, write_lvis
 from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
@@ -96,6 +97,16 @@ def open_dataset(
         given = "" if images is None else f"; {images} is none"
         raise MosaicFusionError(f"give the folder of the images of {source} with --images{given}")
     return open_json(source, images, check_images=check_images)
+
+
+def open_rows(source: Path) -> DatasetFile:
+    """Open a json, or a run folder as if it were one, for readers that need all rows at once."""
+    if not source.is_dir():
+        return DatasetFile.open(source)
+    run = RunFolder.open(source)
+    output, data = run.manifest.output, BytesIO()
+    write_lvis(data, accepted(run), run.categories, output.policy, output.masks)
+    return DatasetFile.from_bytes(source, data.getvalue())
 
 
 def _open_run(

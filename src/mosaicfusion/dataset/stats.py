@@ -10,8 +10,9 @@ from statistics import median
 from typing import Any
 
 from mosaicfusion.categories import FREQUENCIES
-from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, DatasetFile, ImageRef
+from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
+from mosaicfusion.dataset.reader import open_rows
 
 SMALL, LARGE = 32**2, 96**2  # square pixels, COCO's limits
 
@@ -71,8 +72,8 @@ class DatasetStats:
 
 
 def read_stats(path: Path) -> DatasetStats:
-    """Count an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
-    file = DatasetFile.open(path)
+    """Count a run folder or an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
+    file = open_rows(path)
     images = file.parse("images", list[ImageRef])
     annotations = file.parse("annotations", list[AnnotationRow])
     categories = file.parse("categories", list[CategoryRef])

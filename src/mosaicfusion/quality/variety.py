@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
 from mosaicfusion.dataset.match import Matcher
+from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.backbones import Backbone, extract
 from mosaicfusion.quality.crops import Instance, read_crops, sample_instances
@@ -33,9 +34,9 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """An LVIS or COCO json and the folder of its images."""
+    """A run folder, or an LVIS or COCO json, and the folder of its images."""
 
-    json: Path
+    path: Path
     images: Path
 
 
@@ -52,11 +53,11 @@ def measure(
     At most ``per_category`` instances of each category are used. ``on_progress`` gets the number of crops that were read, and of
     all. Raises :class:`MosaicFusionError` for unreadable files and for fewer than :data:`MIN_INSTANCES` instances.
     """
-    data = DatasetFile.open(synthetic.json)
+    data = open_rows(synthetic.path)
     instances = sample_instances(data, synthetic.images, per_category)
     if len(instances) < MIN_INSTANCES:
         raise MosaicFusionError(
-            f"{synthetic.json} holds {len(instances)} instances; at least {MIN_INSTANCES} can be compared"
+            f"{synthetic.path} holds {len(instances)} instances; at least {MIN_INSTANCES} can be compared"
         )
     names, real_instances = _matching_instances(data, instances, against, per_category) if against else ({}, [])
     total = len(instances) + len(real_instances)
@@ -79,7 +80,7 @@ def measure(
         vendi=vendi_score(features),
         distance=mean_cosine_distance(features),
         categories=tuple(_category(name, groups[name], matched.get(name)) for name in sorted(groups)),
-        against=against.json.name if against else None,
+        against=against.path.name if against else None,
         pairs=count,
         gap=_gap(pairs) if count >= MIN_PAIRS else None,
         unmatched=tuple(sorted(groups.keys() - names.keys())) if against else (),
@@ -90,7 +91,7 @@ def _matching_instances(
     data: DatasetFile, instances: Sequence[Instance], against: ImageSet, per_category: int
 ) -> tuple[dict[str, str], list[Instance]]:
     """The real set's names of the categories of ``instances``, and a sample of the real instances of these categories."""
-    real_data = DatasetFile.open(against.json)
+    real_data = open_rows(against.path)
     present = {instance.category for instance in instances}
     matched = {name: other for name, other in match_categories(data, real_data).items() if name in present}
     category_ids = {other.id for other in matched.values()}

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mosaicfusion.dataset.coco import DatasetFile, ImageRow, find_image, image_name, path_fault
+from mosaicfusion.dataset.coco import ImageRow, find_image, image_name, path_fault
+from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
 from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, boxes_of
@@ -26,7 +27,7 @@ from mosaicfusion.files.images import read_rgb
 
 
 class DetectionDataset(SampleSet):
-    """An LVIS or COCO json with its images under the folder ``root``.
+    """A run folder, or an LVIS or COCO json, with its images under the folder ``root``.
 
     ``transform``: sample -> sample, whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
     ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, for training.
@@ -48,7 +49,7 @@ class DetectionDataset(SampleSet):
         on_progress: OnProgress | None = None,
     ) -> None:
         self.path, self.root, self.transform = path, root, transform
-        file = DatasetFile.open(path)
+        file = open_rows(path)
         self.classes = ClassList.of(file)
         self._labels = self.classes.labels()
         images = read_images(file)
