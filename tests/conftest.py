@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from mosaicfusion.diffusion.family import Backend
+    from mosaicfusion.diffusion.family import DiffusionModel
 
 
 @pytest.fixture(scope="session")
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny import save_stable_diffusion
+    from support.tiny_models import save_stable_diffusion
 
     return save_stable_diffusion(tmp_path_factory.mktemp("tiny") / "sd")
 
 
 @pytest.fixture(scope="session")
 def tiny_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny import save_stable_diffusion
+    from support.tiny_models import save_stable_diffusion
 
     return save_stable_diffusion(tmp_path_factory.mktemp("tiny") / "sd2", prediction_type="v_prediction")
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny import save_sdxl
+    from support.tiny_models import save_sdxl
 
     return save_sdxl(tmp_path_factory.mktemp("tiny") / "sdxl")
 
 
 @pytest.fixture(scope="session")
-def tiny_backend(tiny_sd: Path) -> Backend:
-    from mosaicfusion.diffusion.registry import load_backend
+def tiny_model(tiny_sd: Path) -> DiffusionModel:
+    from mosaicfusion.diffusion.registry import load_model
 
-    return load_backend(tiny_sd, "cpu", "float32")
+    return load_model(tiny_sd, "cpu", "float32")

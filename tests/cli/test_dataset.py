@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
+from support.command_line import call
 from support.lvis_sets import REAL_LVIS, category, make_run, read, write_json, write_lvis
-from typer.testing import CliRunner
-
-from mosaicfusion.cli import app
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture
@@ -107,7 +97,12 @@ class TestStats:
     def test_table_and_json(self, real: Path, run: Path, tmp_path: Path) -> None:
         call("merge", real, run, "-o", tmp_path / "out.json")
         output = call("stats", tmp_path / "out.json").stdout
-        for word in ("synthetic", "masks per image", "frequency", "categories without an image: bow_(decorative_ribbons)"):
+        for word in (
+            "synthetic",
+            "masks per image",
+            "frequency",
+            "categories without an image: bow_(decorative_ribbons)",
+        ):
             assert word in output
         counted = json.loads(call("stats", tmp_path / "out.json", "--json").stdout)
         assert counted["parts"]["synthetic"]["annotations"] == 2

@@ -9,22 +9,15 @@ from typing import Any
 import pytest
 from click.testing import Result
 from PIL import Image
+from support.command_line import call
 from support.shapes_set import write_set
-from typer.testing import CliRunner
 
-from mosaicfusion.cli import app
 from mosaicfusion.detectors.config import RECIPES
 
 TINY = [
     "schedule.iterations=2", "schedule.batch_size=2", "data.train_sides_px=[48]", "data.test_side_px=48",
     "data.max_side_px=64", "heads.proposals_train=[40,20]", "heads.proposals_test=[20,10]",
 ]  # fmt: skip
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
-    assert "Traceback" not in result.output
-    return result
 
 
 def train(folder: Path, *more: Any) -> Result:

@@ -8,22 +8,15 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from support.command_line import call
 from support.shapes_set import write_set
 from support.tiny_clip import save_clip
-from typer.testing import CliRunner
 
-from mosaicfusion.cli import app
 from mosaicfusion.detectors.models.text_embeddings import read_text_embeddings
 
 
-def call(*arguments: Any) -> Result:
-    return run("embed-text", *arguments)
-
-
-def run(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
+def embed_text(*arguments: Any) -> Result:
+    return call("embed-text", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +30,7 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "templates.txt").write_text("a photo of a {name}\n# a comment\na drawing of a {name}[, {definition}]\n")
     out = tmp_path / "text" / "t.safetensors"
     arguments = ("--vocabulary", tmp_path / "train.json", "--clip", clip, "-o", out, "--device", "cpu")
-    result = call(*arguments, "--templates", tmp_path / "templates.txt")
+    result = embed_text(*arguments, "--templates", tmp_path / "templates.txt")
     assert result.exit_code == 0, result.output
     for words in ("2 categories, 16 values each", "bow_(weapon)", "[red]kite", "templates: 2", str(out)):
         assert words in result.stdout
@@ -45,15 +38,15 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     assert embeddings.identity.categories == ("bow_(weapon)", "[red]kite")
     assert embeddings.identity.templates == ("a photo of a {name}", "a drawing of a {name}[, {definition}]")
     held = out.read_bytes()
-    assert call(*arguments, "--templates", tmp_path / "templates.txt").exit_code == 0
-    result = call(*arguments)
+    assert embed_text(*arguments, "--templates", tmp_path / "templates.txt").exit_code == 0
+    result = embed_text(*arguments)
     assert result.exit_code == 2
     assert "holds the embeddings of other templates" in result.stderr
     assert out.read_bytes() == held
 
 
 def test_a_category_is_not_similar_to_itself(clip: Path, tmp_path: Path) -> None:
-    result = call("-c", "kite, bow", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
+    result = embed_text("-c", "kite, bow", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     (row,) = (line for line in result.stdout.splitlines() if "kite" in line)
     assert "bow" in row
     embeddings = read_text_embeddings(tmp_path / "t")
@@ -61,7 +54,7 @@ def test_a_category_is_not_similar_to_itself(clip: Path, tmp_path: Path) -> None
 
 
 def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
-    result = call("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
+    result = embed_text("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert "1 categories, 16 values each" in result.stdout
 
@@ -80,14 +73,14 @@ def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
 )
 def test_refusals_leave_no_file(clip: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
     out = tmp_path / "t.safetensors"
-    result = call(*(argument.format(clip=clip) for argument in arguments), "-o", out)
+    result = embed_text(*(argument.format(clip=clip) for argument in arguments), "-o", out)
     assert result.exit_code == 2
     assert said in result.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_help_has_examples() -> None:
-    result = call("--help")
+    result = embed_text("--help")
     assert result.exit_code == 0
     assert "lvis_v1_train.json" in result.stdout
 
@@ -98,7 +91,7 @@ def test_fvlm_from_embeddings_to_scores(tmp_path: Path) -> None:
     write_set(tmp_path, "val", first_id=101, count=2)
     clip = save_clip(tmp_path / "clip")
     text = tmp_path / "t.safetensors"
-    embedded = call("--vocabulary", tmp_path / "train.json", "--clip", clip, "-o", text, "--device", "cpu")
+    embedded = embed_text("--vocabulary", tmp_path / "train.json", "--clip", clip, "-o", text, "--device", "cpu")
     assert embedded.exit_code == 0, embedded.output
     small = ["schedule.iterations=1", "schedule.batch_size=2", f"backbone.name=clip/{clip}", "data.test_side_px=48"]
     small += ["data.train_sides_px=[48]", "data.max_side_px=64", "heads.detections=5", "schedule.warmup_iterations=0"]
@@ -106,21 +99,21 @@ def test_fvlm_from_embeddings_to_scores(tmp_path: Path) -> None:
     train = ["train", "--train", tmp_path / "train.json", "-r", "mini_fvlm", *options]
     train += [part for setting in small for part in ("--set", setting)]
 
-    trained = run(*train, "--text-embeddings", text, "-o", tmp_path / "exp")
+    trained = call(*train, "--text-embeddings", text, "-o", tmp_path / "exp")
     assert trained.exit_code == 0, trained.output
-    scored = run("evaluate", tmp_path / "exp", "--val", tmp_path / "val.json", *options, "--open-vocabulary")
+    scored = call("evaluate", tmp_path / "exp", "--val", tmp_path / "val.json", *options, "--open-vocabulary")
     assert scored.exit_code == 0, scored.output
     assert "AP_novel" in scored.stdout
 
     other = save_clip(tmp_path / "other", side_px=64)
     other_clip, other_words = tmp_path / "c.safetensors", tmp_path / "w.safetensors"
-    assert call("-c", "disc, square, bar", "--clip", other, "-o", other_clip, "--device", "cpu").exit_code == 0
-    assert call("-c", "disc, kite", "--clip", clip, "-o", other_words, "--device", "cpu").exit_code == 0
+    assert embed_text("-c", "disc, square, bar", "--clip", other, "-o", other_clip, "--device", "cpu").exit_code == 0
+    assert embed_text("-c", "disc, kite", "--clip", clip, "-o", other_words, "--device", "cpu").exit_code == 0
     for file, said in (
         (other_clip, "was made by the CLIP model"),
         (other_words, "no text embedding of 2 of the 3 categories"),
     ):
-        refused = run(*train, "--text-embeddings", file, "-o", tmp_path / "none")
+        refused = call(*train, "--text-embeddings", file, "-o", tmp_path / "none")
         assert refused.exit_code == 2
         assert said in refused.stderr
         assert not (tmp_path / "none").exists()

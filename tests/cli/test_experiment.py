@@ -11,27 +11,22 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from support.command_line import call
+from support.folders import modification_times
 from support.minilvis_part import write_part
-from typer.testing import CliRunner
-
-from mosaicfusion.cli import app
 
 
-def call(*arguments: Any, columns: int = 160) -> Result:
-    texts = ["experiment", "minilvis", *map(str, arguments)]
-    result = CliRunner().invoke(app, texts, env={"COLUMNS": str(columns)})
-    assert "Traceback" not in result.output
-    return result
+def run_experiment(*arguments: Any, columns: int = 160) -> Result:
+    return call("experiment", "minilvis", *arguments, columns=columns)
 
 
-def files(folder: Path) -> dict[Path, int]:
-    """Modification time of each file of a folder."""
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+def times(folder: Path) -> dict[str, int]:
+    return {name: time for name, time in modification_times(folder).items() if not name.endswith(".lock")}
 
 
 def test_the_plan_is_shown_and_nothing_else_happens(tmp_path: Path) -> None:
     real = write_part(tmp_path / "real")
-    result = call(
+    result = run_experiment(
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
     )
     assert result.exit_code == 0, result.output
@@ -47,7 +42,7 @@ def test_the_plan_is_shown_and_nothing_else_happens(tmp_path: Path) -> None:
 def test_a_run_is_done_once(tmp_path: Path) -> None:
     real, exp = write_part(tmp_path / "real"), tmp_path / "exp"
     arguments = ("--data", real, "--out", exp, "--only", "mask_rcnn-baseline-seed0", "--scale", 0.002, "--workers", 0)
-    first = call(*arguments)
+    first = run_experiment(*arguments)
     assert first.exit_code == 0, first.output
     assert "mask_rcnn-baseline-seed0: mask AP" in first.stdout
     assert "1 of 1 runs done" in first.stdout
@@ -58,18 +53,18 @@ def test_a_run_is_done_once(tmp_path: Path) -> None:
     assert result["recipe"]["schedule"]["iterations"] == result["cost"]["steps"] == 2
     assert result["data"]["synthetic_instances"] == 0 < result["data"]["real_r"]
 
-    before = files(exp)
-    second = call(*arguments)
+    before = times(exp)
+    second = run_experiment(*arguments)
     assert second.exit_code == 0, second.output
     assert "runs done" not in second.stdout
     assert "real alone" in second.stdout
-    assert files(exp) == before
+    assert times(exp) == before
 
-    other = call(*arguments[:-4], "--scale", 0.004, "--workers", 0)
+    other = run_experiment(*arguments[:-4], "--scale", 0.004, "--workers", 0)
     assert other.exit_code == 2
     assert "is of another recipe, scale, model or data set; give another --out" in other.stderr
     (exp / "runs/mask_rcnn-baseline-seed0/result.json").write_text("{")
-    broken = call(*arguments)
+    broken = run_experiment(*arguments)
     assert broken.exit_code == 2
     assert "is not the result of a run" in broken.stderr
 
@@ -87,7 +82,7 @@ def test_errors_come_before_any_work(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = call("--out", tmp_path / "exp", *arguments)
+    result = run_experiment("--out", tmp_path / "exp", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "exp").exists()
@@ -105,7 +100,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
 def test_quick_for_real(tmp_path: Path) -> None:
     """Generate, merge, train and evaluate, with fewer categories, images and steps."""
     real, exp = write_part(tmp_path / "real", each=3, images=(24, 12)), tmp_path / "exp"
-    result = call("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)
+    result = run_experiment("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)
     assert result.exit_code == 0, result.output
     assert "2 of 2 runs done" in result.stdout
     for words in ("real alone", "real + synthetic", "gain", "AP_r", "a shortened experiment"):

@@ -8,17 +8,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
+from support.command_line import call
 from support.manifests import make_manifest
-from typer.testing import CliRunner
 
 from mosaicfusion.categories import Category
-from mosaicfusion.cli import app
 from mosaicfusion.dataset.export import FORMATS
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
@@ -32,12 +29,6 @@ FILES = {
     "webdataset": "shard-000000.tar",
     "hf": "data/train-00000-of-00001.parquet",
 }
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
-
-from mosaicfusion.cli import app
+from support.command_line import call
+from support.folders import read_files
 
 TINY = [
     *("--grid", "1x2", "--steps", "2"),
@@ -24,50 +23,40 @@ TINY = [
 TWO = ["--categories", "banana, teapot", "--canvases-per-category", "1", *TINY]
 
 
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
-
-
-def draw(out: Path, *arguments: Any) -> Result:
+def generate(out: Path, *arguments: Any) -> Result:
     result = call("generate", *TWO, "--out", out, *arguments)
     assert result.exit_code == 0, result.output
     return result
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
-    draw(path)
+    generate(path)
     return path
 
 
 class TestGenerate:
     def test_prints_a_table_and_where_the_data_are(self, run: Path) -> None:
-        output = draw(run).stdout
+        output = generate(run).stdout
         assert "2 canvases" in output
         assert "banana" in output
         assert f"{run / 'lvis.json'}" in output
         assert f"report: {run / 'report.html'}" in output
 
     def test_same_seed_same_bytes(self, run: Path, tmp_path: Path) -> None:
-        draw(tmp_path / "again", "--seed", "0")
-        assert tree(tmp_path / "again")["lvis.json"] == tree(run)["lvis.json"]
+        generate(tmp_path / "again", "--seed", "0")
+        assert read_files(tmp_path / "again")["lvis.json"] == read_files(run)["lvis.json"]
 
     def test_settings_of_the_device_change_no_byte(
         self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         compiled: list[Any] = []  # really so in tests/diffusion/test_compilation.py: it takes minutes
         monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
-        draw(tmp_path / "again", "--compile", "--offload", "--vae-tiling")
+        generate(tmp_path / "again", "--compile", "--offload", "--vae-tiling")
         assert [backend.vae.use_tiling for backend in compiled] == [True]
         for name in ("run.json", "lvis.json"):
-            assert tree(tmp_path / "again")[name] == tree(run)[name]
+            assert read_files(tmp_path / "again")[name] == read_files(run)[name]
 
     def test_config_of_an_earlier_run(self, run: Path, tmp_path: Path) -> None:
         names = ("--categories", "banana,teapot", "-n", "1")
@@ -75,7 +64,7 @@ class TestGenerate:
         assert result.exit_code == 0, result.output
         one, two = (json.loads((path / "run.json").read_text()) for path in (run, tmp_path / "again"))
         assert one == two
-        assert tree(tmp_path / "again")["lvis.json"] == tree(run)["lvis.json"]
+        assert read_files(tmp_path / "again")["lvis.json"] == read_files(run)["lvis.json"]
 
     def test_flags_and_settings_go_over_the_config(self, run: Path, tmp_path: Path) -> None:
         """One changed setting leaves the others of its group as the file has them."""
@@ -170,7 +159,7 @@ class TestRefused:
         assert result.exit_code == 2
         assert said in result.stderr
         assert result.stderr.lstrip().startswith("error: ")
-        assert tree(tmp_path) == {}
+        assert read_files(tmp_path) == {}
         assert not (tmp_path / "run").exists()
 
     def test_empty_backgrounds(self, tmp_path: Path) -> None:
@@ -188,11 +177,11 @@ class TestRefused:
         (tmp_path / "thesis.tex").write_text("precious")
         result = call("generate", *TWO, "--out", tmp_path)
         assert (result.exit_code, "holds files but no run" in result.stderr) == (2, True)
-        assert tree(tmp_path) == {"thesis.tex": b"precious"}
-        before = tree(run)
+        assert read_files(tmp_path) == {"thesis.tex": b"precious"}
+        before = read_files(run)
         result = call("generate", *TWO, "--seed", "1", "--out", run)
         assert (result.exit_code, "config.seed: 0 -> 1" in result.stderr) == (2, True)
-        assert tree(run) == before
+        assert read_files(run) == before
 
 
 class TestReport:
@@ -291,4 +280,4 @@ def test_a_real_process(run: Path, tmp_path: Path) -> None:
     assert "report:" in done.stdout
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
-    assert tree(tmp_path / "run")["lvis.json"] == tree(run)["lvis.json"]
+    assert read_files(tmp_path / "run")["lvis.json"] == read_files(run)["lvis.json"]

@@ -7,29 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import Result
-from typer.testing import CliRunner
-
-from mosaicfusion.cli import app
+from support.command_line import call
 
 
-def draw(out: Path, *arguments: Any) -> Result:
+def generate(out: Path, *arguments: Any) -> Result:
     tiny = ["--grid", "1x1", "--steps", "2", "--set", "layout.region_hw_px=[64,64]", "-n", "1", "-c", "banana"]
-    command = ["generate", *tiny, "--out", out, *arguments]
-    return CliRunner().invoke(app, [str(part) for part in command], env={"COLUMNS": "120"})
+    return call("generate", *tiny, "--out", out, *arguments)
 
 
 def test_stages_are_shown_and_traced(tmp_path: Path) -> None:
-    result = draw(tmp_path / "timed", "--profile", tmp_path / "trace.json")
+    result = generate(tmp_path / "timed", "--profile", tmp_path / "trace.json")
     assert result.exit_code == 0, result.output
     stages = {event["name"] for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}
     assert {"load the model", "U-Net", "read attention", "decode", "masks", "write part", "compile"} <= stages
     assert all(stage in result.output for stage in stages)
-    assert draw(tmp_path / "plain").exit_code == 0
+    assert generate(tmp_path / "plain").exit_code == 0
     assert (tmp_path / "timed" / "lvis.json").read_bytes() == (tmp_path / "plain" / "lvis.json").read_bytes()
 
 
 def test_workers_are_refused(tmp_path: Path) -> None:
-    result = draw(tmp_path / "run", "--profile", tmp_path / "trace.json", "--workers", "2")
+    result = generate(tmp_path / "run", "--profile", tmp_path / "trace.json", "--workers", "2")
     assert result.exit_code == 2
     assert "leave --workers out" in result.output
     assert not (tmp_path / "run").exists()

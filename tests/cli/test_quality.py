@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
+from support.command_line import call
+from support.folders import read_files
 from support.hand_made_runs import disc, make_run, region
-from typer.testing import CliRunner
 
-from mosaicfusion.cli import app
 from mosaicfusion.run.folder import RunFolder
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -75,10 +63,10 @@ class TestJudge:
         ],
     )
     def test_refused(self, run: RunFolder, arguments: list[str], message: str) -> None:
-        before = tree(run.path)
+        before = read_files(run.path)
         result = call("judge", run.path, *arguments)
         assert (result.exit_code, message in result.stderr) == (2, True), result.output
-        assert tree(run.path) == before
+        assert read_files(run.path) == before
 
     def test_no_run(self, tmp_path: Path) -> None:
         result = call("judge", tmp_path / "none")
@@ -88,13 +76,13 @@ class TestJudge:
 class TestRefine:
     def test_a_new_run(self, run: RunFolder, tmp_path: Path) -> None:
         call("report", run.path)
-        before = tree(run.path)
+        before = read_files(run.path)
         result = call("refine", run.path, "--out", tmp_path / "new")
         assert result.exit_code == 0, result.output
         assert "3 instances in" in call("report", tmp_path / "new", "--policy", "not_exhaustive").stdout
-        assert tree(run.path) == before
+        assert read_files(run.path) == before
         old, new = (
-            {p for p in tree(folder) if p.endswith((".jpg", ".jsonl"))} for folder in (run.path, tmp_path / "new")
+            {p for p in read_files(folder) if p.endswith((".jpg", ".jsonl"))} for folder in (run.path, tmp_path / "new")
         )
         assert old == new
         assert call("refine", run.path, "--out", tmp_path / "new").exit_code == 0

@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from support.command_line import call
 from support.tiny_runs import generate_tiny
-from typer.testing import CliRunner
 
-from mosaicfusion.cli import app
 from mosaicfusion.run.failures import note_failures
 from mosaicfusion.run.folder import RunFolder
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.folders import read_files
 from support.hand_made_runs import disc, make_run, region
 
 from mosaicfusion.config import OutputSettings
@@ -74,7 +75,7 @@ class TestCompiled:
     def test_what_cannot_be_leaves_all_as_it_was(self, tmp_path: Path) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None)]])
         build_dataset(run)
-        before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+        before = read_files(run.path)
         with pytest.raises(MosaicFusionError):
             build_dataset(RunFolder.open(run.path), OutputSettings(min_quality=0.5))
-        assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+        assert read_files(run.path) == before

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from support.folders import modification_times
 from support.hand_made_runs import disc, make_run, region
 from support.minilvis_part import write_part
 
@@ -93,6 +94,6 @@ def test_synthetic_sets_follow_the_plan(tmp_path: Path) -> None:
     assert counts["one-region"]["synthetic_images"] == counts["synthetic"]["synthetic_instances"]
     assert counts["synthetic-alone"]["real_images"] == 0 < counts["synthetic"]["real_images"]
     assert counts["not-exhaustive"]["synthetic_instances"] >= counts["synthetic"]["synthetic_instances"]
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "exp").rglob("*.jsonl")}
+    written = modification_times(tmp_path / "exp", "*.jsonl")
     data.make(run_named("mask_rcnn-copy-paste-synthetic-seed0"), no_bar)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "exp").rglob("*.jsonl")} == written
+    assert modification_times(tmp_path / "exp", "*.jsonl") == written

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from fsspec.implementations.memory import MemoryFileSystem
+from support.command_line import call
 from support.tiny_runs import content, generate_tiny, nothing_is_sampled, small_config, watched_engine
-from typer.testing import CliRunner
 
-from mosaicfusion.cli import app
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder
@@ -37,12 +35,6 @@ def url() -> str:
 def stored(url: str) -> dict[str, bytes]:
     fs, root = MemoryFileSystem(), url.removeprefix("memory:/")
     return {name.removeprefix(f"{root}/"): fs.cat_file(name) for name in fs.find(root) if not name.endswith(".html")}
-
-
-def call(*arguments: Any) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert "Traceback" not in result.output
-    return result
 
 
 def test_same_bytes_as_in_a_folder(tiny_sd: Path, local: dict[str, bytes], url: str) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.tiny_runs import nothing_is_sampled, watched_engine
+from support.folders import modification_times
+from support.tiny_runs import content, nothing_is_sampled, watched_engine
 
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import OutputSettings, RunConfig
@@ -69,16 +70,6 @@ def make(
         options,
         observer=Observer(on_event),
     )
-
-
-def content(run: Path) -> dict[str, bytes]:
-    """Every file that is the same for the same data."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.suffix != ".html"]
-    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
-
-
-def times(run: Path, pattern: str) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in run.rglob(pattern)}
 
 
 def records(run: Path) -> list[CanvasRecord]:
@@ -175,16 +166,19 @@ class TestExtend:
     def test_draws_only_what_is_new(self, undisturbed: Path, tmp_path: Path) -> None:
         run = tmp_path / "run"
         make(run, 1)
-        old = times(run, "*.jpg") | times(run, "part-*")
+        old = modification_times(run, "*.jpg") | modification_times(run, "part-*")
         make(run, 3)
-        assert {name: time for name, time in (times(run, "*.jpg") | times(run, "part-*")).items() if name in old} == old
+        new = modification_times(run)
+        assert {name: new[name] for name in old} == old
         assert content(run) == content(undisturbed)
 
     def test_within_a_group(self, tmp_path: Path) -> None:
         make(tmp_path / "run", 1, categories=["banana"])
         first = records(tmp_path / "run")
         make(tmp_path / "run", 3, categories=["banana"])
-        assert sorted(times(tmp_path / "run", "part-*")) == [f"part-{start:08d}.jsonl" for start in (0, 1, 2)]
+        assert sorted(modification_times(tmp_path / "run", "part-*")) == [
+            f"parts/part-{start:08d}.jsonl" for start in (0, 1, 2)
+        ]
         assert records(tmp_path / "run")[:1] == first
         make(tmp_path / "whole", 3, categories=["banana"])
         for one, two in zip(records(tmp_path / "run"), records(tmp_path / "whole"), strict=True):
@@ -210,11 +204,11 @@ class TestInterrupted:
     def test_a_lost_part_is_drawn_again_alone(self, undisturbed: Path, tmp_path: Path, start: int) -> None:
         run = tmp_path / "run"
         make(run)
-        lost = f"part-{start:08d}.jsonl"
-        (run / "parts" / lost).unlink()
-        others = times(run, "part-*")
+        lost = f"parts/part-{start:08d}.jsonl"
+        (run / lost).unlink()
+        others = modification_times(run, "part-*")
         make(run)
-        assert {name: time for name, time in times(run, "part-*").items() if name != lost} == others
+        assert {name: time for name, time in modification_times(run, "part-*").items() if name != lost} == others
         assert content(run) == content(undisturbed)
 
     @pytest.mark.parametrize("writes", [1, 3, 6, 9, 10, 11])

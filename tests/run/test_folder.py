@@ -26,7 +26,7 @@ def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
     return CanvasRecord(index, (64, 128), noise_seed=2**62 + index, file_name=None, regions=regions)
 
 
-def tree(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
@@ -77,7 +77,7 @@ class TestWriteAtomic:
         write_atomic(path, b"one")
         write_atomic(path, b"two")
         assert path.read_bytes() == b"two"
-        assert tree(tmp_path) == ["a/b.json"]
+        assert file_names(tmp_path) == ["a/b.json"]
 
     @pytest.mark.parametrize("failing", ["fsync", "fdopen", "replace"])
     def test_full_disk_leaves_the_old_file_alone(
@@ -93,7 +93,7 @@ class TestWriteAtomic:
         with pytest.raises(MosaicFusionError, match=r"cannot write .*b\.json: No space left on device"):
             write_atomic(path, b"new")
         assert path.read_bytes() == b"old"
-        assert tree(tmp_path) == ["b.json"]
+        assert file_names(tmp_path) == ["b.json"]
 
     def test_interrupt_leaves_the_old_file_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_atomic(tmp_path / "b.json", b"old")
@@ -104,7 +104,7 @@ class TestWriteAtomic:
         monkeypatch.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write_atomic(tmp_path / "b.json", b"new")
-        assert tree(tmp_path) == ["b.json"]
+        assert file_names(tmp_path) == ["b.json"]
         assert (tmp_path / "b.json").read_bytes() == b"old"
 
     def test_a_file_in_place_of_a_folder(self, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ class TestCreate:
     def test_new_empty_or_the_same_run(self, tmp_path: Path) -> None:
         for _ in range(2):
             run = RunFolder.open_or_create(tmp_path / "new" / "run", make_manifest())
-        assert tree(run.path) == ["run.json"]
+        assert file_names(run.path) == ["run.json"]
         assert run.total == 4
         assert RunFolder.open(run.path).manifest == run.manifest == make_manifest()
 
@@ -125,7 +125,7 @@ class TestCreate:
         (tmp_path / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run; give an empty or a new folder"):
             RunFolder.open_or_create(tmp_path, make_manifest())
-        assert tree(tmp_path) == ["thesis.tex"]
+        assert file_names(tmp_path) == ["thesis.tex"]
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
@@ -201,12 +201,12 @@ class TestCreate:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text("half")
         RunFolder.open_or_create(tmp_path, make_manifest())
-        assert tree(tmp_path) == ["parts/part-00000000.jsonl", "run.json"]
+        assert file_names(tmp_path) == ["parts/part-00000000.jsonl", "run.json"]
 
     def test_killed_before_its_first_file_was_whole(self, tmp_path: Path) -> None:
         (tmp_path / ".run.json.x1.tmp").write_text("half")
         RunFolder.open_or_create(tmp_path, make_manifest())
-        assert tree(tmp_path) == ["run.json"]
+        assert file_names(tmp_path) == ["run.json"]
 
     def test_full_disk_at_the_start_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(_: int) -> None:
@@ -216,7 +216,7 @@ class TestCreate:
             patch.setattr(os, "fsync", fail)
             with pytest.raises(MosaicFusionError, match="No space left"):
                 RunFolder.open_or_create(tmp_path / "run", make_manifest())
-        assert tree(tmp_path) == []
+        assert file_names(tmp_path) == []
         RunFolder.open_or_create(tmp_path / "run", make_manifest())
 
 

@@ -22,6 +22,7 @@ from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.generation.scale import Scale
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.manifest import Manifest
+from support.folders import read_files
 
 NAMES = ["kite", "drum"]
 CANVASES = 8
@@ -103,5 +104,4 @@ def generate_tiny(
 
 def content(run: Path) -> dict[str, bytes]:
     """Every file that is the same for the same data."""
-    files = [path for path in run.rglob("*") if path.is_file() and path.suffix != ".html"]
-    return {path.relative_to(run).as_posix(): path.read_bytes() for path in files}
+    return {name: data for name, data in read_files(run).items() if not name.endswith(".html")}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+from support.folders import modification_times
 
 from mosaicfusion.dataset.export import export
 
@@ -74,7 +75,7 @@ def test_files_go_by_id_and_by_what_they_are(coco: Any, tmp_path: Path) -> None:
 
 
 def test_the_run_is_not_rewritten(run: Any, tmp_path: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in [run.source, *run.source.rglob("*")]}
+    before = modification_times(run.source)
     export(run.source, "coco", tmp_path / "out", policy="not_exhaustive", masks="polygon")
-    assert {path: path.stat().st_mtime_ns for path in [run.source, *run.source.rglob("*")]} == before
+    assert modification_times(run.source) == before
     assert len(json.loads((tmp_path / "out/coco.json").read_text())["images"]) == 3
