@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,7 +101,7 @@ class TestGenerate:
         def interrupt(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("mosaicfusion.generation.engine.generate_batches", interrupt)
+        monkeypatch.setattr(os, "fsync", interrupt)  # while the first file is written
         result = call("generate", *TWO, "--out", tmp_path / "run")
         assert result.exit_code == 130
         assert "run the same command again to continue" in result.stderr

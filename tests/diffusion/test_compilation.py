@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny_configs import CATEGORIES, tiny_config
+from support.tiny_models import ChangedModel
 
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.registry import load_model
@@ -39,18 +40,15 @@ def test_without_a_compiler_the_error_names_the_fix(
 
 
 @pytest.mark.slow
-def test_the_same_canvases_from_one_graph_for_all_regions(
-    tiny_sd: Path, tiny_model: DiffusionModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiled = load_model(tiny_sd, COMPILED, "float32")
-    decode = compiled.decode
+def test_the_same_canvases_from_one_graph_for_all_regions(tiny_sd: Path, tiny_model: DiffusionModel) -> None:
+    loaded = load_model(tiny_sd, COMPILED, "float32")
 
     def decode_freely(latents: torch.Tensor) -> Any:
-        """On a CPU torch picks convolutions by the picture's size, so the decoder may need a graph for each canvas size."""
+        """On a CPU torch picks convolutions by the image's size, so the decoder may need a graph for each canvas size."""
         with torch._dynamo.config.patch(error_on_recompile=False):
-            return decode(latents)
+            return loaded.decode(latents)
 
-    monkeypatch.setattr(compiled, "decode", decode_freely)
+    compiled: Any = ChangedModel(loaded, decode=decode_freely)
     for grid, guidance, count in (("1x2", 4.0, 8), ("2x1", 1.0, 17), ("2x2", 4.0, 9)):
         config = tiny_config(grid, guidance=guidance)
         plan = Plan(config, CATEGORIES, CATEGORIES, compiled.latent_factor)

@@ -6,16 +6,26 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from support.tiny_runs import CANVASES, NAMES, content, generate_tiny, nothing_is_sampled, small_config, watched_engine
+from support.other_process import claimed_by_another_process
+from support.tiny_models import with_nan_latents
+from support.tiny_runs import (
+    CANVASES,
+    NAMES,
+    changed_engine,
+    content,
+    generate_tiny,
+    nothing_is_sampled,
+    small_config,
+    watched_engine,
+)
 
 from mosaicfusion.config import OutputSettings
-from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.generation.engine import LocalEngine, generate_batches
@@ -24,7 +34,6 @@ from mosaicfusion.generation.generate import generate, retry
 from mosaicfusion.generation.queue import BatchQueue
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions
-from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
 
@@ -68,34 +77,35 @@ class TestShards:
             generate_tiny(tmp_path, tiny_sd, shard="2/2", config=small_config(tiny_sd, seed=1))
         assert content(tmp_path) == before
 
-    def test_what_another_draws_is_left_to_it(
-        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_batch_that_another_process_has_claimed_is_left_to_it(
+        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path
     ) -> None:
-        take = Claims.take
-        monkeypatch.setattr(Claims, "take", lambda self, batch: batch[0] != 2 and take(self, batch))
-        summary = generate_tiny(tmp_path, tiny_sd)
+        with ExitStack() as stack:
+
+            def claim_second_batch(indices: list[int]) -> None:
+                if indices == [0, 1]:
+                    stack.enter_context(claimed_by_another_process(tmp_path, [2, 3]))
+
+            summary = generate_tiny(tmp_path, tiny_sd, engine=watched_engine(claim_second_batch))
         assert summary.missing == 2
         assert "parts/part-00000002.jsonl" not in content(tmp_path)
-        monkeypatch.undo()
         generate_tiny(tmp_path, tiny_sd)
         assert content(tmp_path) == undisturbed
 
-    def test_what_another_drew_meanwhile_is_not_drawn_again(
-        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_canvases_that_another_process_wrote_meanwhile_are_not_sampled_again(
+        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path
     ) -> None:
-        """The claim of the second batch comes when another process has just drawn it, and half of the third."""
+        """While the first batch is sampled, another process writes the second one and half of the third."""
         sampled: list[int] = []
-        take = Claims.take
 
-        def take_late(self: Claims, batch: Sequence[int]) -> bool:
-            if batch[0] == 2:
+        def write_parts_of_another(indices: list[int]) -> None:
+            sampled.extend(indices)
+            if indices == [0, 1]:
                 for name, lines in {"part-00000002.jsonl": 2, "part-00000004.jsonl": 1}.items():
                     part = undisturbed[f"parts/{name}"].splitlines(keepends=True)[:lines]
                     write_atomic(tmp_path / "parts" / name, b"".join(part))
-            return take(self, batch)
 
-        monkeypatch.setattr(Claims, "take", take_late)
-        assert generate_tiny(tmp_path, tiny_sd, engine=watched_engine(sampled.extend)).missing == 0
+        assert generate_tiny(tmp_path, tiny_sd, engine=watched_engine(write_parts_of_another)).missing == 0
         assert sampled == [0, 1, 5, 6, 7]
 
 
@@ -164,18 +174,11 @@ class TestOutOfMemory:
 
 
 class TestNaN:
-    def test_is_drawn_again_with_its_batch(
-        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_canvas_is_retried_with_its_batch(
+        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path
     ) -> None:
-        decode, calls = StableDiffusion.decode, []
-
-        def decode_fourth_as_nan(self: StableDiffusion, latents: torch.Tensor) -> Any:
-            calls.append(latents)
-            return decode(self, latents * np.nan if len(calls) == 4 else latents)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(StableDiffusion, "decode", decode_fourth_as_nan)
-            assert generate_tiny(tmp_path, tiny_sd).rejections["nan_latents"] == 2
+        engine = changed_engine(lambda model: with_nan_latents(model, call=4))
+        assert generate_tiny(tmp_path, tiny_sd, engine=engine).rejections["nan_latents"] == 2
         (failure,) = read_failures(RunFolder.open(tmp_path))
         assert (failure.canvas, failure.batch, failure.reason) == (3, (2, 3), "nan")
         assert "nan_latents" not in retry(tmp_path).rejections

@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 from support.folders import modification_times
-from support.tiny_runs import content, nothing_is_sampled, watched_engine
+from support.tiny_models import ChangedModel, with_nan_latents
+from support.tiny_runs import changed_engine, content, nothing_is_sampled, watched_engine
 
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import OutputSettings, RunConfig
-from mosaicfusion.diffusion.families.stable_diffusion import StableDiffusion
+from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import Summary
 from mosaicfusion.generation.engine import Engine, LocalEngine
@@ -255,25 +256,19 @@ class TestInterrupted:
 
 
 class TestNotFinite:
-    def test_nan_latents_reject_that_canvas_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        decode, calls = StableDiffusion.decode, []
-
-        def decode_second_as_nan(self: StableDiffusion, latents: torch.Tensor) -> Any:
-            calls.append(latents)
-            return decode(self, latents * np.nan if len(calls) == 2 else latents)
-
-        monkeypatch.setattr(StableDiffusion, "decode", decode_second_as_nan)
-        summary = make(tmp_path / "run", 2)
+    def test_nan_latents_reject_that_canvas_only(self, tmp_path: Path) -> None:
+        summary = make(tmp_path / "run", 2, engine=changed_engine(lambda model: with_nan_latents(model, call=2)))
         assert [record.file_name is None for record in records(tmp_path / "run")] == [False, True, False, False]
         assert [region.reason for region in records(tmp_path / "run")[1].regions] == ["nan_latents"] * 2
         assert summary.rejections["nan_latents"] == 2
         data = json.loads((tmp_path / "run" / "lvis.json").read_text())
         assert 2 not in [image["id"] for image in data["images"]]
 
-    def test_nothing_but_nan_is_still_a_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        predict = StableDiffusion.predict
-        monkeypatch.setattr(StableDiffusion, "predict", lambda self, *args: predict(self, *args) * np.nan)
-        summary = make(tmp_path / "run", 1)
+    def test_nothing_but_nan_is_still_a_run(self, tmp_path: Path) -> None:
+        def predict_nan(model: DiffusionModel) -> ChangedModel:
+            return ChangedModel(model, predict=lambda *arguments: model.predict(*arguments) * np.nan)
+
+        summary = make(tmp_path / "run", 1, engine=changed_engine(predict_nan))
         assert summary.rejections == {"nan_latents": 4}
         assert (tmp_path / "run" / "report.html").exists()
         assert not list((tmp_path / "run").rglob("*.jpg"))

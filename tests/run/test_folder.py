@@ -64,7 +64,7 @@ class TestLines:
     @settings(deadline=None)
     @given(st.text(st.characters(exclude_categories=["Cs"])))
     def test_any_text_stays_on_one_line(self, text: str) -> None:
-        record = canvas(0, RegionRecord(1, text, text, (0, 0, 8, 8)))
+        record = canvas(0, RegionRecord(1, text, text, (0, 0, 8, 8), reason="too_small"))
         line = record.to_line()
         assert "\n" not in line
         assert "\r" not in line

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.manifests import KITE, make_manifest
+from support.manifests import DRUM, KITE, make_manifest
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.failures import note_failures
@@ -15,13 +15,14 @@ from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.run.status import read_status
 
-KEPT = RegionRecord(1, "kite", "a kite", (0, 0, 64, 64), score=0.5, area=6)
+MASK = {"size": [64, 128], "counts": "abc"}
+KEPT = RegionRecord(1, "kite", "a kite", (0, 0, 64, 64), score=0.5, area=6, box_xywh=(1, 2, 3, 2), segmentation=MASK)
 REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components")
 
 
 def make_run(path: Path, parts: dict[int, float], canvases: int = 2) -> RunFolder:
     """20 canvases planned; parts that begin at these indices, so many seconds old, each region kept and rejected once."""
-    run = RunFolder.open_or_create(path, make_manifest(20, [KITE]))
+    run = RunFolder.open_or_create(path, make_manifest(20, [KITE], [DRUM]))
     now = time.time()
     for first, age_s in parts.items():
         run.write_part([CanvasRecord(first + k, (64, 128), 0, None, (KEPT, REJECTED)) for k in range(canvases)])

@@ -18,7 +18,7 @@ _MODEL = {
     "text_cfg": {
         "context_length": 16,
         "vocab_size": 1365,
-        "hf_tokenizer_name": "tiny",  # any name: the tokenizer beside the model is taken
+        "hf_tokenizer_name": "tiny",  # any name: the tokenizer in the model's folder is used
         "width": 16,
         "heads": 2,
         "layers": 1,
@@ -28,11 +28,20 @@ _MODEL = {
 }
 
 
-def save_clip(folder: Path, side_px: int = 32) -> Path:
-    """A ResNet with attention pooling, as the miniature's CLIP, for images of ``side_px`` pixels a side."""
+_TRANSFORMER = {"layers": 1, "width": 8, "head_width": 4, "patch_size": 8}
+
+
+def save_clip(folder: Path, side_px: int = 32, transformer: bool = False) -> Path:
+    """Save a CLIP for images of ``side_px`` pixels a side.
+
+    The image tower is a ResNet with attention pooling, such as that of the miniature's CLIP, or a vision ``transformer``.
+    """
     shutil.copytree(BUNDLED_FOLDER / "weights" / "tokenizer", folder)
     torch.manual_seed(0)
-    config = {**_MODEL, "vision_cfg": {**_MODEL["vision_cfg"], "image_size": side_px}}
+    config = {
+        **_MODEL,
+        "vision_cfg": {**_MODEL["vision_cfg"], **(_TRANSFORMER if transformer else {}), "image_size": side_px},
+    }
     weights = open_clip.CLIP(**config).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "open_clip_model.safetensors")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -28,6 +30,7 @@ from transformers import (
     SamProcessor,
 )
 
+from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.models.hub import BUNDLED_FOLDER
 
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -128,6 +131,27 @@ def _autoencoder() -> AutoencoderKL:
         norm_num_groups=4,
         sample_size=32,
     )
+
+
+class ChangedModel:
+    """A diffusion model with some of its methods replaced, each called as a function without ``self``."""
+
+    def __init__(self, model: DiffusionModel, **methods: Any) -> None:
+        self._model = model
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def with_nan_latents(model: DiffusionModel, call: int) -> ChangedModel:
+    """The model, but the latents of one call of ``decode``, counted from 1, are NaN."""
+    calls = count(1)
+
+    def decode(latents: torch.Tensor) -> Any:
+        return model.decode(latents * torch.nan if next(calls) == call else latents)
+
+    return ChangedModel(model, decode=decode)
 
 
 def save_sam(folder: Path) -> Path:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mosaicfusion.config import OutputSettings, RunConfig
+from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.sampler import SampledCanvas
 from mosaicfusion.files.remote import as_folder
 from mosaicfusion.generation.batches import Shard
@@ -65,6 +66,16 @@ def watched_engine(watch: Watch, record: Record = record_canvas, options: Device
         return WatchedSampler(sampler.model, sampler.plan, watch)
 
     return LocalEngine(options or DeviceOptions(), load, record)
+
+
+def changed_engine(change: Callable[[DiffusionModel], Any]) -> LocalEngine:
+    """This process, with the model that ``change`` makes of the loaded one."""
+
+    def load(manifest: Manifest, options: DeviceOptions) -> CanvasSampler:
+        sampler = CanvasSampler.load(manifest, options)
+        return replace(sampler, model=change(sampler.model))
+
+    return LocalEngine(DeviceOptions(), load)
 
 
 def nothing_is_sampled(indices: list[int]) -> None:

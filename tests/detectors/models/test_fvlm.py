@@ -235,13 +235,11 @@ def test_settings_that_do_not_fit_are_refused(
         build_detector(recipe(clip, **changes), classes, embeddings)
 
 
-def test_a_clip_without_a_resnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    class _Clip:
-        image_tower = nn.Linear(1, 1)
-
-    monkeypatch.setattr("mosaicfusion.detectors.models.fvlm.load_clip", lambda name, device: _Clip())
-    with pytest.raises(MosaicFusionError, match=r"'ViT-B-32:openai' has the image tower Linear; fvlm needs a ResNet"):
-        load_resnet("ViT-B-32:openai")
+def test_a_clip_without_a_resnet_is_refused(tmp_path: Path) -> None:
+    clip = save_clip(tmp_path / "vit", transformer=True)
+    with pytest.raises(MosaicFusionError, match="has the image tower VisionTransformer; fvlm needs a ResNet") as caught:
+        load_resnet(str(clip))
+    assert f"the CLIP model {str(clip)!r:.80}" in str(caught.value)
 
 
 def test_bf16(clip: Path, classes: ClassList, batch: tuple[list[Tensor], list[dict[str, Any]]]) -> None:

@@ -68,7 +68,7 @@ def test_categories_without_an_embedding_are_named(made: TextEmbeddings) -> None
 
 
 def test_the_same_again_computes_nothing(made: TextEmbeddings, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mosaicfusion.detectors.models.text_embeddings.load_clip", None)
+    monkeypatch.setattr("open_clip.create_model_and_transforms", None)
     again = embed_text(made.source, VOCABULARY, clip, TEMPLATES, "cpu")
     assert np.array_equal(again.vectors, made.vectors)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 
 from mosaicfusion.detectors.checkpoint import load_detector, training_folder
 from mosaicfusion.detectors.config import Recipe, load_recipe
+from mosaicfusion.detectors.data.samples import Sample, SampleSet
 from mosaicfusion.detectors.data.training_set import TrainingSet, open_training_set
 from mosaicfusion.detectors.training import train as module
 from mosaicfusion.detectors.training.train import Options, train
@@ -167,15 +169,16 @@ def test_foreign_files_stay(data: TrainingSet, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("can't allocate memory: 9")]
 )
-def test_out_of_memory_names_the_settings_to_lower(
-    error: Exception, data: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
+def test_out_of_memory_names_the_settings_to_lower(error: Exception, data: TrainingSet, tmp_path: Path) -> None:
+    class TooLargeSamples(SampleSet):
+        def __len__(self) -> int:
+            return len(data.samples)
 
-    monkeypatch.setattr(module._Training, "take_step", fail)
+        def load(self, index: int) -> Sample:
+            raise error
+
     with pytest.raises(MosaicFusionError, match=r"out of memory at step 0; try --set schedule\.accumulate=2"):
-        train(recipe(), data, tmp_path, OPTIONS)
+        train(recipe(), replace(data, samples=TooLargeSamples()), tmp_path, OPTIONS)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(data: TrainingSet, tmp_path: Path) -> None:
