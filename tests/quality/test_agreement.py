@@ -159,7 +159,7 @@ class TestRefused:
     )
     def test_a_damaged_mask(self, tmp_path: Path, segmentation: Any) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), segmentation=segmentation)]])
-        with pytest.raises(MosaicFusionError, match=r"a mask of canvas 0 in .* is damaged"):
+        with pytest.raises(MosaicFusionError, match=r"is damaged"):
             judge_masks(run, Boxes())
 
     @pytest.mark.parametrize(

@@ -38,7 +38,11 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
     run = RunFolder.open_or_create(path, make_manifest(3, categories, categories))
 
     def region(k: int, category: Category, reason: str | None = None) -> RegionRecord:
-        return RegionRecord(category.id, category.name, "", (16 * k, 0, 16, 32), reason)
+        mask = None if reason else {"size": [32, 32], "counts": "0PP1"}  # all pixels
+        box = None if reason else (0.0, 0.0, 32.0, 32.0)
+        return RegionRecord(
+            category.id, category.name, "", (16 * k, 0, 16, 32), reason, segmentation=mask, box_xywh=box
+        )
 
     records = []
     for index, colours in enumerate([((255, 0, 0), (0, 255, 0)), ((90, 0, 255), (0, 255, 0))]):

@@ -69,7 +69,7 @@ def run_of(tmp_path: Path) -> Callable[..., RunFolder]:
     def make(
         canvases: Sequence[Sequence[RegionRecord] | None], planned: int | None = None, name: str = "run"
     ) -> RunFolder:
-        categories = (Category(1, "teapot"), Category(2, "umbrella"))
+        categories = (Category(1, "teapot"), Category(2, "umbrella"), Category(3, "hot-air_balloon"))
         manifest = make_manifest(planned or max(1, len(canvases)), main=categories[:1], partners=categories)
         run = RunFolder.open_or_create(tmp_path / name, manifest)
         records = [make_record(i, regions, run.write_image(i, grey_jpeg())) for i, regions in enumerate(canvases)]

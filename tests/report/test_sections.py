@@ -36,7 +36,7 @@ def stats_of(run: RunFolder) -> RunStats:
 def test_the_heading_has_every_setting(run_of: RunOf) -> None:
     run = run_of([None], planned=4)
     data = heading(run, stats_of(run)).data
-    assert (data["run_name"], data["names"], data["partners"], data["planned"]) == ("run", ["teapot"], 2, 4)
+    assert (data["run_name"], data["names"], data["partners"], data["planned"]) == ("run", ["teapot"], 3, 4)
     assert data["facts"]["seed"] == 0
     assert data["settings"]["run"]["canvases_per_category"] == 4
     assert {"sampling", "masks", "model", "versions"} <= data["settings"].keys()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -147,11 +148,26 @@ class RunFolder:
         """The canvases of one of :meth:`part_files`; raises :class:`MosaicFusionError` if it is damaged."""
         try:
             with file.open("rb") as lines:
-                return [CanvasRecord.from_line(line) for line in lines]
+                records = [CanvasRecord.from_line(line) for line in lines]
+            self._check_categories(records)
+            return records
         except (OSError, ValueError, RecursionError) as error:
             raise MosaicFusionError(
                 f"{file} is damaged ({error}); delete it and its canvases are generated again"
             ) from None
+
+    def _check_categories(self, records: Sequence[CanvasRecord]) -> None:
+        known = self._category_ids
+        for record in records:
+            for region in record.regions:
+                if region.category_id not in known:
+                    raise ValueError(
+                        f"canvas {record.index} shows category {region.category_id}, which is not one of the run"
+                    )
+
+    @cached_property
+    def _category_ids(self) -> frozenset[int]:
+        return frozenset(category.id for category in self.categories)
 
     def done(self) -> NDArray[np.bool_]:
         """For each canvas of the run, bool (total,), True if it exists; raises :class:`MosaicFusionError` for a torn part."""

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 
 
+_MAX_SIDE_PX = 100_000
+
+
 @dataclass(frozen=True)
 class RegionRecord:
     """One requested object: kept with a mask, or rejected with a reason and the values behind it.
@@ -58,10 +61,29 @@ class CanvasRecord:
     def from_line(cls, line: str | bytes) -> CanvasRecord:
         """Parse a line of :meth:`to_line`; raises ValueError for anything else."""
         record = _DECODER.decode(line)
-        name = PurePosixPath(record.file_name or "")
-        if name.is_absolute() or ".." in name.parts:
-            raise ValueError(f"file_name {record.file_name!r} leads out of the run folder")
+        record.check()
         return record
+
+    def check(self) -> None:
+        """Raise ValueError for values that contradict each other, or that lead out of the run folder or the canvas."""
+        name = PurePosixPath(self.file_name or "")
+        if name.is_absolute() or ".." in name.parts:
+            raise ValueError(f"file_name {self.file_name!r} leads out of the run folder")
+        if self.index < 0 or not all(0 < side <= _MAX_SIDE_PX for side in self.hw_px):
+            raise ValueError(f"canvas {self.index} of {self.hw_px[0]} x {self.hw_px[1]} pixels cannot be")
+        for k, region in enumerate(self.regions):
+            left, top, width, height = region.region_xywh
+            inside = 0 <= left < left + width <= self.hw_px[1] and 0 <= top < top + height <= self.hw_px[0]
+            if not inside:
+                raise ValueError(f"region {k} of canvas {self.index}, {region.region_xywh}, is not on the canvas")
+            if region.kept and not _is_mask(region, self.hw_px):
+                raise ValueError(f"region {k} of canvas {self.index} is kept, but its mask or box does not fit the canvas")
+
+
+def _is_mask(region: RegionRecord, hw_px: tuple[int, int]) -> bool:
+    """True if there is a box, and run lengths of the canvas' size; run lengths of a few bytes can claim gigabytes."""
+    runs = region.segmentation or {}
+    return region.box_xywh is not None and runs.get("size") == list(hw_px) and isinstance(runs.get("counts"), str)
 
 
 _DECODER = msgspec.json.Decoder(CanvasRecord)
