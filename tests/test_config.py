@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.presets import PRESETS, load_config, make_config
-from mosaicfusion.identity import differences, fingerprint
+from mosaicfusion.generation.presets import make_config
 from mosaicfusion.layouts import GridLayout
 
 
@@ -19,32 +16,6 @@ def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:
     with pytest.raises(MosaicFusionError) as caught:
         make_config(preset, overrides)
     return str(caught.value)
-
-
-class TestPresets:
-    @pytest.mark.parametrize("preset", PRESETS)
-    def test_valid_and_whole_in_json(self, preset: str) -> None:
-        config = make_config(preset)
-        assert RunConfig.parse(json.loads(json.dumps(config.model_dump(mode="json")))) == config
-
-    def test_paper_numbers(self) -> None:
-        paper = make_config("paper")
-        assert (paper.layout.region_hw_px, paper.layout.overlap_xy_px, paper.layout.centre) == (
-            (384, 512),
-            (64, 48),
-            0.375,
-        )
-        assert (paper.sampling.scheduler, paper.sampling.steps, paper.sampling.guidance) == ("lms", 50, 7.5)
-        assert (paper.masks.min_area, paper.masks.max_area, paper.masks.threshold) == (0.05, 0.95, "otsu")
-
-    def test_the_model_chooses_the_preset(self) -> None:
-        assert make_config() == make_config("mini") == make_config(None, {"model": "mini"})
-        with pytest.raises(MosaicFusionError, match="there is no model folder no-such-model"):
-            make_config(None, {"model": "no-such-model"})
-
-    def test_unknown(self) -> None:
-        with pytest.raises(MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, sdxl"):
-            make_config("papr")
 
 
 class TestOverrides:
@@ -135,60 +106,6 @@ class TestRefused:
     def test_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
             make_config().seed = 3  # type: ignore[misc]
-
-
-class TestLoadConfig:
-    config = make_config("fast", {"seed": 9, "prompt": {"template": "one {name}"}})
-
-    @pytest.mark.parametrize("wrapped", [True, False])
-    def test_alone_or_in_run_json(self, tmp_path: Path, wrapped: bool) -> None:
-        values = self.config.model_dump(mode="json")
-        path = tmp_path / "run.json"
-        path.write_text(json.dumps({"format": 1, "config": values} if wrapped else values))
-        assert load_config(path) == self.config
-
-    def test_what_is_left_out_comes_from_the_preset_of_the_model(self, tmp_path: Path, tiny_sd: Path) -> None:
-        (tmp_path / "c.json").write_text('{"seed": 5}')
-        assert load_config(tmp_path / "c.json") == make_config("mini", {"seed": 5})
-        (tmp_path / "c.json").write_text(json.dumps({"model": str(tiny_sd)}))
-        assert load_config(tmp_path / "c.json") == make_config("paper", {"model": str(tiny_sd)})
-
-    @pytest.mark.parametrize(
-        ("text", "said"),
-        [
-            ("{", "cannot read the config"),
-            ("[]", "holds a list, not a JSON object"),
-            ('{"config": 3}', "do not fit together"),
-            ('{"steps": 3}', "steps: Extra inputs"),
-        ],
-    )
-    def test_refused(self, tmp_path: Path, text: str, said: str) -> None:
-        (tmp_path / "c.json").write_text(text)
-        with pytest.raises(MosaicFusionError, match=said):
-            load_config(tmp_path / "c.json")
-
-    def test_missing(self, tmp_path: Path) -> None:
-        with pytest.raises(MosaicFusionError, match="cannot read the config"):
-            load_config(tmp_path / "none.json")
-
-
-class TestIdentity:
-    def test_fingerprint_sees_values_not_order(self) -> None:
-        assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
-        assert fingerprint({"a": 1}) != fingerprint({"a": 2})
-        assert len(fingerprint("é")) == 16
-
-    def test_differences_name_the_leaf(self) -> None:
-        old = make_config("paper").model_dump(mode="json")
-        new = make_config("paper", {"sampling": {"steps": 25}, "seed": 1}).model_dump(mode="json")
-        assert differences(old, new) == ["sampling.steps: 50 -> 25", "seed: 0 -> 1"]
-        assert differences(old, old) == []
-        assert differences({"a": {"b": 1}}, {}) == ["a: {'b': 1} -> None"]
-
-
-def test_each_family_has_its_own_preset(tiny_sd: Path, tiny_sdxl: Path) -> None:
-    assert make_config(None, {"model": str(tiny_sdxl)}).layout.region_hw_px == (768, 1024)
-    assert make_config(None, {"model": str(tiny_sd)}).layout.region_hw_px == (384, 512)
 
 
 class TestOutputSettings:

@@ -1,4 +1,4 @@
-"""Files that several processes write at once."""
+"""Files are written as a whole or not at all, also by several processes at once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.folders import read_files
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.atomic import remove_leftovers, write_new, write_stream
+from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new, write_stream
 
 WRITE = """
 import sys
@@ -80,3 +81,45 @@ def test_stream_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         write_stream(path, write)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["lvis.json"]
+
+
+class TestWriteAtomic:
+    def test_makes_parents_and_replaces(self, tmp_path: Path) -> None:
+        path = tmp_path / "a" / "b.json"
+        write_atomic(path, b"one")
+        write_atomic(path, b"two")
+        assert path.read_bytes() == b"two"
+        assert sorted(read_files(tmp_path)) == ["a/b.json"]
+
+    @pytest.mark.parametrize("failing", ["fsync", "fdopen", "replace"])
+    def test_full_disk_leaves_the_old_file_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+    ) -> None:
+        path = tmp_path / "b.json"
+        write_atomic(path, b"old")
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(Path if failing == "replace" else os, failing, fail)
+        with pytest.raises(MosaicFusionError, match=r"cannot write .*b\.json: No space left on device"):
+            write_atomic(path, b"new")
+        assert path.read_bytes() == b"old"
+        assert sorted(read_files(tmp_path)) == ["b.json"]
+
+    def test_interrupt_leaves_the_old_file_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write_atomic(tmp_path / "b.json", b"old")
+
+        def interrupt(_: int) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_atomic(tmp_path / "b.json", b"new")
+        assert sorted(read_files(tmp_path)) == ["b.json"]
+        assert (tmp_path / "b.json").read_bytes() == b"old"
+
+    def test_a_file_in_place_of_a_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("")
+        with pytest.raises(MosaicFusionError, match="cannot write"):
+            write_atomic(tmp_path / "a" / "b.json", b"")

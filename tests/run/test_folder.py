@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.folders import read_files
 from support.manifests import KITE, make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import ModelIdentity
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
@@ -24,10 +24,6 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
     return CanvasRecord(index, (64, 128), noise_seed=2**62 + index, file_name=None, regions=regions)
-
-
-def file_names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 KEPT = RegionRecord(
@@ -71,53 +67,11 @@ class TestLines:
         assert CanvasRecord.from_line(line) == record
 
 
-class TestWriteAtomic:
-    def test_makes_parents_and_replaces(self, tmp_path: Path) -> None:
-        path = tmp_path / "a" / "b.json"
-        write_atomic(path, b"one")
-        write_atomic(path, b"two")
-        assert path.read_bytes() == b"two"
-        assert file_names(tmp_path) == ["a/b.json"]
-
-    @pytest.mark.parametrize("failing", ["fsync", "fdopen", "replace"])
-    def test_full_disk_leaves_the_old_file_alone(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-    ) -> None:
-        path = tmp_path / "b.json"
-        write_atomic(path, b"old")
-
-        def fail(*_: Any, **__: Any) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        monkeypatch.setattr(Path if failing == "replace" else os, failing, fail)
-        with pytest.raises(MosaicFusionError, match=r"cannot write .*b\.json: No space left on device"):
-            write_atomic(path, b"new")
-        assert path.read_bytes() == b"old"
-        assert file_names(tmp_path) == ["b.json"]
-
-    def test_interrupt_leaves_the_old_file_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_atomic(tmp_path / "b.json", b"old")
-
-        def interrupt(_: int) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(os, "fsync", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            write_atomic(tmp_path / "b.json", b"new")
-        assert file_names(tmp_path) == ["b.json"]
-        assert (tmp_path / "b.json").read_bytes() == b"old"
-
-    def test_a_file_in_place_of_a_folder(self, tmp_path: Path) -> None:
-        (tmp_path / "a").write_text("")
-        with pytest.raises(MosaicFusionError, match="cannot write"):
-            write_atomic(tmp_path / "a" / "b.json", b"")
-
-
 class TestCreate:
     def test_new_empty_or_the_same_run(self, tmp_path: Path) -> None:
         for _ in range(2):
             run = RunFolder.open_or_create(tmp_path / "new" / "run", make_manifest())
-        assert file_names(run.path) == ["run.json"]
+        assert sorted(read_files(run.path)) == ["run.json"]
         assert run.total == 4
         assert RunFolder.open(run.path).manifest == run.manifest == make_manifest()
 
@@ -125,7 +79,7 @@ class TestCreate:
         (tmp_path / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run; give an empty or a new folder"):
             RunFolder.open_or_create(tmp_path, make_manifest())
-        assert file_names(tmp_path) == ["thesis.tex"]
+        assert sorted(read_files(tmp_path)) == ["thesis.tex"]
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
@@ -201,12 +155,12 @@ class TestCreate:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text("half")
         RunFolder.open_or_create(tmp_path, make_manifest())
-        assert file_names(tmp_path) == ["parts/part-00000000.jsonl", "run.json"]
+        assert sorted(read_files(tmp_path)) == ["parts/part-00000000.jsonl", "run.json"]
 
     def test_killed_before_its_first_file_was_whole(self, tmp_path: Path) -> None:
         (tmp_path / ".run.json.x1.tmp").write_text("half")
         RunFolder.open_or_create(tmp_path, make_manifest())
-        assert file_names(tmp_path) == ["run.json"]
+        assert sorted(read_files(tmp_path)) == ["run.json"]
 
     def test_full_disk_at_the_start_leaves_no_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(_: int) -> None:
@@ -216,7 +170,7 @@ class TestCreate:
             patch.setattr(os, "fsync", fail)
             with pytest.raises(MosaicFusionError, match="No space left"):
                 RunFolder.open_or_create(tmp_path / "run", make_manifest())
-        assert file_names(tmp_path) == []
+        assert sorted(read_files(tmp_path)) == []
         RunFolder.open_or_create(tmp_path / "run", make_manifest())
 
 

@@ -85,22 +85,6 @@ class TestPlacement:
             plan_placement(cluster(), Scale(address="auto"), DeviceOptions())
 
 
-class TestScale:
-    @pytest.mark.parametrize(
-        ("options", "said"),
-        [
-            ({"gpus": 1}, "gpus and resources are those of workers; give a number of workers, or an address"),
-            ({"workers": 0}, "workers=0 must be at least 1"),
-            ({"workers": 1, "gpus": 1.5}, "gpus=1.5 of a worker must be a whole number, or a fraction below 1"),
-            ({"workers": 1, "gpus": float("nan")}, "gpus=nan"),
-            ({"workers": 1, "resources": {"tpu": -1}}, "tpu=-1 of a worker"),
-        ],
-    )
-    def test_refused(self, options: dict[str, Any], said: str) -> None:
-        with pytest.raises(MosaicFusionError, match=said):
-            Scale(**options)
-
-
 class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
