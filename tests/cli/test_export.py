@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from support.command_line import call
+from support.images import encode
 from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
@@ -41,9 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     box = tuple(rle.box_xywh(mask))
     kept = RegionRecord(1, "banana", "", (0, 0, 20, 24), area=120, box_xywh=box, segmentation=dict(rle.encode(mask)))
     rejected = RegionRecord(2, "teapot", "", (12, 0, 20, 24), reason="area")
-    buffer = io.BytesIO()
-    Image.new("RGB", (32, 24)).save(buffer, "jpeg")
-    names = [run.write_image(index, buffer.getvalue()) for index in range(2)]
+    names = [run.write_image(index, encode(np.zeros((24, 32, 3), np.uint8))) for index in range(2)]
     run.write_part([CanvasRecord(index, (24, 32), 0, name, (kept, rejected)) for index, name in enumerate(names)])
     return run.path
 

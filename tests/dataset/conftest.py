@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from pycocotools import mask as coco_mask
+from support.images import encode
 from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
@@ -49,10 +48,7 @@ def box(top: int, left: int, height: int, width: int) -> Mask:
 
 
 def noise(seed: int, hw: tuple[int, int], kind: str = "jpeg") -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, kind)
-    return buffer.getvalue()
+    return encode(np.random.default_rng(seed).integers(0, 256, (*hw, 3), dtype=np.uint8), kind)
 
 
 RING = box(2, 2, 20, 24) & ~box(8, 8, 5, 7)

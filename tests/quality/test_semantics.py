@@ -4,33 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.colour_clip import ColourClip
 from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.zero_shot import text_vectors
 from mosaicfusion.quality.semantics import by_category, choices, is_judged, judge_images
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")
-
-
-class ColourClip:
-    """In place of a CLIP: images by their mean colour, texts by the colour that they name."""
-
-    name = "colours"
-    logit_scale = 10.0
-
-    def encode_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        return self._unit(np.array([image.mean(axis=(0, 1)) for image in images]))
-
-    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return self._unit(np.array([[name in text.split() for name in ("red", "green", "blue")] for text in texts]))
-
-    def _unit(self, vectors: np.ndarray) -> np.ndarray:
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFolder:
@@ -86,17 +70,6 @@ def test_the_model_is_remembered(tmp_path: Path) -> None:
     run.write_part([first])
     assert is_judged(run, "colours")
     assert not is_judged(run, "others")
-
-
-def test_templates_are_averaged_and_checked() -> None:
-    (vector,) = text_vectors(ColourClip(), [RED], ["a {name}", "a {name} and blue"])
-    blue = 1 / np.sqrt(2)
-    assert vector == pytest.approx(np.array([1 + blue, 0, blue]) / np.linalg.norm([1 + blue, 0, blue]), abs=1e-5)
-    for template, message in (("a photo", "must hold {name} exactly once"), ("{name} {x}", "unknown field")):
-        with pytest.raises(MosaicFusionError, match=message):
-            text_vectors(ColourClip(), [RED], [template])
-    with pytest.raises(MosaicFusionError, match="there is no template"):
-        text_vectors(ColourClip(), [RED], [])
 
 
 def test_choices(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from support.images import encode
 from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
@@ -47,9 +46,7 @@ def make_record(
 
 
 def grey_jpeg() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", CANVAS_HW[::-1], (128, 128, 128)).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return encode(np.full((*CANVAS_HW, 3), 128, np.uint8))
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.folders import read_files
 from support.manifests import KITE, make_manifest
 
@@ -37,34 +35,6 @@ KEPT = RegionRecord(
     segmentation={"size": [64, 128], "counts": "abc"},
 )
 REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components", values={"components": 3})
-
-
-class TestLines:
-    def test_round_trip(self) -> None:
-        record = canvas(3, KEPT, REJECTED)
-        assert CanvasRecord.from_line(record.to_line()) == record
-        assert (KEPT.kept, REJECTED.kept) == (True, False)
-
-    def test_a_line_of_before_there_were_measures(self) -> None:
-        values = json.loads(canvas(3, KEPT).to_line())
-        for key in ("measures", "quality", "replaced"):
-            del values["regions"][0][key]
-        assert CanvasRecord.from_line(json.dumps(values)) == canvas(3, KEPT)
-
-    @pytest.mark.parametrize("name", ["/etc/passwd", "../other/images/000/1.jpg", "images/../../x.jpg"])
-    def test_images_lie_in_the_run_folder(self, name: str) -> None:
-        values = {**json.loads(canvas(3, KEPT).to_line()), "file_name": name}
-        with pytest.raises(ValueError, match="leads out of the run folder"):
-            CanvasRecord.from_line(json.dumps(values))
-
-    @settings(deadline=None)
-    @given(st.text(st.characters(exclude_categories=["Cs"])))
-    def test_any_text_stays_on_one_line(self, text: str) -> None:
-        record = canvas(0, RegionRecord(1, text, text, (0, 0, 8, 8), reason="too_small"))
-        line = record.to_line()
-        assert "\n" not in line
-        assert "\r" not in line
-        assert CanvasRecord.from_line(line) == record
 
 
 class TestCreate:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from support.images import encode
 from support.manifests import DRUM, KITE, make_manifest
 
 CANVAS_HW = (64, 96)
@@ -47,9 +46,7 @@ def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2)
         image = np.where((disc(0) | disc(1))[..., None], (220, 60, 40), (30, 60, 110)) + rng.normal(
             0, 6, (*CANVAS_HW, 3)
         )
-        buffer = io.BytesIO()
-        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=95, subsampling=0)
-        name = run.write_image(index, buffer.getvalue())
+        name = run.write_image(index, encode(np.clip(image, 0, 255).astype(np.uint8), quality=95, subsampling=0))
         records.append(CanvasRecord(index, CANVAS_HW, 7, name, tuple(regions)))
     for start in range(0, len(records), in_a_part):
         run.write_part(records[start : start + in_a_part])

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mosaicfusion.categories import Category
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from support.images import encode
 from support.manifests import make_manifest
 
 CANVAS_HW = (32, 48)
@@ -78,9 +77,7 @@ def category(id_: int, name: str, synset: str | None = None, synonyms: Sequence[
 
 def jpeg(seed: int = 0) -> bytes:
     """A grey image of the canvas' size; each seed has its own."""
-    buffer = io.BytesIO()
-    Image.new("L", CANVAS_HW[::-1], seed % 256).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return encode(np.full(CANVAS_HW, seed % 256, np.uint8))
 
 
 def make_run(path: Path, categories: Sequence[Category], canvases: Sequence[Sequence[tuple[int, bool]]]) -> Path:
