@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import make_config
-from mosaicfusion.layouts import GridLayout
+from mosaicfusion.layouts import LAYOUTS, GridLayout
 
 
 def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:
@@ -44,7 +44,7 @@ class TestOverrides:
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("overrides", "said"),
+        ("overrides", "message"),
         [
             ({"sampling": {"steps": 0}}, "sampling.steps: Input should be greater than or equal to 1 (got 0)"),
             ({"sampling": {"guidance": 0.5}}, "sampling.guidance"),
@@ -75,8 +75,8 @@ class TestRefused:
             ({"sead": 1}, "sead: Extra inputs"),
         ],
     )
-    def test_the_place_is_named(self, overrides: dict[str, Any], said: str) -> None:
-        assert said in refusal(overrides)
+    def test_the_place_is_named(self, overrides: dict[str, Any], message: str) -> None:
+        assert message in refusal(overrides)
 
     def test_all_problems_at_once(self) -> None:
         message = refusal({"seed": -1, "sampling": {"steps": 0}})
@@ -84,7 +84,7 @@ class TestRefused:
         assert "sampling.steps:" in message
 
     @pytest.mark.parametrize(
-        ("template", "said"),
+        ("template", "message"),
         [
             ("a photo", "must hold {name} exactly once"),
             ("{name} and {name}", "must hold {name} exactly once"),
@@ -97,8 +97,8 @@ class TestRefused:
             ("{name} " + "x" * 400, "at most 400 characters"),
         ],
     )
-    def test_templates(self, template: str, said: str) -> None:
-        assert said in refusal({"prompt": {"template": template}})
+    def test_templates(self, template: str, message: str) -> None:
+        assert message in refusal({"prompt": {"template": template}})
 
     def test_backgrounds_without_a_place(self) -> None:
         assert "has no {background}" in refusal({"prompt": {"backgrounds": ["grass"]}})
@@ -126,6 +126,16 @@ class TestOutputSettings:
 class TestLayoutKinds:
     def test_grid_is_the_default(self) -> None:
         assert RunConfig.parse({"layout": {"grids": ["1x2"]}}).layout == GridLayout(grids=("1x2",))
+
+    def test_another_kind_drops_the_values_of_the_preset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Pair(GridLayout):
+            kind: Literal["pair"] = "pair"  # type: ignore[assignment]
+
+        monkeypatch.setitem(LAYOUTS, "pair", Pair)
+        chosen = make_config("mini", {"layout": {"kind": "pair", "centre": 0.5}})
+        assert chosen.layout == Pair(centre=0.5)
+        assert make_config(chosen, {"seed": 3}).layout == Pair(centre=0.5)
+        assert make_config(chosen, {"layout": {"kind": "grid"}}).layout == GridLayout()
 
     def test_unknown(self) -> None:
         with pytest.raises(MosaicFusionError, match="layout: unknown layout 'spiral'; choose one of grid"):

@@ -25,7 +25,7 @@ SETTINGS = [
 
 
 def start(out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mosaicfusion.cli", "generate", *SETTINGS, "--out", str(out)]
+    command = [sys.executable, "-m", "mosaicfusion", "generate", *SETTINGS, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 

@@ -109,7 +109,7 @@ class TestGenerate:
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["-c", "bananna"], "does not know 'bananna'; nearest: banana"),
             (["-c", "x" * 10_000], "has 10000 characters; at most 100"),
@@ -153,12 +153,12 @@ class TestRefused:
         ],
     )
     def test_exit_code_2_words_and_nothing_behind(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
         result = call("generate", "--out", "run", *arguments)
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert message in result.stderr
         assert result.stderr.lstrip().startswith("error: ")
         assert read_files(tmp_path) == {}
         assert not (tmp_path / "run").exists()
@@ -236,17 +236,17 @@ class TestExplain:
         assert (tmp_path / "again" / figure.name).read_bytes() == figure.read_bytes()
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["-c", "bananna"], "nearest: banana"),
             (["-c", "cat,lion,tiger,horse,zebra,cow,pig,giraffe,elephant,rabbit"], "at most 9 categories, not 10"),
             (["-c", "banana", "--set", "layout.region_hw_px=[60,60]"], "must be multiples of 8"),
         ],
     )
-    def test_refused(self, tmp_path: Path, arguments: list[str], said: str) -> None:
+    def test_refused(self, tmp_path: Path, arguments: list[str], message: str) -> None:
         result = call("explain", *arguments, "--out", tmp_path / "figures")
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert message in result.stderr
         assert not (tmp_path / "figures").exists()
 
     def test_out_is_a_file(self, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ class TestHelp:
 
 def test_a_real_process(run: Path, tmp_path: Path) -> None:
     """The whole command as a user starts it; the same bytes as in this process."""
-    command = [sys.executable, "-m", "mosaicfusion.cli", "generate", *TWO, "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "mosaicfusion", "generate", *TWO, "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "report:" in done.stdout

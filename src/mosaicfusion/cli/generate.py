@@ -10,8 +10,13 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import (
+    CATEGORIES,
     CLIP_HELP,
+    DATASET,
+    IMAGES,
+    MACHINE,
     MODEL_HELP,
+    PROCESSES,
     CategoriesOption,
     CompileOption,
     DeviceOption,
@@ -67,40 +72,78 @@ def generate(
         str, typer.Option("--out", "-o", help="Run folder or URL (s3://...): new, empty, or of the same run.")
     ],
     categories: CategoriesOption = None,
-    vocabulary: Annotated[Path | None, typer.Option(help="Categories of an LVIS or COCO json.")] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="Categories of an LVIS or COCO json.", rich_help_panel=CATEGORIES)
+    ] = None,
     main_names: Annotated[
-        str | None, typer.Option("--main", help="Categories that lead a canvas (names or .txt).", show_default="all")
+        str | None,
+        typer.Option(
+            "--main",
+            help="Categories that lead a canvas (names or .txt).",
+            show_default="all",
+            rich_help_panel=CATEGORIES,
+        ),
     ] = None,
     frequency: Annotated[
-        str | None, typer.Option(help="LVIS frequencies of the categories that lead a canvas: r, c, f, or r,c.")
+        str | None,
+        typer.Option(
+            help="LVIS frequencies of the categories that lead a canvas: r, c, f, or r,c.", rich_help_panel=CATEGORIES
+        ),
     ] = None,
     partners: Annotated[
-        str, typer.Option(help="Categories of the other regions: all, main, frequencies as r,c, names or a .txt file.")
+        str,
+        typer.Option(
+            help="Categories of the other regions: all, main, frequencies as r,c, names or a .txt file.",
+            rich_help_panel=CATEGORIES,
+        ),
     ] = "all",
-    canvases_per_category: Annotated[int, typer.Option("--canvases-per-category", "-n", min=1)] = 25,
+    canvases_per_category: Annotated[
+        int, typer.Option("--canvases-per-category", "-n", help="Canvases for each leading category.", min=1)
+    ] = 25,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help=MODEL_HELP, show_default="mini, or that of --config")
+        str | None,
+        typer.Option(
+            "--model", "-m", help=MODEL_HELP, show_default="mini, or that of --config", rich_help_panel=IMAGES
+        ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a hub id.", rich_help_panel=IMAGES)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model", rich_help_panel=IMAGES)
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="JSON file with settings, or a run.json, instead of a preset.")
+        Path | None,
+        typer.Option(help="JSON file with settings, or a run.json, instead of a preset.", rich_help_panel=IMAGES),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same data.", min=0, show_default="0")
+        int | None,
+        typer.Option(help="The same seed gives the same data.", min=0, show_default="0", rich_help_panel=IMAGES),
     ] = None,
     grid: Annotated[
-        str | None, typer.Option(help="Rows x columns; of several, such as 1x2,2x1, each group gets one at random.")
+        str | None,
+        typer.Option(
+            help="Rows x columns; of several, such as 1x2,2x1, each group gets one at random.", rich_help_panel=IMAGES
+        ),
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option(help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional."),
+        typer.Option(
+            help="Prompt with {name}, {definition}, {background}; [parts] in brackets are optional.",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
-    backgrounds: Annotated[Path | None, typer.Option(help="Text file with one background per line.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a diffusers class.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1)] = None,
-    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.")] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Text file with one background per line.", rich_help_panel=IMAGES)
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="lms, dpm++, ddim, euler, ..., or a diffusers class.", rich_help_panel=IMAGES)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.", min=1, rich_help_panel=IMAGES)] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance scale; 1 is none.", rich_help_panel=IMAGES)
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, float16, bfloat16.", rich_help_panel=IMAGES)] = None,
     settings: SetOption = None,
     policy: PolicyOption = None,
     masks: MasksOption = None,
@@ -108,11 +151,16 @@ def generate(
     min_semantics: MinSemanticsOption = None,
     clip: Annotated[
         str | None,
-        typer.Option(help=f"Model of --min-semantics: {CLIP_HELP}", show_default="as last time; initially mini"),
+        typer.Option(
+            help=f"Model of --min-semantics: {CLIP_HELP}",
+            show_default="as last time; initially mini",
+            rich_help_panel=DATASET,
+        ),
     ] = None,
     device: DeviceOption = "auto",
     batch_size: Annotated[
-        int, typer.Option(help="Canvases denoised together: faster, but needs more memory.", min=1)
+        int,
+        typer.Option(help="Canvases denoised together: faster, but needs more memory.", min=1, rich_help_panel=MACHINE),
     ] = 8,
     threads: ThreadsOption = None,
     compile: CompileOption = False,
@@ -120,7 +168,11 @@ def generate(
     vae_tiling: VaeTilingOption = False,
     shard: Annotated[
         str | None,
-        typer.Option(help="Generate one of several equal shares, such as 3/64.", show_default="everything missing"),
+        typer.Option(
+            help="Generate one of several equal shares, such as 3/64.",
+            show_default="everything missing",
+            rich_help_panel=PROCESSES,
+        ),
     ] = None,
     workers: WorkersOption = None,
     ray_address: RayAddressOption = None,
@@ -128,7 +180,10 @@ def generate(
     resources: ResourcesOption = None,
     profile: Annotated[
         Path | None,
-        typer.Option(help="Print the time of each stage; write a trace for chrome://tracing or Perfetto to this file."),
+        typer.Option(
+            help="Print the time of each stage; write a trace for chrome://tracing or Perfetto to this file.",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from mosaicfusion.config import OutputSettings, RunConfig
     from mosaicfusion.generation.scale import Scale
 
+CATEGORIES, IMAGES, DATASET, MACHINE, PROCESSES = "Categories", "Images", "Data set", "Machine", "Several processes"
+"""Panels of options in the help."""
+
 CategoriesOption = Annotated[
     str | None,
     typer.Option(
-        "--categories", "-c", help="Comma-separated names, or a .txt file with one per line.", show_default="all"
+        "--categories",
+        "-c",
+        help="Comma-separated names, or a .txt file with one per line.",
+        show_default="all",
+        rich_help_panel=CATEGORIES,
     ),
 ]
 MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id such as owner/name."
@@ -31,12 +38,18 @@ SetOption = Annotated[
 PolicyOption = Annotated[
     Literal["drop", "not_exhaustive"] | None,
     typer.Option(
-        help="Canvases with a rejected region: leave out, or mark.", show_default="as last time; initially drop"
+        help="Canvases with a rejected region: leave out, or mark.",
+        show_default="as last time; initially drop",
+        rich_help_panel=DATASET,
     ),
 ]
 MasksOption = Annotated[
     Literal["rle", "polygon"] | None,
-    typer.Option(help="Masks in lvis.json; detectron2 needs polygons.", show_default="as last time; initially rle"),
+    typer.Option(
+        help="Masks in lvis.json; detectron2 needs polygons.",
+        show_default="as last time; initially rle",
+        rich_help_panel=DATASET,
+    ),
 ]
 MinSemanticsOption = Annotated[
     float | None,
@@ -45,6 +58,7 @@ MinSemanticsOption = Annotated[
         min=0,
         max=1,
         show_default="as last time; initially 0",
+        rich_help_panel=DATASET,
     ),
 ]
 CLIP_HELP = "'mini' (bundled), a folder in open_clip's format, a hub id, or name:pretrained."
@@ -55,28 +69,54 @@ MinQualityOption = Annotated[
         min=0,
         max=1,
         show_default="as last time; initially 0",
+        rich_help_panel=DATASET,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(help="CPU threads per model; the same number gives the same bytes.", min=1, show_default="all cores"),
+    typer.Option(
+        help="CPU threads per model; the same number gives the same bytes.",
+        min=1,
+        show_default="all cores",
+        rich_help_panel=MACHINE,
+    ),
 ]
 CompileOption = Annotated[
-    bool, typer.Option("--compile", help="Compile parts of the model with torch.compile: for long runs on a GPU.")
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile parts of the model with torch.compile: for long runs on a GPU.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 OffloadOption = Annotated[
-    bool, typer.Option("--offload", help="Keep only the active part of the model on the device: for small GPUs.")
+    bool,
+    typer.Option(
+        "--offload",
+        help="Keep only the active part of the model on the device: for small GPUs.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 VaeTilingOption = Annotated[
-    bool, typer.Option("--vae-tiling", help="Decode in tiles: for canvases that do not fit in memory at once.")
+    bool,
+    typer.Option(
+        "--vae-tiling", help="Decode in tiles: for canvases that do not fit in memory at once.", rich_help_panel=MACHINE
+    ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(help="Generate with this many Ray workers.", min=1, show_default="this process")
+    int | None,
+    typer.Option(
+        help="Generate with this many Ray workers.", min=1, show_default="this process", rich_help_panel=PROCESSES
+    ),
 ]
 RayAddressOption = Annotated[
     str | None,
-    typer.Option(help="Ray cluster of the workers: ray://head:10001, head:6379 or auto.", show_default="this machine"),
+    typer.Option(
+        help="Ray cluster of the workers: ray://head:10001, head:6379 or auto.",
+        show_default="this machine",
+        rich_help_panel=PROCESSES,
+    ),
 ]
 GpusOption = Annotated[
     float | None,
@@ -85,11 +125,16 @@ GpusOption = Annotated[
         help="May be a fraction, such as 0.5.",
         min=0,
         show_default="1 or an equal share, if any",
+        rich_help_panel=PROCESSES,
     ),
 ]
 ResourcesOption = Annotated[
     str | None,
-    typer.Option(help="Other Ray resources per worker as JSON, such as '{\"tpu\": 1}'.", show_default="none"),
+    typer.Option(
+        help="Other Ray resources per worker as JSON, such as '{\"tpu\": 1}'.",
+        show_default="none",
+        rich_help_panel=PROCESSES,
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.canvas_sampler import check_plan
 from mosaicfusion.generation.recording import extract_record
+from mosaicfusion.layouts import GridLayout
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
@@ -53,6 +54,8 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
     rows = math.isqrt(len(categories))
     grid = f"{rows}x{math.ceil(len(categories) / rows)}"
+    if not isinstance(config.layout, GridLayout):
+        raise MosaicFusionError(f"explain shows a grid, not the layout {config.layout.kind!r}; leave layout.kind out")
     config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
     model = load_model(find_model(config.model, config.revision), device, config.sampling.dtype)
     config.layout.check(model.latent_factor)

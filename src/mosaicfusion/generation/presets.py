@@ -57,17 +57,27 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     overrides = overrides or {}
     if isinstance(preset, RunConfig):
         base = preset.model_dump(exclude_unset=True)
+        base["layout"] = {**base.get("layout", {}), "kind": preset.layout.kind}
     else:
         model = overrides.get("model") or BUNDLED_MODEL
         preset = preset or _default_preset(model, overrides.get("revision"))
         if preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
         base = PRESETS[preset]
+    base = _without_other_layout(base, overrides)
     prompt = overrides.get("prompt")
     if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
         # A template of the user's own drops the list of the preset.
         overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
     return RunConfig.parse(_merge(base, overrides))
+
+
+def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """``base`` without its layout, if ``overrides`` choose a layout of another kind, to which its values do not apply."""
+    chosen = overrides.get("layout")
+    kind = chosen.get("kind") if isinstance(chosen, dict) else None
+    other = kind is not None and kind != base.get("layout", {}).get("kind", "grid")
+    return {key: value for key, value in base.items() if not (other and key == "layout")}
 
 
 def load_config(path: Path) -> RunConfig:

@@ -66,8 +66,12 @@ def open_training_set(
 
 
 def _digest(path: Path, base: DetectionDataset) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
+    files = [path / "run.json", *sorted((path / "parts").glob("part-*.jsonl"))] if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for each in files:
+        with each.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
     if base.missing:  # the set also depends on the images on disk
         digest.update(repr(sorted(base.missing)).encode())
     return digest.hexdigest()[:16]

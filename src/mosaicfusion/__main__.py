@@ -1,4 +1,4 @@
-"""``python -m mosaicfusion.cli``."""
+"""``python -m mosaicfusion``."""
 
 from mosaicfusion.cli import main
 
