@@ -112,7 +112,7 @@ class TestFromJson:
         assert "was it cut off?" in refusal(path)
 
     @pytest.mark.parametrize(
-        ("data", "said"),
+        ("data", "message"),
         [
             ("", "was it cut off?"),
             ("names: banana", "not whole JSON"),
@@ -132,8 +132,8 @@ class TestFromJson:
             ([{"id": 1, "name": "kite", "prompt_name": "\n"}], "must be printable"),
         ],
     )
-    def test_refused_with_a_reason(self, tmp_path: Path, data: Any, said: str) -> None:
-        assert said in refusal(write_json(tmp_path, data))
+    def test_refused_with_a_reason(self, tmp_path: Path, data: Any, message: str) -> None:
+        assert message in refusal(write_json(tmp_path, data))
 
     def test_missing_file_folder_and_bytes(self, tmp_path: Path) -> None:
         assert "No such file" in refusal(tmp_path / "none.json")

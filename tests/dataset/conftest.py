@@ -1,4 +1,4 @@
-"""A run and a COCO json made by hand, with what formats stumble over: holes, several parts, overlaps, crowds, hostile names."""
+"""A run and a COCO json made by hand, with the hard cases: holes, several parts, overlaps, crowds, hostile names."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ DOT = box(39, 63, 1, 1)
 
 
 def region(category: Category, mask: Mask | None) -> RegionRecord:
-    asked: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "category_id": category.id,
         "category": category.name,
         "prompt": "",
         "region_xywh": (0, 0, 64, 40),
     }
     if mask is None:
-        return RegionRecord(**asked, reason="area", values={"area": 0.01})
+        return RegionRecord(**requested, reason="area", values={"area": 0.01})
     area, box_xywh = rle.area(mask), tuple(rle.box_xywh(mask))
-    return RegionRecord(**asked, score=0.5, area=area, box_xywh=box_xywh, segmentation=dict(rle.encode(mask)))
+    return RegionRecord(**requested, score=0.5, area=area, box_xywh=box_xywh, segmentation=dict(rle.encode(mask)))
 
 
 def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> Made:
@@ -93,7 +93,7 @@ def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Made:
-    """Canvas 1 holds a rejected region and falls to the policy."""
+    """A run of three canvases; the policy decides on the second one, which has a rejected region."""
     kite, hostile, _ = CATEGORIES
     return make_run(
         tmp_path / "run",

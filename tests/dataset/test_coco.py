@@ -1,4 +1,4 @@
-"""Names from outside: which become paths, and which file they mean."""
+"""Names of image files from a json: which are accepted as paths, and which file they refer to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mosaicfusion.dataset.coco import ImageRef, find_image, image_name, path_fau
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "train2017/000000000001.jpg", "a b/ü.png", "10:30.jpg", "...jpg", "a..b/c"])
-def test_good_names(name: str) -> None:
+def test_relative_names_are_paths(name: str) -> None:
     assert path_fault(name) is None
 
 
@@ -35,7 +35,7 @@ def test_good_names(name: str) -> None:
         "\x1b[31m",
     ],
 )
-def test_bad_names(name: str) -> None:
+def test_names_that_leave_the_folder_are_refused(name: str) -> None:
     assert path_fault(name)
 
 
@@ -51,11 +51,11 @@ def test_bad_names(name: str) -> None:
         ("//", None),
     ],
 )
-def test_tails_as_detectron2_takes_them(url: str | None, tail: str | None) -> None:
+def test_coco_url_tail_is_that_of_detectron2(url: str | None, tail: str | None) -> None:
     assert url_tail(url) == tail
 
 
-def test_which_file_an_image_is(tmp_path: Path) -> None:
+def test_the_best_existing_file_is_chosen(tmp_path: Path) -> None:
     image = ImageRef(1, "COCO_val2014_000000000001.jpg", "http://images.cocodataset.org/val2017/000000000001.jpg")
     assert find_image(tmp_path, image) is None
     for name in ("000000000001.jpg", "val2017/000000000001.jpg", "COCO_val2014_000000000001.jpg"):  # the last is best

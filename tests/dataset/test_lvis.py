@@ -54,7 +54,7 @@ RECORDS = [
 ]
 
 
-def test_every_value() -> None:
+def test_every_value_of_the_json() -> None:
     data = compile_lvis(RECORDS[:1], [KITE, DRUM])
     assert data["images"] == [
         {
@@ -101,7 +101,7 @@ def test_every_value() -> None:
     ]
 
 
-def test_quality_where_it_is_known() -> None:
+def test_quality_is_written_where_it_is_known() -> None:
     regions = dataclasses.replace(kept(KITE), quality=0.875), kept(DRUM)
     first, second = compile_lvis([canvas(0, *regions)], [KITE, DRUM])["annotations"]
     assert first["quality"] == 0.875
@@ -109,7 +109,7 @@ def test_quality_where_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(("policy", "ids", "annotations"), [("drop", [1, 6], 4), ("not_exhaustive", [1, 2, 6], 5)])
-def test_policies(policy: Any, ids: list[int], annotations: int) -> None:
+def test_policies_choose_images_with_rejected_regions(policy: Any, ids: list[int], annotations: int) -> None:
     data = compile_lvis(RECORDS, [KITE, DRUM], policy)
     assert [image["id"] for image in data["images"]] == ids
     assert [annotation["id"] for annotation in data["annotations"]] == list(range(1, annotations + 1))
@@ -125,7 +125,7 @@ def test_counts_are_of_images_and_instances() -> None:
 
 
 @pytest.mark.parametrize(("images", "letter"), [(0, "r"), (10, "r"), (11, "c"), (100, "c"), (101, "f")])
-def test_frequency_where_the_vocabulary_has_none(images: int, letter: str) -> None:
+def test_frequency_is_counted_where_the_vocabulary_has_none(images: int, letter: str) -> None:
     records = [canvas(index, kept(DRUM), kept(DRUM)) for index in range(images)]
     assert compile_lvis(records, [DRUM])["categories"][0]["frequency"] == letter
 
@@ -138,11 +138,11 @@ def test_polygons_hold_the_same_pixels() -> None:
     for annotation, mask in zip(data["annotations"], (BLOCK, ring), strict=True):
         polygons = annotation["segmentation"]
         assert all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)  # detectron2's rule
-        assert np.array_equal(drawn(polygons), mask)
+        assert np.array_equal(rasterise(polygons), mask)
         assert annotation["area"] == mask.sum()
 
 
-def drawn(polygons: list[list[float]]) -> np.ndarray[Any, Any]:
+def rasterise(polygons: list[list[float]]) -> np.ndarray[Any, Any]:
     from pycocotools import mask as coco
 
     return np.asarray(coco.decode(coco.merge(coco.frPyObjects(polygons, 8, 16))), dtype=bool)
@@ -166,7 +166,7 @@ def test_detectron2_finds_the_image() -> None:
     assert f"images/{folder}/{name}" == image["file_name"]
 
 
-def test_nothing_kept_is_still_a_data_set() -> None:
+def test_a_run_with_nothing_kept_gives_an_empty_data_set() -> None:
     data = json.loads(to_bytes(compile_lvis(RECORDS[2:3], [KITE, DRUM])))
     assert (data["images"], data["annotations"]) == ([], [])
     assert [category["image_count"] for category in data["categories"]] == [0, 0]
@@ -180,7 +180,7 @@ def test_equal_data_gives_equal_bytes() -> None:
 @pytest.mark.parametrize("policy", ["drop", "not_exhaustive"])
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_written_record_by_record(policy: Policy, masks: MaskFormat, count: int) -> None:
+def test_streamed_json_equals_the_compiled_one(policy: Policy, masks: MaskFormat, count: int) -> None:
     file = io.BytesIO()
     write_lvis(file, iter(RECORDS[:count]), [KITE, DRUM], policy, masks)
     assert file.getvalue() == to_bytes(compile_lvis(RECORDS[:count], [KITE, DRUM], policy, masks))

@@ -1,4 +1,4 @@
-"""One annotation in every form, and what is not a mask."""
+"""Masks of annotations in every form; invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def annotated(segmentation: Any, **fields: Any) -> Annotation:
 
 
 @pytest.mark.parametrize("form", [PLAIN, rle.encode(BLOCK), rle.polygons(BLOCK)])
-def test_every_form_to_every_form(form: Any) -> None:
+def test_every_mask_form_converts_to_every_other(form: Any) -> None:
     mask = parse_mask(form, HW)
     assert mask.run_lengths() == rle.encode(BLOCK)
     assert mask.polygons() == rle.polygons(BLOCK)
@@ -59,7 +59,7 @@ def test_a_crowd_stays_run_lengths() -> None:
 
 @settings(deadline=None)
 @given(mask=arrays(bool, (5, 7)).filter(np.any))
-def test_run_lengths_of_any_mask(mask: np.ndarray[Any, Any]) -> None:
+def test_run_lengths_of_any_mask_round_trip(mask: np.ndarray[Any, Any]) -> None:
     parsed = parse_mask(rle.encode(mask), (5, 7))
     assert (parsed.area, parsed.box_xywh) == (rle.area(mask), rle.box_xywh(mask))
     column = mask.T.ravel()
@@ -69,7 +69,7 @@ def test_run_lengths_of_any_mask(mask: np.ndarray[Any, Any]) -> None:
     assert (again.area, again.box_xywh, again.run_lengths()) == (parsed.area, parsed.box_xywh, parsed.run_lengths())
 
 
-def test_outlines_by_people() -> None:
+def test_outlines_drawn_by_people_are_accepted() -> None:
     mask = parse_mask([[0.5, 0.5, 4.5, 0.5, 4.5, 3.5, 0.5, 3.5], [5, 4, 7, 4, 7, 5]], (5, 7))
     assert mask.own_area == 13
     assert mask.box_xywh == [0.5, 0.5, 6.5, 4.5]
@@ -84,7 +84,7 @@ def test_a_polygon_may_reach_one_image_size_outside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "said"),
+    ("segmentation", "message"),
     [
         (None, "neither a list of polygons nor run lengths"),
         ([], "is empty"),
@@ -115,10 +115,10 @@ def test_a_polygon_may_reach_one_image_size_outside() -> None:
         ({"size": [4, 6], "counts": []}, "do not fill"),
     ],
 )
-def test_not_a_mask(segmentation: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_segmentations_are_refused(segmentation: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_mask(segmentation, HW)
-    with pytest.raises(MosaicFusionError, match=f"annotation 8: the segmentation .*({said})"):
+    with pytest.raises(MosaicFusionError, match=f"annotation 8: the segmentation .*({message})"):
         _ = annotated(segmentation).mask
 
 

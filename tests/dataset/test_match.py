@@ -1,4 +1,4 @@
-"""Which category is which: every key, its order, and what cannot be told."""
+"""Categories of two sets are matched by synset, name and synonym, in this order; ambiguous names are refused."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ KNOWN = [
 @pytest.mark.parametrize(
     ("category", "ids"),
     [
-        (CategoryRef(1, "tin", None, "aerosol.n.02"), [4]),  # the synset wins over any name
+        (CategoryRef(1, "tin", None, "aerosol.n.02"), [4]),  # the synset goes before any name
         (CategoryRef(1, "hot_dog", None, "aerosol.n.02"), [4]),
         (CategoryRef(1, "Aerosol  can"), [4]),
         (CategoryRef(1, "HOT DOG"), [20]),
-        (CategoryRef(1, "aerosol_can", None, "another.n.01"), [4]),  # a full name says enough
+        (CategoryRef(1, "aerosol_can", None, "another.n.01"), [4]),  # a full name is enough
         (CategoryRef(1, "spray can"), [4]),
         (CategoryRef(1, "tin", ["Spray_Can"]), [4]),
         (CategoryRef(1, "longbow"), [7]),
-        (CategoryRef(1, "longbow", None, "longbow.n.01"), []),  # a synonym does not, if the synsets differ
+        (CategoryRef(1, "longbow", None, "longbow.n.01"), []),  # a synonym is not enough if the synsets differ
         (CategoryRef(1, "bow"), [7, 9]),
         (CategoryRef(1, "bow_(weapon)"), [7]),
         (CategoryRef(1, "bow_(of_a_ship)"), []),
         (CategoryRef(1, "bow", None, "bow.n.08"), [9]),
         (CategoryRef(1, "zebra", ["zebra"], "zebra.n.01"), []),
-        (CategoryRef(4, "dog"), []),  # ids say nothing
+        (CategoryRef(4, "dog"), []),  # ids are not compared
     ],
 )
-def test_find(category: CategoryRef, ids: list[int]) -> None:
+def test_category_is_found_by_synset_name_or_synonym(category: CategoryRef, ids: list[int]) -> None:
     assert sorted(found.id for found in Matcher(KNOWN).find(category)) == ids
 
 
-def test_new_ones_get_the_next_ids_and_are_known_then() -> None:
+def test_new_categories_get_the_next_ids_and_are_found_then() -> None:
     matcher = Matcher(KNOWN)
     first = [CategoryRef(1, "zebra"), CategoryRef(2, "hot dog"), CategoryRef(3, "zebra_(crossing)")]
     ids, new = matcher.ids(first, "one")
@@ -49,7 +49,7 @@ def test_new_ones_get_the_next_ids_and_are_known_then() -> None:
     assert matcher.ids([CategoryRef(8, "Zebra")], "two") == ({8: 21}, [])
 
 
-def test_all_doubts_are_told_with_the_choices() -> None:
+def test_ambiguous_names_are_listed_with_the_choices() -> None:
     with pytest.raises(MosaicFusionError) as caught:
         Matcher(KNOWN).ids([CategoryRef(1, "bow"), CategoryRef(2, "zebra")], "runs/rare")
     assert "categories of runs/rare are ambiguous" in str(caught.value)
@@ -60,11 +60,11 @@ def test_all_doubts_are_told_with_the_choices() -> None:
 @pytest.mark.parametrize(
     ("choice", "ids"), [("bow_(weapon)", {1: 7}), ("Bow (Decorative ribbons)", {1: 9}), ("", {1: 21})]
 )
-def test_choices_decide(choice: str, ids: dict[int, int]) -> None:
+def test_a_choice_settles_an_ambiguous_name(choice: str, ids: dict[int, int]) -> None:
     assert Matcher(KNOWN, {"BOW": choice}).ids([CategoryRef(1, "bow")], "")[0] == ids
 
 
-def test_a_choice_must_name_what_is_there() -> None:
+def test_a_choice_must_name_existing_categories() -> None:
     with pytest.raises(MosaicFusionError, match="no category is called 'arc'"):
         Matcher(KNOWN, {"bow": "arc"}).ids([CategoryRef(1, "bow")], "")
     matcher = Matcher(KNOWN, {"boww": "longbow"})

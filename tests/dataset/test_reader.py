@@ -1,4 +1,4 @@
-"""What is refused of a source, before anything is written; and what a run and a json hold."""
+"""The samples of a run and of a json; invalid sources are refused before anything is written."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
 
-def refused(made: Any, said: str, **changes: Any) -> None:
+def refused(made: Any, message: str, **changes: Any) -> None:
     out = made.source.parent / "out"
-    with pytest.raises(MosaicFusionError, match=said) as caught:
+    with pytest.raises(MosaicFusionError, match=message) as caught:
         export(made.source, "coco", out, **{**made.arguments, **changes})
     assert "\n" not in str(caught.value)
     assert not list(made.source.parent.glob("*out*"))
@@ -32,7 +32,7 @@ def edit(coco: Any, kind: str, index: int, **changes: Any) -> None:
     coco.source.write_text(json.dumps(data))
 
 
-def test_totals(made: Any) -> None:
+def test_totals_of_a_run_and_of_a_json(made: Any) -> None:
     dataset = open_dataset(made.source, **made.arguments)
     assert dataset.images == len(made.masks)
     assert dataset.instances == sum(len(masks) for masks in made.masks.values())
@@ -43,7 +43,7 @@ def test_totals(made: Any) -> None:
     assert [sample.id for sample in dataset] == [sample.id for sample in dataset]
 
 
-def test_policies(run: Any) -> None:
+def test_policies_choose_images_with_rejected_regions(run: Any) -> None:
     for policy, ids in (("drop", [1, 3]), ("not_exhaustive", [1, 2, 3])):
         dataset = open_dataset(run.source, policy=policy)  # type: ignore[arg-type]
         samples = list(dataset)
@@ -52,15 +52,15 @@ def test_policies(run: Any) -> None:
         assert numbers == list(range(1, dataset.instances + 1))
 
 
-def test_the_thresholds_of_the_run_hold(run: Any) -> None:
-    """An export has what lvis.json has: instances below the quality that the run was compiled with count as rejected."""
+def test_regions_below_the_thresholds_of_the_run_are_rejected(run: Any) -> None:
+    """An export has the same instances as lvis.json: those below the quality that the run was compiled with are rejected."""
     folder = RunFolder.open(run.source)
     qualities = (0.9, 0.9, 0.1)
     records = [
         replace(record, regions=tuple(replace(region, quality=quality) for region in record.regions))
         for record, quality in zip(folder.records(), qualities, strict=True)
     ]
-    folder.write_part(records)  # in the place of the only one
+    folder.write_part(records)  # replaces the only part
     folder.remember_output(folder.manifest.output.updated(OutputSettings(min_quality=0.5)))
     assert [sample.id for sample in open_dataset(run.source)] == [1]
 
@@ -75,8 +75,8 @@ def test_missing_images_are_named_and_counted(run: Any, make_run: Any, tmp_path:
         open_dataset(many, check_images=True)
 
 
-def test_lvis_names_its_images_by_url(coco: Any, tmp_path: Path) -> None:
-    """LVIS v1 has no file_name; the images lie in train2017, or all in one folder."""
+def test_images_of_lvis_are_found_by_url(coco: Any, tmp_path: Path) -> None:
+    """LVIS v1 has no file_name; the images are in train2017, or all in one folder."""
     data = json.loads(coco.source.read_text())
     for image in data["images"]:
         name = image.pop("file_name")
@@ -92,19 +92,19 @@ def test_lvis_names_its_images_by_url(coco: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "C:\\x.jpg", "a\n.jpg", "a\0.jpg"]
 )
-def test_names_that_lead_out(coco: Any, tmp_path: Path, name: str) -> None:
+def test_file_names_that_leave_the_folder_are_refused(coco: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.jpg").write_bytes(coco.images[9])
     edit(coco, "images", 0, file_name=name)
     refused(coco, "image 9: the file_name .*")
 
 
-def test_urls_that_lead_out(coco: Any, tmp_path: Path) -> None:
+def test_urls_that_leave_the_folder_are_refused(coco: Any, tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(coco.images[9])
     edit(coco, "images", 0, file_name=None, coco_url="http://x/../secret.jpg")
     refused(coco, "1 of 3 images are not in")
 
 
-def test_sizes_and_kinds_of_images(coco: Any, tmp_path: Path) -> None:
+def test_images_of_another_size_or_format_are_refused(coco: Any, tmp_path: Path) -> None:
     edit(coco, "images", 1, width=51)
     refused(coco, r"b/same.jpg has 50 x 30 pixels, its record says 51 x 30; `mosaicfusion validate` lists all")
     edit(coco, "images", 1, width=50)
@@ -114,7 +114,7 @@ def test_sizes_and_kinds_of_images(coco: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "said"),
+    ("kind", "changes", "message"),
     [
         ("images", {"id": 5}, "2 images have the id 5; each needs its own"),
         ("images", {"id": -1}, r"images: Expected `int` >= 0"),
@@ -133,18 +133,18 @@ def test_sizes_and_kinds_of_images(coco: Any, tmp_path: Path) -> None:
         ("categories", {"name": ""}, "a category has an empty name"),
     ],
 )
-def test_records(coco: Any, kind: str, changes: dict[str, Any], said: str) -> None:
+def test_invalid_records_are_refused(coco: Any, kind: str, changes: dict[str, Any], message: str) -> None:
     edit(coco, kind, 0, **changes)
-    refused(coco, said)
+    refused(coco, message)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
-def test_cut_off(coco: Any, cut: int) -> None:
+def test_truncated_json_is_refused(coco: Any, cut: int) -> None:
     coco.source.write_bytes(coco.source.read_bytes()[:cut])
     refused(coco, "is not whole JSON|is not an object")
 
 
-def test_empty_sets(coco: Any, run: Any) -> None:
+def test_empty_sets_are_refused(coco: Any, run: Any) -> None:
     coco.source.write_text('{"images": [], "annotations": [], "categories": []}')
     refused(coco, "holds no images")
     for part in (run.source / "parts").iterdir():
@@ -152,7 +152,7 @@ def test_empty_sets(coco: Any, run: Any) -> None:
     refused(run, "holds no canvas that the policy drop accepts; try --policy not_exhaustive")
 
 
-def test_arguments_that_do_not_fit(run: Any, coco: Any, tmp_path: Path) -> None:
+def test_arguments_that_do_not_fit_the_source_are_refused(run: Any, coco: Any, tmp_path: Path) -> None:
     refused(run, "is a run folder and holds its images; leave out --images", images=tmp_path)
     refused(coco, "--policy is for run folders", policy="drop")
     refused(coco, "give the folder of the images of .*set.json with --images", images=None)

@@ -1,4 +1,4 @@
-"""Which kept regions a threshold rejects, and where that shows: data set, summary, report, run.json."""
+"""Thresholds reject kept regions; data set, summary, report and run.json show it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> RunFolder:
     )
 
 
-def test_reasons_and_values(run: RunFolder) -> None:
+def test_poor_regions_are_rejected_with_reason_and_values(run: RunFolder) -> None:
     records = list(reject_below(run.records(), OutputSettings(min_quality=0.8)))
     reasons = [[region.reason for region in record.regions] for record in records]
     assert reasons == [[None, "low_quality"], [None, None], ["too_small", "low_quality"]]
@@ -36,7 +36,7 @@ def test_reasons_and_values(run: RunFolder) -> None:
     assert records[1] == list(run.records())[1]
 
 
-def test_zero_asks_for_nothing_and_one_for_all(run: RunFolder) -> None:
+def test_threshold_zero_rejects_nothing_and_one_all(run: RunFolder) -> None:
     assert list(reject_below(run.records(), OutputSettings())) == list(run.records())
     assert not any(
         region.kept
@@ -45,7 +45,7 @@ def test_zero_asks_for_nothing_and_one_for_all(run: RunFolder) -> None:
     )
 
 
-def test_a_mask_without_a_quality(tmp_path: Path) -> None:
+def test_masks_without_a_quality_are_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, None), region(1, disc(1), quality=None)]])
     assert list(reject_below(run.records(), OutputSettings())) == list(run.records())
     with pytest.raises(MosaicFusionError, match=r"canvas 0 holds a mask without a quality.*--min-quality 0"):
@@ -53,7 +53,7 @@ def test_a_mask_without_a_quality(tmp_path: Path) -> None:
 
 
 class TestCompiled:
-    def test_data_set_summary_and_report(self, run: RunFolder) -> None:
+    def test_thresholds_show_in_data_set_summary_and_report(self, run: RunFolder) -> None:
         summary = build_dataset(run, OutputSettings(policy="not_exhaustive", min_quality=0.8))
         assert (summary.instances, summary.used, summary.rejections) == (3, 2, {"low_quality": 2, "too_small": 1})
         data = json.loads((run.path / "lvis.json").read_text())
@@ -63,7 +63,7 @@ class TestCompiled:
     def test_a_canvas_with_a_poor_mask_is_dropped(self, run: RunFolder) -> None:
         assert build_dataset(run, OutputSettings(policy="drop", min_quality=0.8)).instances == 2
 
-    def test_remembered_until_told_otherwise(self, run: RunFolder) -> None:
+    def test_thresholds_are_remembered_until_changed(self, run: RunFolder) -> None:
         build_dataset(run, OutputSettings(policy="not_exhaustive", min_quality=0.8))
         again = RunFolder.open(run.path)
         assert build_dataset(again).instances == 3
@@ -72,7 +72,7 @@ class TestCompiled:
         assert build_dataset(again, OutputSettings(min_quality=0)).instances == 5
         assert RunFolder.open(run.path).manifest.output.min_quality == 0
 
-    def test_what_cannot_be_leaves_all_as_it_was(self, tmp_path: Path) -> None:
+    def test_impossible_settings_change_nothing(self, tmp_path: Path) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None)]])
         build_dataset(run)
         before = read_files(run.path)

@@ -29,7 +29,7 @@ def test_without_a_compiler_the_error_names_the_fix(
 ) -> None:
     import torch._inductor.config as config
 
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # what earlier processes compiled is not there
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # nothing that earlier processes compiled
     missing = config.patch({"cpp.cxx": ("no-such-compiler",)})
     with (
         missing,
@@ -55,10 +55,10 @@ def test_the_same_canvases_from_one_graph_for_all_regions(tiny_sd: Path, tiny_mo
         specs = [plan.spec(0)] * count
         expected = sample_canvases(tiny_model, specs, config)[-1]
         with torch._dynamo.config.patch(error_on_recompile=True):
-            drawn = sample_canvases(compiled, specs, config)[-1]
-        assert drawn.image is not None and expected.image is not None
-        assert np.abs(drawn.image.astype(int) - expected.image.astype(int)).max() <= 1
-        for maps, others in zip(drawn.sums, expected.sums, strict=True):
+            sampled = sample_canvases(compiled, specs, config)[-1]
+        assert sampled.image is not None and expected.image is not None
+        assert np.abs(sampled.image.astype(int) - expected.image.astype(int)).max() <= 1
+        for maps, others in zip(sampled.sums, expected.sums, strict=True):
             assert maps.keys() == others.keys() == {2, 4}
             for stride in maps:
                 np.testing.assert_allclose(maps[stride], others[stride], rtol=1e-3, atol=1e-4)

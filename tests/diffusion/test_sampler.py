@@ -81,17 +81,17 @@ def test_a_batch_of_two_equals_two_of_one(tiny_model: DiffusionModel) -> None:
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     specs = [plan.spec(0), plan.spec(1)]
     together = sample_canvases(tiny_model, specs, config)
-    for spec, drawn in zip(specs, together, strict=True):
+    for spec, sampled in zip(specs, together, strict=True):
         alone = sample_canvases(tiny_model, [spec], config)[0]
-        assert drawn.image is not None and alone.image is not None
-        assert np.abs(drawn.image.astype(int) - alone.image.astype(int)).max() <= 2
-        for maps, maps_alone in zip(drawn.sums, alone.sums, strict=True):
+        assert sampled.image is not None and alone.image is not None
+        assert np.abs(sampled.image.astype(int) - alone.image.astype(int)).max() <= 2
+        for maps, maps_alone in zip(sampled.sums, alone.sums, strict=True):
             assert maps.keys() == maps_alone.keys() == {2, 4}
             for stride in maps:
                 np.testing.assert_allclose(maps[stride], maps_alone[stride], rtol=1e-3, atol=1e-4)
 
 
-def test_regions_see_their_own_prompts(tiny_model: DiffusionModel) -> None:
+def test_regions_depend_on_their_own_prompts(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     spec = plan.spec(0)
@@ -114,9 +114,9 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_model: Diff
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     config.layout.check(tiny_model.latent_factor)
-    drawn = sample_canvases(tiny_model, [plan.spec(0)], config)[0]
-    assert drawn.image is not None and drawn.image.shape == (32, 96, 3) and drawn.image.dtype == np.uint8
-    for region, maps in zip(drawn.spec.canvas.regions, drawn.sums, strict=True):
+    sampled = sample_canvases(tiny_model, [plan.spec(0)], config)[0]
+    assert sampled.image is not None and sampled.image.shape == (32, 96, 3) and sampled.image.dtype == np.uint8
+    for region, maps in zip(sampled.spec.canvas.regions, sampled.sums, strict=True):
         height, width = region.hw
         assert maps[2].shape == (height // 2, width // 2)
         assert maps[4].shape == (-(-height // 4), -(-width // 4))
@@ -125,11 +125,11 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_model: Diff
 def test_steps_of_the_grid_add_up_to_the_sums(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
-    drawn = sample_canvases(tiny_model, [plan.spec(0)], config, keep_steps=True)[0]
-    assert set(drawn.grid[0]) == {0, 1, 2}
-    for k, sums in enumerate(drawn.sums):
+    sampled = sample_canvases(tiny_model, [plan.spec(0)], config, keep_steps=True)[0]
+    assert set(sampled.step_sums[0]) == {0, 1, 2}
+    for k, sums in enumerate(sampled.sums):
         for stride, total in sums.items():
-            np.testing.assert_allclose(sum(step[stride] for step in drawn.grid[k].values()), total, rtol=1e-5)
+            np.testing.assert_allclose(sum(step[stride] for step in sampled.step_sums[k].values()), total, rtol=1e-5)
 
 
 def test_nan_latents_give_no_image(tiny_model: DiffusionModel) -> None:
@@ -137,7 +137,7 @@ def test_nan_latents_give_no_image(tiny_model: DiffusionModel) -> None:
     assert tiny_model.decode(final_latents(model, tiny_config())) is None
 
 
-def test_infinite_latents_give_no_image_whatever_the_decoder_makes_of_them() -> None:
+def test_infinite_latents_give_no_image_even_if_the_decoder_removes_them() -> None:
     model = load_model(find_model("mini"), "cpu", "float32")
     latents = torch.zeros(1, model.latent_channels, 16, 16)
     assert model.decode(latents) is not None
@@ -159,7 +159,7 @@ def test_attention_where_the_model_has_none_is_an_error(tiny_model: DiffusionMod
         check_attention(tiny_model, config)
 
 
-def test_steps_between_two_of_the_sampler_are_an_error(tiny_model: DiffusionModel) -> None:
+def test_a_range_without_a_step_is_an_error(tiny_model: DiffusionModel) -> None:
     attention = RunConfig.parse({"attention": {"strides_px": (2,), "steps": (0.4, 0.6)}}).attention
     check_attention(tiny_model, tiny_config(steps=4).model_copy(update={"attention": attention}))
     with pytest.raises(MosaicFusionError, match="during steps"):
@@ -174,16 +174,16 @@ def test_progress_counts_every_step(tiny_model: DiffusionModel) -> None:
 
 
 @pytest.mark.parametrize("family", ["tiny_sd", "tiny_sdxl"])
-def test_bfloat16_draws_nearly_the_same(family: str, request: pytest.FixtureRequest) -> None:
+def test_bfloat16_gives_nearly_the_same_image(family: str, request: pytest.FixtureRequest) -> None:
     folder, config = request.getfixturevalue(family), tiny_config("1x2")
     images, maps = [], []
     for dtype in ("float32", "bfloat16"):
         model = load_model(folder, "cpu", dtype)
         plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
-        drawn = sample_canvases(model, [plan.spec(0)], config)[0]
-        assert drawn.image is not None
-        images.append(drawn.image.astype(int))
-        maps.append(drawn.sums[0][4])
+        sampled = sample_canvases(model, [plan.spec(0)], config)[0]
+        assert sampled.image is not None
+        images.append(sampled.image.astype(int))
+        maps.append(sampled.sums[0][4])
         assert maps[-1].dtype == np.float32
     assert np.abs(images[0] - images[1]).mean() < 5
     np.testing.assert_allclose(*maps, rtol=0.1)

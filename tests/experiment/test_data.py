@@ -42,7 +42,7 @@ def test_the_baseline_is_the_real_set(tmp_path: Path) -> None:
     path = data.make(Run("mask_rcnn", BASELINE, 0), no_bar)
     assert json.loads(path.read_text()) == json.loads((real / "train.json").read_text())
     assert all((data.root / image["file_name"]).is_file() for image in json.loads(path.read_text())["images"])
-    assert data.make(Run("mask_rcnn", BASELINE, 1), no_bar) == path  # of any seed
+    assert data.make(Run("mask_rcnn", BASELINE, 1), no_bar) == path  # the same for every seed
 
 
 def test_novel_categories_have_no_real_instance(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_result_is_read_back_unchanged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run": "a"}', '{"run": 3}', "\xff"])
-def test_a_broken_result_is_named(text: str, tmp_path: Path) -> None:
+def test_a_damaged_result_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(MosaicFusionError, match=r"result\.json is not the result of a run .*delete it"):

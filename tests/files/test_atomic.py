@@ -28,7 +28,7 @@ write_stream(Path(sys.argv[1]), write)
 """
 
 
-def test_one_of_many_makes_the_file(tmp_path: Path) -> None:
+def test_one_of_many_writers_creates_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run" / "run.json"
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda k: write_new(path, f"{k}".encode()), range(8)))
@@ -37,7 +37,7 @@ def test_one_of_many_makes_the_file(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 
-def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_new_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -48,13 +48,13 @@ def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_no_right_to_write_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(MosaicFusionError, match="cannot write"):
         write_new(tmp_path / "run" / "run.json", b"")
 
 
-def test_leftovers_go_but_not_what_is_being_written(tmp_path: Path) -> None:
+def test_leftovers_are_removed_but_not_files_being_written(tmp_path: Path) -> None:
     path = tmp_path / "part.jsonl"
     (tmp_path / ".part.jsonl.killed.tmp").write_text("half")
     command = [sys.executable, "-c", WRITE, str(path)]

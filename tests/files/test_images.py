@@ -1,4 +1,4 @@
-"""Pictures of any kind, and what is none."""
+"""Image files of any kind become RGB; files that are no images are refused."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from mosaicfusion.files.images import read_rgb
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
 def test_every_kind_becomes_rgb(mode: str, tmp_path: Path) -> None:
     Image.new(mode, (6, 4)).save(tmp_path / "a.tiff")
-    picture = read_rgb(tmp_path / "a.tiff")
-    assert (picture.shape, picture.dtype) == ((4, 6, 3), np.uint8)
+    image = read_rgb(tmp_path / "a.tiff")
+    assert (image.shape, image.dtype) == ((4, 6, 3), np.uint8)
 
 
-def test_upright_as_viewers_show_it(tmp_path: Path) -> None:
-    picture = Image.fromarray(np.repeat([[255, 0]], 8, axis=0).astype(np.uint8)).resize(
-        (16, 8), Image.Resampling.NEAREST
-    )
+def test_images_are_turned_upright_as_viewers_show_them(tmp_path: Path) -> None:
+    image = Image.fromarray(np.repeat([[255, 0]], 8, axis=0).astype(np.uint8)).resize((16, 8), Image.Resampling.NEAREST)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned to the left: viewers turn it to the right
-    picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
     lying, upright = read_rgb(tmp_path / "a.jpg"), read_rgb(tmp_path / "a.jpg", upright=True)
     assert (lying.shape, upright.shape) == ((8, 16, 3), (16, 8, 3))
     assert upright[0].min() > 200 > 50 > upright[-1].max()
@@ -38,7 +36,7 @@ def test_more_than_eight_bits_are_refused(mode: str, tmp_path: Path) -> None:
         read_rgb(tmp_path / "a.tiff")
 
 
-def test_what_is_no_image(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("dear")
     for name in ("a.png", "none.png", ""):
         with pytest.raises(MosaicFusionError, match="cannot be read as an image"):

@@ -28,7 +28,7 @@ def local(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.fixture
 def url() -> str:
-    """A folder that nobody has used."""
+    """The URL of a folder that does not exist yet."""
     return f"memory://bucket-{uuid.uuid4().hex}/run"
 
 
@@ -45,7 +45,7 @@ def test_same_bytes_as_in_a_folder(tiny_sd: Path, local: dict[str, bytes], url: 
     assert stored(url) == local
 
 
-def test_commands(tiny_sd: Path, url: str) -> None:
+def test_status_and_report_read_a_run_at_a_url(tiny_sd: Path, url: str) -> None:
     generate_tiny(url, tiny_sd)
     assert "8 of 8 (100%)" in call("status", url).stdout
     result = call("report", url, "--masks", "polygon")
@@ -62,7 +62,7 @@ def test_finished_run_is_not_generated_again(tiny_sd: Path, url: str) -> None:
     assert stored(url) == before
 
 
-def test_without_rights_it_stops_in_words_and_goes_on_with_them(
+def test_a_run_without_write_access_stops_with_a_message_and_can_be_continued(
     tiny_sd: Path, local: dict[str, bytes], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_file, count = MemoryFileSystem.put_file, 0
@@ -83,7 +83,7 @@ def test_without_rights_it_stops_in_words_and_goes_on_with_them(
     assert stored(url) == local
 
 
-def test_folders_are_made_where_a_store_has_them_but_no_buckets(
+def test_folders_are_created_in_a_store_but_no_buckets(
     tiny_sd: Path, local: dict[str, bytes], url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_file = MemoryFileSystem.put_file
@@ -103,7 +103,7 @@ def test_folders_are_made_where_a_store_has_them_but_no_buckets(
         generate_tiny(url + "-2", tiny_sd)
 
 
-def test_a_store_that_does_not_answer(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_is_named(tiny_sd: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ConnectionError("no route to host")
 
@@ -135,7 +135,7 @@ def test_failures_are_kept_and_retried(tiny_sd: Path, local: dict[str, bytes], u
     assert stored(url) == local
 
 
-def test_what_needs_a_local_folder_says_so(tiny_sd: Path, url: str) -> None:
+def test_min_semantics_needs_a_local_folder(tiny_sd: Path, url: str) -> None:
     with pytest.raises(MosaicFusionError, match=r"--min-semantics needs a run in a local folder; copy memory://"):
         generate_tiny(url, tiny_sd, output=OutputSettings(min_semantics=0.5))
 

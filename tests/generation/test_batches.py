@@ -15,7 +15,7 @@ class TestShard:
         assert Shard.parse(" 3/64 ") == Shard(3, 64)
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("5/4", "shard 5/4: the first number goes from 1 to the second"),
             ("0/4", "shard 0/4: the first number goes from 1 to the second"),
@@ -28,10 +28,10 @@ class TestShard:
             ("9" * 5000 + "/4", "is not NUMBER/COUNT"),
         ],
     )
-    def test_refused(self, text: str, said: str) -> None:
+    def test_refused(self, text: str, message: str) -> None:
         with pytest.raises(MosaicFusionError) as caught:
             Shard.parse(text)
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert len(str(caught.value)) < 200
 
     @given(st.integers(0, 200), st.integers(1, 17), st.integers(1, 9), st.integers(1, 12))

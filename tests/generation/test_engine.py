@@ -40,7 +40,7 @@ from mosaicfusion.run.folder import RunFolder
 
 @pytest.fixture(scope="module")
 def undisturbed(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    out = tmp_path_factory.mktemp("drawing") / "run"
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
     generate_tiny(out, tiny_sd)
     return content(out)
 
@@ -50,7 +50,7 @@ class TestShards:
     def test_same_bytes_as_one_process(
         self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, order: Sequence[str]
     ) -> None:
-        """Two layout groups: the third of three shards has nothing to draw."""
+        """Two layout groups: the third of three shards has nothing to generate."""
         for k, shard in enumerate(order):
             summary = generate_tiny(tmp_path, tiny_sd, shard=shard)
             if k == 0:
@@ -59,13 +59,13 @@ class TestShards:
         assert summary.missing == 0
         assert content(tmp_path) == undisturbed
 
-    def test_progress_is_that_of_the_share(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_progress_counts_the_canvases_of_the_shard(self, tiny_sd: Path, tmp_path: Path) -> None:
         seen: list[tuple[float, int]] = []
         generate_tiny(tmp_path, tiny_sd, shard="2/2", on_event=on_progress(lambda *position: seen.append(position)))
         assert (seen[0], seen[-1]) == ((0, 4), (4, 4))
         assert sorted(seen) == seen
 
-    def test_batch_sizes_may_differ(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_shards_may_have_other_batch_sizes(self, tiny_sd: Path, tmp_path: Path) -> None:
         generate_tiny(tmp_path, tiny_sd, shard="1/2", batch_size=4)
         generate_tiny(tmp_path, tiny_sd, batch_size=3)
         assert [record.index for record in RunFolder.open(tmp_path).records()] == list(range(CANVASES))
@@ -126,7 +126,7 @@ class TestOutOfMemory:
     @pytest.mark.parametrize(
         "error", [torch.OutOfMemoryError(), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
     )
-    def test_what_never_fits_is_noted_and_can_be_retried(
+    def test_canvases_that_never_fit_are_noted_and_can_be_retried(
         self,
         tiny_sd: Path,
         undisturbed: dict[str, bytes],
@@ -155,7 +155,7 @@ class TestOutOfMemory:
         assert sampled == [2, 3]  # in the batch of the undisturbed run: to the same bytes
         assert content(tmp_path) == undisturbed
 
-    def test_nothing_fits(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_run_stops_after_three_batches_that_do_not_fit(self, tiny_sd: Path, tmp_path: Path) -> None:
         def exhaust(indices: list[int]) -> None:
             tried.append(indices)
             raise torch.OutOfMemoryError
@@ -165,7 +165,7 @@ class TestOutOfMemory:
             generate_tiny(tmp_path, tiny_sd, engine=watched_engine(exhaust))
         assert max(index for indices in tried for index in indices) == 5  # the fourth batch was not tried
 
-    def test_other_errors_are_not_taken_for_it(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_other_errors_are_raised(self, tiny_sd: Path, tmp_path: Path) -> None:
         def fail(_: list[int]) -> None:
             raise RuntimeError("a bug")
 
@@ -185,7 +185,7 @@ class TestNaN:
         assert content(tmp_path) == undisturbed
 
 
-def test_the_sampler_waits_for_the_masks(tiny_sd: Path, tmp_path: Path) -> None:
+def test_sampling_waits_for_the_masks(tiny_sd: Path, tmp_path: Path) -> None:
     """Sampled canvases are in memory until their masks are made, so their number is bounded."""
     sampled, made, peak = 0, 0, 0
 
@@ -212,7 +212,7 @@ def test_the_sampler_waits_for_the_masks(tiny_sd: Path, tmp_path: Path) -> None:
 
 
 class TestEvents:
-    def test_one_per_canvas(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_one_event_per_canvas(self, tiny_sd: Path, tmp_path: Path) -> None:
         events: list[Event] = []
         generate_tiny(tmp_path, tiny_sd, on_event=events.append)
         done = [event for event in events if isinstance(event, CanvasDone)]
@@ -225,7 +225,7 @@ class TestEvents:
         last = [event for event in events if isinstance(event, Progress)][-1]
         assert 0 <= (last.seconds_left or 0) < 600
 
-    def test_failures(self, tiny_sd: Path, tmp_path: Path) -> None:
+    def test_failed_canvases_give_events(self, tiny_sd: Path, tmp_path: Path) -> None:
         events: list[Event] = []
         with pytest.raises(MosaicFusionError):
             generate_tiny(
@@ -234,7 +234,7 @@ class TestEvents:
         assert [event.index for event in events if isinstance(event, CanvasFailed)] == [3]
 
     @pytest.mark.parametrize("after", [1, 4])
-    def test_cancelled_and_continued(
+    def test_cancelled_run_is_continued(
         self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path, after: int
     ) -> None:
         cancel, count = threading.Event(), 0

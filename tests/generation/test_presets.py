@@ -60,7 +60,7 @@ class TestLoadConfig:
         assert load_config(tmp_path / "c.json") == make_config("paper", {"model": str(tiny_sd)})
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("{", "cannot read the config"),
             ("[]", "holds a list, not a JSON object"),
@@ -68,9 +68,9 @@ class TestLoadConfig:
             ('{"steps": 3}', "steps: Extra inputs"),
         ],
     )
-    def test_refused(self, tmp_path: Path, text: str, said: str) -> None:
+    def test_refused(self, tmp_path: Path, text: str, message: str) -> None:
         (tmp_path / "c.json").write_text(text)
-        with pytest.raises(MosaicFusionError, match=said):
+        with pytest.raises(MosaicFusionError, match=message):
             load_config(tmp_path / "c.json")
 
     def test_missing(self, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mosaicfusion.generation.scale import Scale
 
 class TestScale:
     @pytest.mark.parametrize(
-        ("options", "said"),
+        ("options", "message"),
         [
             ({"gpus": 1}, "gpus and resources are those of workers; give a number of workers, or an address"),
             ({"workers": 0}, "workers=0 must be at least 1"),
@@ -21,6 +21,6 @@ class TestScale:
             ({"workers": 1, "resources": {"tpu": -1}}, "tpu=-1 of a worker"),
         ],
     )
-    def test_refused(self, options: dict[str, Any], said: str) -> None:
-        with pytest.raises(MosaicFusionError, match=said):
+    def test_refused(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(MosaicFusionError, match=message):
             Scale(**options)

@@ -116,7 +116,7 @@ class TestPaper:
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("values", "said"),
+        ("values", "message"),
         [
             ({"region_hw_px": (380, 512)}, r"region_hw_px=\(380, 512\) must be multiples of 8 .*; try \(384, 512\)"),
             ({"region_hw_px": (384, 3)}, r"try \(384, 8\)"),
@@ -131,8 +131,8 @@ class TestRefused:
             ({"overlap_xy_px": (480, 48)}, r"overlap_xy_px=\(480, 48\) is more than half of the smallest region"),
         ],
     )
-    def test_message(self, values: dict[str, Any], said: str) -> None:
-        with pytest.raises(MosaicFusionError, match=said):
+    def test_message(self, values: dict[str, Any], message: str) -> None:
+        with pytest.raises(MosaicFusionError, match=message):
             GridLayout(**values).check(8)
 
     def test_an_outer_region_may_be_the_smallest(self) -> None:

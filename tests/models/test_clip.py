@@ -98,15 +98,15 @@ def test_unknown_names(name: str) -> None:
 def test_downloads_ask_for_safetensors_only(
     monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, hub_id: str
 ) -> None:
-    asked: list[tuple[str, list[str]]] = []
+    requested: list[tuple[str, list[str]]] = []
 
     def download(repo_id: str, allow_patterns: list[str]) -> str:
-        asked.append((repo_id, allow_patterns))
+        requested.append((repo_id, allow_patterns))
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert find_clip(name) == folder
-    ((repo_id, patterns),) = asked
+    ((repo_id, patterns),) = requested
     assert repo_id == hub_id
     assert "open_clip_model.safetensors" in patterns
     assert not [pattern for pattern in patterns if pattern.endswith((".bin", ".pt", ".pth", "*"))]

@@ -1,4 +1,4 @@
-"""What is said of a model folder that is not whole, not safe or not there."""
+"""Messages on model folders that are incomplete, unsafe or missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda f: (f / "model_index.json").unlink(), "has no model_index.json; a whole model in diffusers format"),
         (lambda f: (f / "model_index.json").write_text("{"), "is not JSON"),
@@ -58,9 +58,9 @@ def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
         (lambda f: next((f / "vae").glob("*.safetensors")).unlink(), "vae holds no weights; safetensors are needed"),
     ],
 )
-def test_missing_and_unsafe_parts(folder: Path, damage: Callable[[Path], object], said: str) -> None:
+def test_missing_and_unsafe_parts(folder: Path, damage: Callable[[Path], object], message: str) -> None:
     damage(folder)
-    assert said in refusal(folder)
+    assert message in refusal(folder)
 
 
 def test_a_family_that_is_not_supported(folder: Path) -> None:

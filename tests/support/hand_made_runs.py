@@ -25,16 +25,16 @@ def disc(k: int, radius: float = 16, dx: float = 0) -> np.ndarray[Any, Any]:
 
 def region(k: int, mask: np.ndarray[Any, Any] | None, category: str = "kite", **values: Any) -> RegionRecord:
     """Kept with a mask of the canvas, bool (64, 96), or rejected without."""
-    asked: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "category_id": 1 if category == "kite" else 2,
         "category": category,
         "prompt": f"a {category}",
         "region_xywh": REGIONS_XYWH[k],
     }
     if mask is None:
-        return RegionRecord(**asked, reason="too_small")
+        return RegionRecord(**requested, reason="too_small")
     found: dict[str, Any] = {"box_xywh": tuple(rle.box_xywh(mask)), "segmentation": dict(rle.encode(mask))}
-    return RegionRecord(**{**asked, "score": 0.5, "area": rle.area(mask), "quality": 0.9, **found, **values})
+    return RegionRecord(**{**requested, "score": 0.5, "area": rle.area(mask), "quality": 0.9, **found, **values})
 
 
 def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2) -> RunFolder:

@@ -97,15 +97,15 @@ def make_run(path: Path, categories: Sequence[Category], canvases: Sequence[Sequ
 
 
 def _region(k: int, category_id: int, name: str, kept: bool) -> RegionRecord:
-    asked: Any = (category_id, name, f"a {name}", (0, 0, 48, 32))
+    requested: Any = (category_id, name, f"a {name}", (0, 0, 48, 32))
     if not kept:
-        return RegionRecord(*asked, reason="too_small")
+        return RegionRecord(*requested, reason="too_small")
     mask = np.zeros(CANVAS_HW, bool)
     mask[4:20, 2 + 5 * k : 14 + 5 * k] = True
     mask[4, 2 + 5 * k] = False  # not just its box
     left, top, width, height = rle.box_xywh(mask)
     return RegionRecord(
-        *asked,
+        *requested,
         score=0.5,
         area=rle.area(mask),
         box_xywh=(left, top, width, height),

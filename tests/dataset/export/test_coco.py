@@ -67,14 +67,14 @@ def test_nothing_of_the_source_is_lost(coco: Any, tmp_path: Path) -> None:
     ]
 
 
-def test_files_go_by_id_and_by_what_they_are(coco: Any, tmp_path: Path) -> None:
+def test_image_files_are_named_by_id_and_format(coco: Any, tmp_path: Path) -> None:
     """Two files were called same.jpg, and one of them is a png."""
     export(coco.source, "coco", tmp_path / "out", **coco.arguments)
     names = sorted(path.name for path in (tmp_path / "out/images").iterdir())
     assert names == ["000000000005.png", "000000000006.jpg", "000000000009.jpg"]
 
 
-def test_the_run_is_not_rewritten(run: Any, tmp_path: Path) -> None:
+def test_the_source_is_not_modified(run: Any, tmp_path: Path) -> None:
     before = modification_times(run.source)
     export(run.source, "coco", tmp_path / "out", policy="not_exhaustive", masks="polygon")
     assert modification_times(run.source) == before

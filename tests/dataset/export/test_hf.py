@@ -42,8 +42,8 @@ def test_pyarrow_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
         assert all(0 <= category < len(names) for category in objects["category"])
 
 
-def test_features(run: Any, tmp_path: Path) -> None:
-    """What `datasets` builds its columns of: images that decode, categories that print as names."""
+def test_features_have_types_that_datasets_understands(run: Any, tmp_path: Path) -> None:
+    """The library `datasets` builds its columns from these: images that decode, categories that print as names."""
     export(run.source, "hf", tmp_path / "out")
     schema = pq.read_schema(tmp_path / "out/data/train-00000-of-00001.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
@@ -57,7 +57,7 @@ def test_features(run: Any, tmp_path: Path) -> None:
     assert schema.field("objects").type.field("bbox").type == pa.list_(pa.list_(pa.float64()))
 
 
-def test_shards(coco: Any, tmp_path: Path) -> None:
+def test_rows_are_split_into_shards(coco: Any, tmp_path: Path) -> None:
     export(coco.source, "hf", tmp_path / "out", shard_size=2, **coco.arguments)
     files = sorted((tmp_path / "out/data").iterdir())
     assert [file.name for file in files] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
@@ -77,7 +77,7 @@ def test_row_groups_are_small(make_run: Any, tmp_path: Path) -> None:
     assert sizes == [[100, 100, 20], [10]]
 
 
-def test_fields_of_lvis(run: Any, tmp_path: Path) -> None:
+def test_fields_of_lvis_are_columns(run: Any, tmp_path: Path) -> None:
     export(run.source, "hf", tmp_path / "out", policy="not_exhaustive")
     row = pq.read_table(tmp_path / "out/data").to_pylist()[1]
     assert (row["not_exhaustive_category_ids"], row["neg_category_ids"]) == ([3], [])

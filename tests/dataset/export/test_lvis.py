@@ -24,7 +24,7 @@ def written(made: Any, out: Path, **options: Any) -> Any:
 
 @pytest.mark.parametrize("policy", ["drop", "not_exhaustive"])
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
-def test_a_run_is_compiled_as_ever(run: Any, tmp_path: Path, policy: Any, masks: Any) -> None:
+def test_a_run_gives_the_same_json_as_when_compiled(run: Any, tmp_path: Path, policy: Any, masks: Any) -> None:
     folder = RunFolder.open(run.source)
     categories = list(folder.manifest.categories.partners)
     expected = compile_lvis(folder.records(), categories, policy, masks)
@@ -57,7 +57,7 @@ def test_a_crowd_becomes_a_category_that_is_not_exhaustive(coco: Any, tmp_path: 
     assert all(image["neg_category_ids"] == [] for image in data["images"])
 
 
-def test_fields_that_coco_lacks(coco: Any, tmp_path: Path) -> None:
+def test_fields_that_coco_lacks_get_defaults(coco: Any, tmp_path: Path) -> None:
     person, cup = written(coco, tmp_path / "out")["categories"]
     assert {key: person[key] for key in ("synonyms", "def", "synset", "frequency")} == {
         "synonyms": ["person"],
@@ -68,8 +68,8 @@ def test_fields_that_coco_lacks(coco: Any, tmp_path: Path) -> None:
     assert (cup["image_count"], cup["instance_count"], cup["supercategory"]) == (1, 1, "kitchen")
 
 
-def test_lvis_evaluation_takes_it(run: Any, tmp_path: Path) -> None:
-    """The set against itself as detections: a perfect score."""
+def test_lvis_evaluation_gives_a_perfect_score(run: Any, tmp_path: Path) -> None:
+    """The detections are the annotations of the set."""
     from faster_coco_eval import COCO, COCOeval_faster
 
     data = written(run, tmp_path / "out")

@@ -26,7 +26,7 @@ def names(fs: Any, root: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("to", ["coco", "lvis", "yolo", "voc", "webdataset", "hf"])
-def test_a_url_holds_what_a_folder_holds(coco: Any, tmp_path: Path, memory: Any, to: Any) -> None:
+def test_an_export_to_a_url_equals_that_to_a_folder(coco: Any, tmp_path: Path, memory: Any, to: Any) -> None:
     done = [export(coco.source, to, out, **coco.arguments) for out in (tmp_path / "out", "memory://sets/out")]
     here, there = names(fsspec.filesystem("file"), str(tmp_path / "out")), names(memory, "/sets/out")
     assert here == there
@@ -34,7 +34,7 @@ def test_a_url_holds_what_a_folder_holds(coco: Any, tmp_path: Path, memory: Any,
     assert memory.ls("/sets", detail=False) == ["/sets/out"]
 
 
-def test_file_url(run: Any, tmp_path: Path) -> None:
+def test_a_file_url_is_a_folder(run: Any, tmp_path: Path) -> None:
     export(run.source, "webdataset", f"file://{tmp_path}/deep/out")
     assert {path.name for path in (tmp_path / "deep/out").iterdir()} == {"shard-000000.tar", "categories.json"}
 
@@ -52,21 +52,21 @@ def test_a_failed_export_leaves_nothing(run: Any, tmp_path: Path, memory: Any, s
     assert not (tmp_path / "sets").exists() or list((tmp_path / "sets").iterdir()) == []
 
 
-def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
+def test_the_folder_appears_at_the_end(tmp_path: Path) -> None:
     with whole_or_absent(str(tmp_path / "out")) as folder:
         folder.write("a/b.txt", b"1")
         assert not (tmp_path / "out").exists()
     assert (tmp_path / "out/a/b.txt").read_bytes() == b"1"
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with whole_or_absent(f"{tmp_path}/out/") as folder:
         folder.write("a", b"1")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
 
 
-def test_what_is_there_stays(tmp_path: Path, memory: Any) -> None:
+def test_existing_files_are_refused_and_stay(tmp_path: Path, memory: Any) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("1")
     (tmp_path / "file").write_text("1")
@@ -93,7 +93,7 @@ def test_a_folder_that_appears_meanwhile_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("out", "said"),
+    ("out", "message"),
     [
         ("nosuch://bucket/x", "cannot write nosuch://bucket/x: Protocol not known"),
         ("memory://a*", r"memory://a\* holds one of \* \? \["),
@@ -102,12 +102,12 @@ def test_a_folder_that_appears_meanwhile_stays(tmp_path: Path) -> None:
         ("/dev/null/x", "cannot write /dev/null/x: Not a directory"),
     ],
 )
-def test_places_that_cannot_be(out: str, said: str) -> None:
-    with pytest.raises(MosaicFusionError, match=said), whole_or_absent(out) as folder:
+def test_impossible_places_are_refused(out: str, message: str) -> None:
+    with pytest.raises(MosaicFusionError, match=message), whole_or_absent(out) as folder:
         folder.write("a", b"1")
 
 
-def test_a_place_that_is_taken_is_said_before_the_source_is_read(tmp_path: Path) -> None:
+def test_an_occupied_place_is_refused_before_the_source_is_read(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("1")
     with pytest.raises(MosaicFusionError, match="exists already"):

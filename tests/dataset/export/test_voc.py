@@ -23,7 +23,7 @@ def pixels(path: Path) -> np.ndarray[Any, Any]:
 
 
 def painted(masks: list[np.ndarray[Any, Any]], hw: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """The rule: larger objects first, so that the smaller one is on top."""
+    """Larger objects first, so that the smaller ones are on top."""
     values = np.zeros(hw, np.uint8)
     for number in sorted(range(len(masks)), key=lambda number: -masks[number].sum()):
         values[masks[number]] = number + 1
@@ -87,7 +87,7 @@ def test_sets(coco: Any, tmp_path: Path) -> None:
 
 
 def test_colours(run: Any, tmp_path: Path) -> None:
-    """The published map: 1 is maroon, 2 green, 15 a skin tone, 255 cream."""
+    """The published colour map: 1 is maroon, 2 green, 15 a skin tone, 255 cream."""
     export(run.source, "voc", tmp_path / "out")
     with Image.open(tmp_path / "out/SegmentationObject/000000000001.png") as image:
         palette = np.reshape(image.getpalette() or [], (-1, 3))

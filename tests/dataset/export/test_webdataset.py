@@ -41,7 +41,7 @@ def test_webdataset_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> Non
         assert [a["category_id"] for a in record["annotations"]] == made.category_ids[image_id]
 
 
-def test_shards(coco: Any, tmp_path: Path) -> None:
+def test_images_are_split_into_shards(coco: Any, tmp_path: Path) -> None:
     """Two images, then one; image and json beside each other; the bytes of the source."""
     export(coco.source, "webdataset", tmp_path / "out", shard_size=2, **coco.arguments)
     members = {}
@@ -59,7 +59,7 @@ def test_shards(coco: Any, tmp_path: Path) -> None:
     }
 
 
-def test_fields_of_lvis(run: Any, tmp_path: Path) -> None:
+def test_fields_of_lvis_are_in_the_json(run: Any, tmp_path: Path) -> None:
     export(run.source, "webdataset", tmp_path / "out", policy="not_exhaustive")
     record = read(tmp_path / "out")[2]["json"]
     assert record["not_exhaustive_category_ids"] == [3]
@@ -89,7 +89,7 @@ def test_equal_sets_give_equal_bytes(made: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("to", ["webdataset", "hf"])
 def test_memory_does_not_grow_with_the_set(make_run: Any, tmp_path: Path, to: Any) -> None:
-    """What is held when the last image is written: as much for 120 images as for 40."""
+    """Memory in use when the last image is written: as much for 120 images as for 40."""
     held: list[int] = []
 
     def weigh(done: float, total: int) -> None:

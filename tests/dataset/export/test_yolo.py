@@ -62,7 +62,7 @@ def is_crowd(made: Any, mask: np.ndarray[Any, Any], category_id: int, image_id: 
 
 
 def test_boxes_come_out_exact(run: Any, tmp_path: Path) -> None:
-    """Ultralytics takes the box from the polygon."""
+    """Ultralytics computes the box from the polygon."""
     export(run.source, "yolo", tmp_path / "out")
     for image_id, objects in read(tmp_path / "out").items():
         for (_, corners), mask in zip(objects, run.masks[image_id], strict=True):
@@ -73,7 +73,7 @@ def test_boxes_come_out_exact(run: Any, tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 17))))
-def test_any_parts_and_holes_become_one_polygon(mask: np.ndarray[Any, Any]) -> None:
+def test_parts_and_holes_are_joined_into_one_polygon(mask: np.ndarray[Any, Any]) -> None:
     outline = single_polygon(Annotation({"id": 1, "segmentation": rle.encode(mask)}, mask.shape))
     assert len(outline) == 0 if not mask.any() else len(outline) >= 4
     if mask.any():
@@ -81,7 +81,7 @@ def test_any_parts_and_holes_become_one_polygon(mask: np.ndarray[Any, Any]) -> N
         assert np.array_equal(filled(corners, mask.shape), mask)
 
 
-def test_what_ultralytics_makes_of_joined_parts(run: Any, tmp_path: Path) -> None:
+def test_joined_parts_survive_the_rasterisation_of_ultralytics(run: Any, tmp_path: Path) -> None:
     """At 10 times the size: corners cut, a line from part to part, and one pixel more at the right and at the bottom."""
     export(run.source, "yolo", tmp_path / "out")
     _, corners = read(tmp_path / "out")[3][0]
@@ -94,14 +94,14 @@ def test_what_ultralytics_makes_of_joined_parts(run: Any, tmp_path: Path) -> Non
     assert 0 < np.count_nonzero(~exact & (large == 1)) <= corner_to_corner + right_and_bottom
 
 
-def test_names(run: Any, tmp_path: Path) -> None:
+def test_names_are_listed_in_the_yaml(run: Any, tmp_path: Path) -> None:
     export(run.source, "yolo", tmp_path / "out")
     names = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))["names"]
     hostile = '../<img src=x onerror=alert(1)>/"a":\n- b # é \u2028 \U0001f600'
     assert names == {0: hostile, 1: "kite", 2: "no"}
 
 
-def test_without_a_split_val_is_train_and_said_so(run: Any, tmp_path: Path) -> None:
+def test_without_a_split_val_is_train_with_a_warning(run: Any, tmp_path: Path) -> None:
     done = export(run.source, "yolo", tmp_path / "out")
     data = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))
     assert data["val"] == data["train"] == "images/train"
@@ -109,7 +109,7 @@ def test_without_a_split_val_is_train_and_said_so(run: Any, tmp_path: Path) -> N
     assert any("val is train" in note for note in done.notes)
 
 
-def test_split(coco: Any, tmp_path: Path) -> None:
+def test_split_has_two_folders(coco: Any, tmp_path: Path) -> None:
     done = export(coco.source, "yolo", tmp_path / "out", val_fraction=0.5, **coco.arguments)
     train, val = read(tmp_path / "out"), read(tmp_path / "out", "val")
     assert train.keys() | val.keys() == {5, 6, 9}

@@ -1,4 +1,4 @@
-"""Merging: what stays, what is added under which ids and names, what is refused."""
+"""Merging keeps the real part, adds runs under new ids and names, and refuses sets that do not fit."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class TestRealPart:
         assert [a["id"] for a in data["annotations"][:2]] == [3, 9]
         assert data["images"][:2] == REAL["images"]
         (bow,) = (c for c in data["categories"] if c["id"] == BOW)
-        assert (bow["frequency"], bow["instance_count"]) == ("r", 1)  # the drawn one
+        assert (bow["frequency"], bow["instance_count"]) == ("r", 1)  # the synthetic one
         assert data["annotations"][2]["id"] == 10  # after the highest, also of the removed
 
     def test_open_vocabulary_alone_makes_the_baseline(self, real: Path, tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ class TestRealPart:
         assert [a["category_id"] for a in data["annotations"]] == [KITE, KITE]
         assert [c["instance_count"] for c in data["categories"]] == [2, 0, 0]
 
-    def test_byte_order_mark(self, tmp_path: Path) -> None:
+    def test_byte_order_mark_is_accepted(self, tmp_path: Path) -> None:
         (tmp_path / "real.json").write_text(REAL_LVIS, encoding="utf-8-sig")
         merge(tmp_path / "real.json", [], tmp_path / "out.json")
         assert read(tmp_path / "out.json") == REAL
 
 
-class TestDrawnPart:
-    def test_every_value(self, real: Path, run: Path, tmp_path: Path) -> None:
+class TestSyntheticPart:
+    def test_every_value_of_the_synthetic_part(self, real: Path, run: Path, tmp_path: Path) -> None:
         summary = merge(real, [run], tmp_path / "out.json")
         data = read(tmp_path / "out.json")
         assert data["images"][2] == {
@@ -104,8 +104,8 @@ class TestDrawnPart:
             "neg_category_ids": [],
             "not_exhaustive_category_ids": [],
         }
-        drawn = [(a["id"], a["image_id"], a["category_id"]) for a in data["annotations"][3:]]
-        assert drawn == [(10, 52, KITE), (11, 52, BOW), (12, 53, 10), (13, 53, 10)]  # canvas 1 was rejected
+        synthetic = [(a["id"], a["image_id"], a["category_id"]) for a in data["annotations"][3:]]
+        assert synthetic == [(10, 52, KITE), (11, 52, BOW), (12, 53, 10), (13, 53, 10)]  # canvas 1 was rejected
         zebra = data["categories"][3]
         assert (zebra["id"], zebra["name"], zebra["synset"], zebra["frequency"]) == (10, "zebra", "zebra.n.01", "r")
         (added,) = summary.added
@@ -118,7 +118,7 @@ class TestDrawnPart:
         counts = {c["id"]: (c["image_count"], c["instance_count"]) for c in read(tmp_path / "out.json")["categories"]}
         assert counts == {KITE: (3, 3), BOW: (2, 2), RIBBON: (0, 0), 10: (1, 2)}
 
-    def test_policy_and_masks(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_policy_and_mask_format_can_be_chosen(self, real: Path, run: Path, tmp_path: Path) -> None:
         before = (run / "run.json").read_bytes()
         summary = merge(real, [run], tmp_path / "out.json", policy="not_exhaustive", masks="polygon")
         data = read(tmp_path / "out.json")
@@ -128,7 +128,7 @@ class TestDrawnPart:
         assert (run / "run.json").read_bytes() == before  # the run is only read
         assert not (run / "lvis.json").exists()
 
-    def test_what_a_run_was_compiled_with_holds(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_the_output_settings_of_the_run_are_used(self, real: Path, run: Path, tmp_path: Path) -> None:
         RunFolder.open(run).remember_output(OutputSettings(policy="not_exhaustive", masks="polygon", min_quality=0.8))
         merge(real, [run], tmp_path / "out.json")
         data = read(tmp_path / "out.json")
@@ -144,12 +144,12 @@ class TestDrawnPart:
         for annotation in coco.loadAnns(coco.getAnnIds(imgIds=[52, 53])):
             assert coco.annToMask(annotation).sum() == annotation["area"]
 
-    def test_categories_nobody_drew_do_not_come_along(self, real: Path, tmp_path: Path) -> None:
+    def test_categories_without_an_instance_are_not_added(self, real: Path, tmp_path: Path) -> None:
         run = make_run(tmp_path / "run", [*SYNTHETIC, category(9, "bow")], [[(BOXKITE, True)]])  # bow is ambiguous
         merge(real, [run], tmp_path / "out.json")
         assert [c["id"] for c in read(tmp_path / "out.json")["categories"]] == [KITE, BOW, RIBBON]
 
-    def test_several_runs_of_one_name(self, real: Path, tmp_path: Path) -> None:
+    def test_several_runs_of_one_name_have_folders_of_their_own(self, real: Path, tmp_path: Path) -> None:
         runs = [make_run(tmp_path / where / "set", SYNTHETIC, [[(ZEBRA, True)]]) for where in ("a", "b")]
         merge(real, runs, tmp_path / "out.json")
         data = read(tmp_path / "out.json")
@@ -157,14 +157,14 @@ class TestDrawnPart:
         assert [image["file_name"] for image in data["images"][2:]] == names
         assert [a["category_id"] for a in data["annotations"][3:]] == [10, 10]
 
-    def test_onto_a_merged_set(self, real: Path, tmp_path: Path) -> None:
+    def test_a_run_is_merged_into_a_merged_set(self, real: Path, tmp_path: Path) -> None:
         runs = [make_run(tmp_path / where / "set", SYNTHETIC, [[(ZEBRA, True)]]) for where in ("a", "b")]
         merge(real, runs[:1], tmp_path / "one.json")
         merge(tmp_path / "one.json", runs[1:], tmp_path / "two.json")
         merge(real, runs, tmp_path / "both.json")
         assert read(tmp_path / "two.json") == read(tmp_path / "both.json")
 
-    def test_coco_gets_nothing_it_did_not_have(self, run: Path, tmp_path: Path) -> None:
+    def test_coco_gets_no_fields_of_lvis(self, run: Path, tmp_path: Path) -> None:
         merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
         data = read(tmp_path / "out.json")
         assert data["images"][0] == REAL_COCO["images"][0]
@@ -172,7 +172,7 @@ class TestDrawnPart:
         assert data["categories"][0] == REAL_COCO["categories"][0]
         assert {"coco_url", "neg_category_ids", "not_exhaustive_category_ids"} <= data["images"][1].keys()
 
-    def test_another_json_beside_its_images(self, real: Path, tmp_path: Path) -> None:
+    def test_a_json_with_its_images_is_merged(self, real: Path, tmp_path: Path) -> None:
         other = {**REAL_COCO, "images": [{**REAL_COCO["images"][0], "license": 5, "file_name": "a/b/x.jpg"}]}
         (tmp_path / "other" / "a" / "b").mkdir(parents=True)
         (tmp_path / "other" / "a" / "b" / "x.jpg").write_bytes(jpeg())
@@ -184,7 +184,7 @@ class TestDrawnPart:
         assert "license" not in image  # 5 is no licence of the real set
         assert (tmp_path / image["file_name"]).read_bytes() == jpeg()
 
-    def test_two_categories_that_become_one(self, real: Path, tmp_path: Path) -> None:
+    def test_two_synthetic_categories_may_match_one(self, real: Path, tmp_path: Path) -> None:
         other = {**REAL_COCO, "categories": [{"id": 2, "name": "kite"}, {"id": 3, "name": "box kite"}]}
         other["images"] = [{"id": 1, "file_name": "x.jpg", "neg_category_ids": [3]}]
         merge(real, [write_json(tmp_path / "other.json", other)], tmp_path / "out.json")
@@ -201,7 +201,7 @@ class TestCap:
         assert Counter(a["category_id"] for a in data["annotations"][3:]) == {KITE: 2, 10: 3}
         assert summary.added[0].over_cap == 2
 
-    def test_it_holds_over_all_sources_and_not_for_the_real_set(self, real: Path, tmp_path: Path) -> None:
+    def test_cap_counts_all_sources_but_not_the_real_set(self, real: Path, tmp_path: Path) -> None:
         runs = [make_run(tmp_path / name, SYNTHETIC, [[(BOXKITE, True)]] * 2) for name in ("a", "b")]
         summary = merge(real, runs, tmp_path / "out.json", max_per_category=3)
         assert [added.annotations for added in summary.added] == [2, 1]
@@ -222,7 +222,7 @@ class TestTransfer:
         assert calls == [(1, 2), (2, 2)]
         merge(real, [run], out, image_mode=how)  # again
 
-    def test_another_image_there_is_not_overwritten(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_an_existing_image_is_not_overwritten(self, real: Path, run: Path, tmp_path: Path) -> None:
         (tmp_path / "synthetic-rare-000").mkdir()
         there = tmp_path / "synthetic-rare-000" / "000000000000.jpg"
         there.write_bytes(b"precious")
@@ -231,17 +231,17 @@ class TestTransfer:
         assert there.read_bytes() == b"precious"
         assert not (tmp_path / "out.json").exists()
 
-    def test_missing_image(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_a_missing_image_is_refused(self, real: Path, run: Path, tmp_path: Path) -> None:
         (run / "images" / "000" / "000000000002.jpg").unlink()
         with pytest.raises(MosaicFusionError, match=r"image 3 does not exist: .*000000000002.jpg"):
             merge(real, [run], tmp_path / "out" / "out.json", image_mode="link")
         assert not (tmp_path / "out").exists()
-        merge(real, [run], tmp_path / "out.json")  # without a image_mode, images may be anywhere
+        merge(real, [run], tmp_path / "out.json")  # without an image_mode, images may be anywhere
 
 
 class TestRefused:
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "is not whole JSON"),
             ('{"images": [', "is not whole JSON"),
@@ -258,15 +258,15 @@ class TestRefused:
             ),
         ],
     )
-    def test_real_files(self, tmp_path: Path, text: str, said: str) -> None:
+    def test_invalid_real_files_are_refused(self, tmp_path: Path, text: str, message: str) -> None:
         (tmp_path / "real.json").write_text(text, encoding="latin-1")
         with pytest.raises(MosaicFusionError) as caught:
             merge(tmp_path / "real.json", [], tmp_path / "out.json")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert not (tmp_path / "out.json").exists()
 
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             ({"images": [{"id": 1, "file_name": "../../x.jpg"}]}, "leaves its folder"),
             ({"images": [{"id": 1, "file_name": "/etc/passwd"}]}, "is absolute"),
@@ -291,14 +291,16 @@ class TestRefused:
             ({"categories": [{"id": 2, "name": "\u0000"}]}, "must be printable"),
         ],
     )
-    def test_other_jsons(self, real: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    def test_invalid_synthetic_jsons_are_refused(
+        self, real: Path, tmp_path: Path, change: dict[str, Any], message: str
+    ) -> None:
         source = write_json(tmp_path / "other.json", {**REAL_COCO, **change})
         with pytest.raises(MosaicFusionError) as caught:
             merge(real, [source], tmp_path / "data" / "out.json")
-        assert said in str(caught.value)
+        assert message in str(caught.value)
         assert not (tmp_path / "data").exists()
 
-    def test_inputs_and_choices(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_invalid_inputs_and_choices_are_refused(self, real: Path, run: Path, tmp_path: Path) -> None:
         coco = write_json(tmp_path / "coco.json", REAL_COCO)
         ambiguous = make_run(tmp_path / "bows", [category(1, "bow")], [[(1, True)]])
         calls: list[tuple[dict[str, Any], str]] = [
@@ -311,10 +313,10 @@ class TestRefused:
             ({"real": real, "sources": [run], "choices": {"bow": "kite"}}, "--match names bow, which no source has"),
             ({"real": real, "sources": [ambiguous]}, "'bow=bow_(weapon)'"),
         ]
-        for arguments, said in calls:
+        for arguments, message in calls:
             with pytest.raises(MosaicFusionError) as caught:
                 merge(**{"out": tmp_path / "out.json", **arguments})
-            assert said in str(caught.value)
+            assert message in str(caught.value)
         assert not (tmp_path / "out.json").exists()
         assert real.read_text(encoding="utf-8") == REAL_LVIS
 
@@ -324,10 +326,10 @@ Canvases = st.lists(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_si
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=st.lists(Canvases, max_size=2), open_vocabulary=st.booleans(), cap=st.none() | st.integers(0, 4))
-def test_merged_sets_are_sound(
+def test_merged_sets_are_consistent(
     tmp_path_factory: pytest.TempPathFactory, runs: list[Any], open_vocabulary: bool, cap: int | None
 ) -> None:
-    """Whatever is drawn: the real part stays, ids are unique and known, counts are right, no image lost a mask."""
+    """For any runs: the real part stays, ids are unique and known, counts are right, no image lost a mask."""
     folder = tmp_path_factory.mktemp("merge")
     paths = [make_run(folder / f"run{k}", SYNTHETIC, canvases) for k, canvases in enumerate(runs)]
     out = folder / "out.json"
@@ -351,8 +353,8 @@ def test_merged_sets_are_sound(
     for record in data["categories"]:
         own = [a["image_id"] for a in data["annotations"] if a["category_id"] == record["id"]]
         assert (record["instance_count"], record["image_count"]) == (len(own), len(set(own)))
-    drawn = Counter(a["category_id"] for a in data["annotations"][len(real) :])
-    assert cap is None or max(drawn.values(), default=0) <= cap
+    synthetic = Counter(a["category_id"] for a in data["annotations"][len(real) :])
+    assert cap is None or max(synthetic.values(), default=0) <= cap
     masks = Counter(a["image_id"] for a in data["annotations"])
     canvases = {
         f"synthetic-run{k}-000/{i:012d}.jpg": regions for k, run in enumerate(runs) for i, regions in enumerate(run)

@@ -24,7 +24,7 @@ def test_polygons_of_pixels_have_their_area_and_box(mask: np.ndarray[Any, Any]) 
     assert same_box(parsed.box_xywh, rle.box_xywh(mask))
 
 
-def test_tolerance() -> None:
+def test_deviations_within_the_tolerance_are_accepted() -> None:
     square = parse_mask([[10, 10, 60, 10, 60, 60, 10, 60]], (100, 100))
     assert [has_area(square, area) for area in (2500, 2600, 2400, 2800, 2200)] == [True, True, True, False, False]
     boxes = ([10, 10, 50, 50], [10.9, 9.1, 50, 50], [12, 10, 48, 50], [10, 10, 50, 48], [60, 60, 50, 50])

@@ -1,4 +1,4 @@
-"""Every fault is found at its place, sound sets have none, and repairs mend what can be derived."""
+"""Every fault is reported with its place, valid sets have none, and repairs derive what the file allows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mosaicfusion.dataset.merge import merge
 from mosaicfusion.dataset.validate import fix, validate
 from mosaicfusion.errors import MosaicFusionError
 
-SOUND: dict[str, Any] = json.loads(REAL_LVIS)
-for number, record in enumerate(SOUND["categories"], start=1):  # detectron2 wants 1 to N
+VALID: dict[str, Any] = json.loads(REAL_LVIS)
+for number, record in enumerate(VALID["categories"], start=1):  # detectron2 requires 1 to N
     ids = {record["id"]: number}
     record["id"] = number
-    for row in SOUND["annotations"]:
+    for row in VALID["annotations"]:
         row["category_id"] = ids.get(row["category_id"], row["category_id"])
-    for row in SOUND["images"]:
+    for row in VALID["images"]:
         for key in ("neg_category_ids", "not_exhaustive_category_ids"):
             row[key] = [ids.get(id_, id_) for id_ in row[key]]
 
@@ -33,18 +33,18 @@ def lines(folder: Path, data: Any, **options: Any) -> list[str]:
 
 
 def changed(place: str, **fields: Any) -> dict[str, Any]:
-    """The sound set with some fields of a row replaced, or left out where they are ``...``."""
-    data = copy.deepcopy(SOUND)
+    """The valid set with some fields of a row replaced, or left out where they are ``...``."""
+    data = copy.deepcopy(VALID)
     key, _, index = place.partition(".")
     row = {**data[key][int(index)], **fields}
     data[key][int(index)] = {name: value for name, value in row.items() if value is not ...}
     return data
 
 
-def test_sound_sets(tmp_path: Path) -> None:
-    assert lines(tmp_path, SOUND) == []
-    assert lines(tmp_path, REAL_COCO) == []  # none of LVIS' own fields is asked of it
-    coco, real = (write_json(tmp_path / name, data) for name, data in (("coco.json", REAL_COCO), ("real.json", SOUND)))
+def test_valid_sets_have_no_issue(tmp_path: Path) -> None:
+    assert lines(tmp_path, VALID) == []
+    assert lines(tmp_path, REAL_COCO) == []  # the fields that only LVIS has are not required
+    coco, real = (write_json(tmp_path / name, data) for name, data in (("coco.json", REAL_COCO), ("real.json", VALID)))
     run = make_run(tmp_path / "run", [category(1, "kite"), category(2, "zebra")], [[(1, True), (2, True)]] * 2)
     merge(real, [run], tmp_path / "out.json", masks="polygon", image_mode="copy")
     (tmp_path / "train2017").mkdir()
@@ -57,7 +57,7 @@ def test_sound_sets(tmp_path: Path) -> None:
     assert validate(tmp_path / "coco_plus.json").issues.lines() == []  # still COCO
 
 
-def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
+def test_run_lengths_and_ids_are_reported_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [category(7, "kite")], [[(7, True), (7, True)]])
     merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
     assert validate(tmp_path / "out.json").issues.lines() == [
@@ -69,7 +69,7 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (changed("annotations.0", id=8), "error [id] annotations[1]: id 8 occurred before"),
         (changed("annotations.0", id=...), "error [id] annotations[0]: id is null"),
@@ -113,16 +113,16 @@ def test_run_lengths_and_ids_are_told_once(tmp_path: Path) -> None:
         (changed("categories.1", name="KITE"), 'warning [name] categories[1] (id 2): name "KITE" occurred before'),
         (changed("categories.1", frequency="x"), 'error [frequency] categories[1] (id 2): frequency is "x"'),
         (changed("categories.1", image_count=5), "warning [counts] categories[1] (id 2): image_count is 5, counted 1"),
-        ({**SOUND, "images": [7]}, "error [schema] images[0]: is 7; an object is needed"),
-        ({**SOUND, "annotations": [[]]}, "error [schema] annotations[0]: is []"),
+        ({**VALID, "images": [7]}, "error [schema] images[0]: is 7; an object is needed"),
+        ({**VALID, "annotations": [[]]}, "error [schema] annotations[0]: is []"),
     ],
 )  # fmt: skip
-def test_each_fault_is_told_with_its_place(tmp_path: Path, data: dict[str, Any], said: str) -> None:
+def test_each_fault_is_reported_with_its_place(tmp_path: Path, data: dict[str, Any], message: str) -> None:
     found = lines(tmp_path, data)
-    assert any(said in line for line in found), found
+    assert any(message in line for line in found), found
 
 
-def test_names_of_lvis_v05_are_fine_and_what_is_printed_is_harmless(tmp_path: Path) -> None:
+def test_names_of_lvis_v05_are_valid_and_control_characters_are_not_printed(tmp_path: Path) -> None:
     name = "COCO_val2014_000000266409.jpg"
     assert lines(tmp_path, changed("images.0", file_name=name)) == []
     (line,) = lines(tmp_path, changed("images.0", file_name="\x1b[31m" + "x" * 1000))
@@ -130,23 +130,23 @@ def test_names_of_lvis_v05_are_fine_and_what_is_printed_is_harmless(tmp_path: Pa
     assert len(line) < 200
 
 
-def test_only_some_of_a_kind_are_shown(tmp_path: Path) -> None:
-    data = copy.deepcopy(SOUND)
+def test_only_some_issues_of_a_kind_are_shown(tmp_path: Path) -> None:
+    data = copy.deepcopy(VALID)
     data["annotations"] = [{**data["annotations"][0], "id": k, "area": 1} for k in range(9)]
     found = [line for line in lines(tmp_path, data, max_per_kind=2) if "[area]" in line]
     assert len(found) == 3
     assert found[-1] == "error [area] ... 7 more of this kind, 9 in total"
 
 
-def test_files(tmp_path: Path) -> None:
+def test_image_files_are_checked(tmp_path: Path) -> None:
     from PIL import Image
 
     root = tmp_path / "data"
     (root / "train2017").mkdir(parents=True)
-    assert sum("[missing-file]" in line for line in lines(tmp_path, SOUND, images_root=root)) == 2
+    assert sum("[missing-file]" in line for line in lines(tmp_path, VALID, images_root=root)) == 2
     (root / "train2017/000000000050.jpg").write_bytes(b"no image")
     Image.new("L", (32, 48)).save(root / "train2017/000000000051.jpg")
-    broken, turned = sorted(lines(tmp_path, SOUND, images_root=root))
+    broken, turned = sorted(lines(tmp_path, VALID, images_root=root))
     assert broken.startswith("error [broken-file] images[0] (id 50)")
     assert turned.startswith(
         "error [image-size] images[1] (id 51): is 32 x 48 (height x width) in the json, 48 x 32 in"
@@ -155,7 +155,7 @@ def test_files(tmp_path: Path) -> None:
         validate(tmp_path / "data.json", tmp_path / "none")
 
 
-def test_a_drawn_image_is_not_taken_for_one_of_cocos(tmp_path: Path) -> None:
+def test_a_synthetic_image_is_not_mistaken_for_one_of_coco(tmp_path: Path) -> None:
     """Canvas 1 and COCO's image 1 are both called 000000000001.jpg."""
     run = make_run(tmp_path / "run", [category(1, "kite")], [[(1, True)], [(1, True)]])
     merge(write_json(tmp_path / "coco.json", REAL_COCO), [run], tmp_path / "out.json")
@@ -167,7 +167,7 @@ def test_a_drawn_image_is_not_taken_for_one_of_cocos(tmp_path: Path) -> None:
 
 def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    lines(tmp_path, SOUND, on_progress=lambda *done: calls.append(done))
+    lines(tmp_path, VALID, on_progress=lambda *done: calls.append(done))
     assert calls[-1] == (5, 5)
 
 
@@ -175,7 +175,7 @@ class TestFix:
     @pytest.mark.parametrize(
         ("data", "repairs"),
         [
-            (SOUND, {}),
+            (VALID, {}),
             (changed("annotations.1", id=3), {"id": 1}),
             (changed("annotations.1", id=...), {"id": 1}),
             (changed("annotations.0", bbox=[0, 0, 5, 5], area=...), {"bbox": 1, "area": 1}),
@@ -187,7 +187,7 @@ class TestFix:
             (changed("categories.2", image_count=..., instance_count=9), {"image_count": 1, "instance_count": 1}),
         ],
     )  # fmt: skip
-    def test_what_can_be_derived(self, tmp_path: Path, data: dict[str, Any], repairs: dict[str, int]) -> None:
+    def test_derivable_fields_are_repaired(self, tmp_path: Path, data: dict[str, Any], repairs: dict[str, int]) -> None:
         path = write_json(tmp_path / "data.json", data)
         counted = fix(path, tmp_path / "fixed.json")
         assert dict(counted) == repairs
@@ -195,7 +195,7 @@ class TestFix:
         assert read(path) == data  # -o leaves the input alone
 
     def test_annotations_of_unlisted_images_do_not_count(self, tmp_path: Path) -> None:
-        """As a subset of the images has them; their annotations are an error that stays."""
+        """A json with a subset of the images has such annotations; they are errors that stay."""
         data = changed("annotations.0", image_id=999)
         path = write_json(tmp_path / "data.json", data)
         fix(path, path)
@@ -203,7 +203,7 @@ class TestFix:
         assert lines and all("999" in line for line in lines), lines
         assert not fix(path, path)
 
-    def test_all_else_keeps_its_bytes(self, tmp_path: Path) -> None:
+    def test_other_fields_keep_their_bytes(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(REAL_LVIS.replace('"area": 64.0', '"area": 640'), encoding="utf-8")
         assert fix(tmp_path / "data.json", tmp_path / "data.json")["area"] == 1
         text = (tmp_path / "data.json").read_text(encoding="utf-8")
@@ -216,7 +216,7 @@ class TestFix:
         ):
             assert written in text
 
-    def test_sizes_from_the_files(self, tmp_path: Path) -> None:
+    def test_sizes_are_read_from_the_files(self, tmp_path: Path) -> None:
         (tmp_path / "train2017").mkdir()
         (tmp_path / "train2017" / "000000000050.jpg").write_bytes(jpeg())
         path = write_json(tmp_path / "data.json", changed("images.0", height=..., width=None))
@@ -224,7 +224,7 @@ class TestFix:
         assert (repairs["height"], repairs["width"]) == (1, 1)
         assert read(path)["images"][0]["height"] == 32
 
-    def test_what_cannot_be_derived_stays(self, tmp_path: Path) -> None:
+    def test_underivable_fields_stay(self, tmp_path: Path) -> None:
         """Nothing is removed, and nothing is invented."""
         data = changed("annotations.0", segmentation=[], image_id=77)
         data["images"][1] = {"id": 51, "file_name": "../../etc/passwd", "height": 32, "width": 48}
@@ -235,7 +235,7 @@ class TestFix:
         assert fixed["annotations"] == data["annotations"]
         assert "coco_url" not in fixed["images"][1]
 
-    def test_bad_file(self, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_refused_and_stays(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text('{"images": [')
         with pytest.raises(MosaicFusionError, match="not whole JSON"):
             fix(tmp_path / "data.json", tmp_path / "data.json")
@@ -266,10 +266,12 @@ def damage(data: dict[str, Any], draw: Callable[[Any], Any]) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_damage_makes_it_stumble(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Whatever stands in a field, it is told of and not stumbled over; a second repair finds nothing more to do."""
+def test_damaged_fields_are_reported_and_never_crash(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Any value in a field is reported; a second repair finds nothing more to do."""
     folder = tmp_path_factory.mktemp("damaged")
-    damaged = copy.deepcopy(SOUND)
+    damaged = copy.deepcopy(VALID)
     damage(damaged, data.draw)
     path = write_json(folder / "data.json", damaged)
     before = validate(path, folder)

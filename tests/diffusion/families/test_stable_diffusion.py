@@ -1,4 +1,4 @@
-"""Parts on the device, and decoding in tiles."""
+"""Offloading of parts, and decoding in tiles."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 
-def draw(model: DiffusionModel) -> SampledCanvas:
+def sample(model: DiffusionModel) -> SampledCanvas:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
     return sample_canvases(model, [plan.spec(0), plan.spec(1)], config)[1]
 
 
 class Moves:
-    """Which parts are on the device; whatever leaves goes to ``cpu``, the device is another name of it."""
+    """Records the parts on the device. Parts that leave go to ``cpu``; the device has another name, ``cpu:0``."""
 
     def __init__(self, model: Any, monkeypatch: pytest.MonkeyPatch, broken: str = "") -> None:
-        self.there: set[str] = set()
+        self.on_device: set[str] = set()
         self.arrived: list[str] = []
-        self.most = 0
+        self.max_together = 0
         for name in ("text_encoder", "text_encoder_2", "unet", "vae"):
             part = getattr(model.pipeline, name, None)
             if part is not None:
@@ -38,21 +38,21 @@ class Moves:
 
     def move(self, name: str, target: torch.device | str, fails: bool) -> None:
         if target == "cpu":
-            self.there -= {name}
+            self.on_device -= {name}
         elif fails:
             raise torch.OutOfMemoryError
         else:
-            self.there |= {name}
+            self.on_device |= {name}
             self.arrived.append(name)
-            self.most = max(self.most, len(self.there))
+            self.max_together = max(self.max_together, len(self.on_device))
 
 
 class TestOffload:
     @pytest.mark.parametrize("family", ["tiny_sd", "tiny_sdxl"])
-    def test_the_same_pictures(self, family: str, request: pytest.FixtureRequest) -> None:
+    def test_offloading_gives_the_same_images(self, family: str, request: pytest.FixtureRequest) -> None:
         folder = request.getfixturevalue(family)
         ordinary, offloaded = (
-            draw(load_model(folder, DeviceOptions("cpu", offload=offload), "float32")) for offload in (False, True)
+            sample(load_model(folder, DeviceOptions("cpu", offload=offload), "float32")) for offload in (False, True)
         )
         assert ordinary.image is not None and offloaded.image is not None
         np.testing.assert_array_equal(ordinary.image, offloaded.image)
@@ -61,45 +61,45 @@ class TestOffload:
     @pytest.mark.parametrize(
         ("family", "encoders"), [("tiny_sd", ["text_encoder"]), ("tiny_sdxl", ["text_encoder", "text_encoder_2"])]
     )
-    def test_parts_travel_once_a_stage_and_make_room_first(
+    def test_parts_move_once_per_stage_and_make_room_first(
         self, family: str, encoders: list[str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder = request.getfixturevalue(family)
         model = load_model(folder, DeviceOptions("cpu:0", offload=True), "float32")
         moves = Moves(model, monkeypatch)
         for _ in range(2):
-            draw(model)
+            sample(model)
         assert moves.arrived == [*encoders, "unet", "vae"] * 2
-        assert moves.most == len(encoders)
+        assert moves.max_together == len(encoders)
 
-    def test_a_part_that_did_not_fit_is_fetched_again(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_part_that_did_not_fit_is_moved_again(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = load_model(tiny_sd, DeviceOptions("cpu:0", offload=True), "float32")
         moves = Moves(model, monkeypatch, broken="unet")
         for _ in range(2):
             with pytest.raises(torch.OutOfMemoryError):
-                draw(model)
+                sample(model)
         assert moves.arrived == ["text_encoder", "text_encoder"]
 
-    def test_nothing_travels_otherwise(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_offloading_nothing_moves(self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         model = load_model(tiny_sd, DeviceOptions("cpu:0"), "float32")
         moves = Moves(model, monkeypatch)
-        draw(model)
+        sample(model)
         assert moves.arrived == []
 
 
 class TestTiling:
-    def test_no_tile_is_larger_than_the_model_s_own_picture(
+    def test_no_tile_is_larger_than_the_image_size_of_the_model(
         self, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         model: Any = load_model(tiny_sd, DeviceOptions("cpu", vae_tiling=True), "float32")
         tiles: list[tuple[int, int]] = []
-        model.vae.decoder.register_forward_pre_hook(lambda _, given: tiles.append(tuple(given[0].shape[2:])))
-        image = draw(model).image  # 32 x 96 px, of a model of 32 px: 16 latent cells
+        model.vae.decoder.register_forward_pre_hook(lambda _, inputs: tiles.append(tuple(inputs[0].shape[2:])))
+        image = sample(model).image  # 32 x 96 px, by a model for 32 px: 16 latent cells
         assert image is not None and image.shape == (32, 96, 3)
         assert len(tiles) > 1
         assert max(side for tile in tiles for side in tile) == 16
 
-    def test_the_miniature_draws_the_same_in_tiles(self) -> None:
+    def test_the_miniature_decodes_the_same_in_tiles(self) -> None:
         latents = torch.randn(1, 8, 24, 80, generator=torch.Generator().manual_seed(0))
         whole, tiled = (
             load_model(find_model("mini"), DeviceOptions("cpu", vae_tiling=vae_tiling), "float32").decode(latents)
@@ -108,5 +108,5 @@ class TestTiling:
         assert whole is not None and tiled is not None
         assert whole.shape == tiled.shape == (192, 640, 3)
         difference = np.abs(whole.astype(int) - tiled.astype(int))
-        assert 0 < difference.max() <= 8  # noise on the latents; drawn ones: benchmarks/settings.py
+        assert 0 < difference.max() <= 8  # on random latents; benchmarks/settings.py measures sampled ones
         assert difference.mean() < 0.1

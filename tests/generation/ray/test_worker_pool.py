@@ -1,4 +1,4 @@
-"""Workers that die in all ways, on a real Ray of this machine; they generate nothing."""
+"""Workers that die or fail in many ways, on a real Ray of this machine; they generate nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Job:
 
 
 def mark(folder: Path, batch: list[int]) -> None:
-    """Leave a line of a batch that was begun: workers tell nothing else of what they did before they died."""
+    """Note a batch that was begun: a worker that dies returns nothing."""
     with (folder / "begun").open("a") as file:
         file.write(f"{batch[0]}\n")
 
@@ -68,7 +68,7 @@ def begun(folder: Path) -> list[int]:
     return sorted(int(line) for line in (folder / "begun").read_text().split())
 
 
-def test_a_bounded_number_is_under_way(ray: Any, tmp_path: Path) -> None:
+def test_the_number_of_canvases_in_progress_is_bounded(ray: Any, tmp_path: Path) -> None:
     class Fine:
         def load(self) -> None:
             pass
@@ -83,7 +83,7 @@ def test_a_bounded_number_is_under_way(ray: Any, tmp_path: Path) -> None:
     assert job.max_in_progress <= 2 * 2 * 2  # two workers, two batches, two canvases
 
 
-def test_a_batch_that_kills_is_given_up_and_the_others_are_drawn(ray: Any, tmp_path: Path) -> None:
+def test_a_batch_that_kills_workers_is_given_up_and_the_others_are_generated(ray: Any, tmp_path: Path) -> None:
     class Mortal:
         def load(self) -> None:
             pass
@@ -104,7 +104,7 @@ def test_a_batch_that_kills_is_given_up_and_the_others_are_drawn(ray: Any, tmp_p
     ]
 
 
-def test_what_does_not_fit_is_noted(ray: Any, tmp_path: Path) -> None:
+def test_canvases_that_do_not_fit_are_noted(ray: Any, tmp_path: Path) -> None:
     class Small:
         def load(self) -> None:
             pass
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_noted(ray: Any, tmp_path: Path) -> None:
     assert [(failure.canvas, failure.reason) for failure in read_failures(job.run)] == [(9, "out_of_memory")]
 
 
-def test_errors_of_a_worker_come_in_words(ray: Any, tmp_path: Path) -> None:
+def test_the_message_of_a_worker_error_is_kept(ray: Any, tmp_path: Path) -> None:
     class FullDisk:
         def load(self) -> None:
             pass
@@ -130,7 +130,7 @@ def test_errors_of_a_worker_come_in_words(ray: Any, tmp_path: Path) -> None:
     assert str(caught.value) == "cannot write: No space left on device"
 
 
-def test_no_model(ray: Any, tmp_path: Path) -> None:
+def test_an_error_while_loading_is_raised(ray: Any, tmp_path: Path) -> None:
     class Poor:
         def load(self) -> None:
             raise MosaicFusionError("there is no model folder x")
@@ -140,7 +140,7 @@ def test_no_model(ray: Any, tmp_path: Path) -> None:
     assert str(caught.value) == "there is no model folder x"
 
 
-def test_death_while_loading(ray: Any, tmp_path: Path) -> None:
+def test_workers_that_die_while_loading_stop_the_run(ray: Any, tmp_path: Path) -> None:
     class Stillborn:
         def load(self) -> None:
             os._exit(1)
