@@ -79,10 +79,10 @@ def attention_maps(model: DiffusionModel, scene: Composition, name: str) -> Maps
             noisy = alphas[t].sqrt() * latents + (1 - alphas[t]).sqrt() * noise
             model.predict(noisy, torch.tensor(t), text, (128, 128))
     return {
-        (block, step, stride): recorder.grid[0][step][stride][0].numpy()
+        (block, step, stride): recorder.step_sums[0][step][stride][0].numpy()
         for block, recorder in recorders.items()
         for step, stride in product(EVERY, STRIDES_PX)
-        if stride in recorder.grid[0][step]
+        if stride in recorder.step_sums[0][step]
     }
 
 

@@ -122,7 +122,7 @@ def test_the_canvas_is_not_square_and_maps_follow_their_regions(tiny_model: Diff
         assert maps[4].shape == (-(-height // 4), -(-width // 4))
 
 
-def test_steps_of_the_grid_add_up_to_the_sums(tiny_model: DiffusionModel) -> None:
+def test_the_sums_of_single_steps_add_up_to_the_sums(tiny_model: DiffusionModel) -> None:
     config = tiny_config("1x2")
     plan = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor)
     sampled = sample_canvases(tiny_model, [plan.spec(0)], config, keep_steps=True)[0]

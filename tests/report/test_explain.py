@@ -24,14 +24,14 @@ CONFIG = make_config()
 def sampled_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> SampledCanvas:
     """Two regions of 64 x 56 pixels with random attention, as in conftest."""
     rng = np.random.default_rng(0)
-    grid = tuple(
+    step_sums = tuple(
         {i: {s: rng.random((64 // s, 56 // s), np.float32) for s in strides} for i in range(steps)} for _ in range(2)
     )
-    sums = tuple({s: np.sum([maps[s] for maps in region.values()], axis=0) for s in strides} for region in grid)
+    sums = tuple({s: np.sum([maps[s] for maps in region.values()], axis=0) for s in strides} for region in step_sums)
     canvas = Canvas((64, 96), (Region(0, 0, 64, 56), Region(0, 40, 64, 96)))
     spec = CanvasSpec(0, canvas, (Category(1, "teapot"), Category(2, "umbrella")), ("", ""), 7)
     image = rng.integers(0, 255, (64, 96, 3), np.uint8)
-    return SampledCanvas(spec, (Prompt("a teapot", (2,)), Prompt("an umbrella", (2,))), image, sums, grid)
+    return SampledCanvas(spec, (Prompt("a teapot", (2,)), Prompt("an umbrella", (2,))), image, sums, step_sums)
 
 
 def test_the_framed_cell_is_the_heat_map_of_the_product(record: MakeRecord) -> None:
@@ -56,11 +56,11 @@ def test_a_row_for_each_resolution_and_one_for_those_in_use(
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8, 50])
-def test_any_number_of_steps(record: MakeRecord, steps: int) -> None:
+def test_any_number_of_steps_is_shown(record: MakeRecord, steps: int) -> None:
     assert explain_figure(sampled_canvas(steps), record(0), CONFIG).getpixel((1, 1)) == (255, 255, 255)
 
 
-def test_rejected_regions_and_hostile_names(record: MakeRecord, region: MakeRegion) -> None:
+def test_rejected_regions_and_hostile_names_are_rendered(record: MakeRecord, region: MakeRegion) -> None:
     rejected = record(0, [region(0, "too_large \u8336 <b>" * 9, "too_large"), region(1, "teapot", "empty_mask")])
     assert explain_figure(sampled_canvas(), rejected, CONFIG).height > 1000
 
@@ -85,7 +85,7 @@ def test_a_canvas_without_an_image_is_refused(record: MakeRecord) -> None:
 
 def test_a_canvas_without_the_steps_is_refused(record: MakeRecord) -> None:
     with pytest.raises(MosaicFusionError, match="keep_steps=True"):
-        explain_figure(replace(sampled_canvas(), grid=({}, {})), record(0), CONFIG)
+        explain_figure(replace(sampled_canvas(), step_sums=({}, {})), record(0), CONFIG)
 
 
 def test_steps_are_cut_into_ranges() -> None:

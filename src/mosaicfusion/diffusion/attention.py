@@ -28,8 +28,8 @@ class AttentionRecorder:
     ``only_cross_attention``, both attentions of a block read the text. The original processors still compute the output.
 
     ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums halfway through the
-    steps that are read, empty if there is one step. With ``keep_steps``, ``grid[region][step][stride_px]`` holds the share of
-    one step, for all sizes (for figures).
+    steps that are read, empty if there is one step. With ``keep_steps``, ``step_sums[region][step][stride_px]`` are the sums of
+    a single step, for all sizes (for figures).
     """
 
     def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
@@ -39,7 +39,7 @@ class AttentionRecorder:
         self.keep_steps = keep_steps
         self.sums: dict[int, dict[int, torch.Tensor]] = {}
         self.half_sums: dict[int, dict[int, torch.Tensor]] = {}
-        self.grid: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
+        self.step_sums: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
         self._target: _Target | None = None
         self._step = 0
         self.recording = True
@@ -95,7 +95,7 @@ class AttentionRecorder:
         if used:
             _add(self.sums.setdefault(aim.region, {}), stride_px, share)
         if self.keep_steps:
-            _add(self.grid.setdefault(aim.region, {}).setdefault(self._step, {}), stride_px, share)
+            _add(self.step_sums.setdefault(aim.region, {}).setdefault(self._step, {}), stride_px, share)
 
 
 class _RecordingProcessor:

@@ -28,15 +28,15 @@ class SampledCanvas:
     """The result of sampling a canvas: plain arrays, independent of the model.
 
     ``image``: uint8 RGB (H, W, 3), or ``None`` if latents or pixels became NaN or infinite. ``sums[k]``: the attention sums
-    of region k. ``grid[k][step]``: the share of one step, if requested. ``half_sums[k]``: the sums of the first half of
-    the steps, empty if only one was read.
+    of region k. ``step_sums[k][step]``: the sums of a single step, if requested. ``half_sums[k]``: the sums of the first half
+    of the steps, empty if only one was read.
     """
 
     spec: CanvasSpec
     prompts: tuple[Prompt, ...]
     image: NDArray[np.uint8] | None
     sums: tuple[StrideMaps, ...]
-    grid: tuple[dict[int, StrideMaps], ...] = field(default=())
+    step_sums: tuple[dict[int, StrideMaps], ...] = field(default=())
     half_sums: tuple[StrideMaps, ...] = field(default=())
 
 
@@ -62,14 +62,14 @@ def sample_canvases(
     regions = range(len(canvas.regions))
     sums = [_to_numpy(recorder.sums[k]) for k in regions]
     half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
-    grids = [{step: _to_numpy(maps) for step, maps in recorder.grid.get(k, {}).items()} for k in regions]
+    step_sums = [{step: _to_numpy(maps) for step, maps in recorder.step_sums.get(k, {}).items()} for k in regions]
     return [
         SampledCanvas(
             spec=spec,
             prompts=tuple(prompts[b]),
             image=_decode(model, latents[b : b + 1]),
             sums=tuple(_canvas(sums[k], b) for k in regions),
-            grid=tuple({step: _canvas(maps, b) for step, maps in grids[k].items()} for k in regions),
+            step_sums=tuple({step: _canvas(maps, b) for step, maps in step_sums[k].items()} for k in regions),
             half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
         )
         for b, spec in enumerate(specs)

@@ -47,7 +47,7 @@ def explain_figure(sampled: SampledCanvas, record: CanvasRecord, config: RunConf
         raise MosaicFusionError(
             f"canvas {record.index} has no image, because the sampler's numbers were not finite; try another --seed"
         )
-    if len(sampled.grid) != len(record.regions) or not all(sampled.grid):
+    if len(sampled.step_sums) != len(record.regions) or not all(sampled.step_sums):
         raise MosaicFusionError(
             f"canvas {record.index} was sampled without the attention of each step; sample it with keep_steps=True"
         )
@@ -96,9 +96,9 @@ def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, co
     left, top, width, height = region.region_xywh
     crop = sampled.image[top : top + height, left : left + width]
     cell_hw = min(_MAX_CELL_H, round(_CELL_W * height / width)), _CELL_W
-    sums, grid = sampled.sums[k], sampled.grid[k]
-    ranges = step_ranges(list(grid))
-    used, shown = sorted(sums), sorted({stride for shares in grid.values() for stride in shares})
+    sums, step_sums = sampled.sums[k], sampled.step_sums[k]
+    ranges = step_ranges(list(step_sums))
+    used, shown = sorted(sums), sorted({stride for shares in step_sums.values() for stride in shares})
     page.skip(34)
     _object_heading(page, k, region)
 
@@ -108,15 +108,15 @@ def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, co
         page.label(_range_name(steps), x, _TEXT_PX, SOFT)
     page.label("all steps", average_x, _TEXT_PX, SOFT)
     page.skip(24)
-    any_step = grid[ranges[0][0]]
+    any_step = step_sums[ranges[0][0]]
     rows = [(f"1/{s} ({any_step[s].shape[0]}x{any_step[s].shape[1]})", [s], False) for s in shown]
     rows.append(("used: " + ", ".join(f"1/{s}" for s in used), used, True))
     for name, merged, final in rows:
         page.label(name, _MARGIN, _TEXT_PX, INK if final else SOFT, down=(cell_hw[0] - _TEXT_PX) / 2)
         for x, steps in zip(columns, ranges, strict=True):
-            shares = {stride: np.sum([grid[step][stride] for step in steps], axis=0) for stride in merged}
+            shares = {stride: np.sum([step_sums[step][stride] for step in steps], axis=0) for stride in merged}
             page.paste(_map_cell(shares, crop.shape[:2], cell_hw), x)
-        totals = {stride: np.sum([shares[stride] for shares in grid.values()], axis=0) for stride in merged}
+        totals = {stride: np.sum([shares[stride] for shares in step_sums.values()], axis=0) for stride in merged}
         page.paste(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
         if final:
             _masks(page, average_x + _CELL_W + _GROUP_GAP, sums, crop, cell_hw, k, config)

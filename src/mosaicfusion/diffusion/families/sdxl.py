@@ -22,7 +22,7 @@ class StableDiffusionXL(StableDiffusion):
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Both encoders' embeddings side by side, and the second one's pooled output."""
-        self._fetch(*self._encoders)
+        self.activate(*self._encoders)
         embeddings, _, pooled, _ = self.pipeline.encode_prompt(
             list(prompts), device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False
         )

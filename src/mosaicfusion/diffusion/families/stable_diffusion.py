@@ -52,7 +52,7 @@ class StableDiffusion:
         encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
         self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
         self._offload = options.offload
-        self._fetched: tuple[torch.nn.Module, ...] = ()
+        self._active: tuple[torch.nn.Module, ...] = ()
         if not options.offload:
             self.pipeline.to(device)
         if options.vae_tiling:
@@ -63,7 +63,7 @@ class StableDiffusion:
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings (B, tokens, channels) of the prompts."""
-        self._fetch(*self._encoders)
+        self.activate(*self._encoders)
         embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
         return Conditioning(embeddings)
 
@@ -75,7 +75,7 @@ class StableDiffusion:
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:
         """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32."""
-        self._fetch(self.unet)
+        self.activate(self.unet)
         prediction: torch.Tensor = self.unet(
             latents.to(self.dtype),
             timestep,
@@ -95,7 +95,7 @@ class StableDiffusion:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
         if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
             return None
-        self._fetch(self.vae)
+        self.activate(self.vae)
         vae_dtype = self.dtype
         if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
             self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
@@ -124,17 +124,21 @@ class StableDiffusion:
             raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None
         return scheduler
 
-    def _fetch(self, *parts: torch.nn.Module) -> None:
-        """Move these parts to the device, and with offloading all others off it; once per stage, not once per region."""
-        if not self._offload or parts == self._fetched:
+    def activate(self, *parts: torch.nn.Module) -> None:
+        """Get these parts ready for use: with offloading, move them to the device and all others off it.
+
+        Call it before a part is used; a family that replaces :meth:`predict` calls it with the U-Net. Parts that are ready stay
+        where they are, so that they are moved once per stage, not once per region.
+        """
+        if not self._offload or parts == self._active:
             return
-        self._fetched = ()  # in case the memory does not suffice
+        self._active = ()  # in case the memory does not suffice
         for part in (*self._encoders, self.unet, self.vae):
             if part not in parts:
                 part.to("cpu")
         for part in parts:
             part.to(self.device)
-        self._fetched = parts
+        self._active = parts
 
 
 def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:
