@@ -12,13 +12,13 @@ from collections.abc import Iterable
 import msgspec
 
 from mosaicfusion.dataset.coco import Record
-from mosaicfusion.dataset.export.format import Format, Options
+from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     images, annotations = [], []
     for sample in samples:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from mosaicfusion.config import MaskFormat, Policy
-from mosaicfusion.dataset.export.format import Options, check_options, load_format
+from mosaicfusion.dataset.export.format import ExportOptions, check_options, load_format
 from mosaicfusion.dataset.export.output import whole_or_absent
 from mosaicfusion.dataset.reader import Dataset, open_dataset
 from mosaicfusion.dataset.sample import Sample
@@ -49,7 +49,7 @@ def export(
 
     Raises :class:`MosaicFusionError` for a damaged source, missing images, and a folder that is not empty or cannot be written.
     """
-    options, chosen = Options(masks, val_fraction, shard_size), load_format(to)
+    options, chosen = ExportOptions(masks, val_fraction, shard_size), load_format(to)
     check_options(to, chosen, options)
     with whole_or_absent(str(out)) as folder:
         root = None if images is None else Path(images)

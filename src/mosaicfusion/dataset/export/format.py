@@ -15,7 +15,7 @@ from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
 
 Split = Literal["train", "val"]
-Write = Callable[[Dataset, Iterable[Sample], OutFolder, "Options"], list[str]]
+Write = Callable[[Dataset, Iterable[Sample], OutFolder, "ExportOptions"], list[str]]
 
 # Name of a format -> the module that describes it as its FORMAT.
 FORMATS: dict[str, str] = {
@@ -40,7 +40,7 @@ class Format:
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """Choices of an export. ``masks``: ``None`` keeps them as they are; ``val_fraction`` in [0, 1); ``shard_size`` in images."""
 
     masks: MaskFormat | None = None
@@ -74,7 +74,7 @@ def load_format(name: str) -> Format:
     return found
 
 
-def check_options(name: str, chosen: Format, options: Options) -> None:
+def check_options(name: str, chosen: Format, options: ExportOptions) -> None:
     """Raise :class:`MosaicFusionError` for a choice that the format does not have."""
     if options.masks is not None and (options.masks not in chosen.masks or len(chosen.masks) < 2):
         only = " and ".join(chosen.masks) or "png"

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from mosaicfusion.dataset.coco import Record
-from mosaicfusion.dataset.export.format import Format, Options
+from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
@@ -43,7 +43,7 @@ _OBJECTS = {
 _SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[["float64"]]]}
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 
 from mosaicfusion.dataset.coco import Record
 from mosaicfusion.dataset.export.coco import put_image, put_json
-from mosaicfusion.dataset.export.format import Format, Options
+from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     images, annotations, crowds = [], [], 0
     for sample in samples:

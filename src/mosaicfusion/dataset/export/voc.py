@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset.export.format import Format, Options, Split
+from mosaicfusion.dataset.export.format import ExportOptions, Format, Split
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
@@ -32,7 +32,7 @@ MAX_VALUE = 254  # 255 is VOC's "void"
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # also the carriage return, which readers turn into a newline
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     names = {category["id"]: category["name"] for category in dataset.categories}
     for name in names.values():

@@ -13,13 +13,13 @@ from itertools import groupby
 
 import msgspec
 
-from mosaicfusion.dataset.export.format import Format, Options
+from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
         with (
@@ -32,7 +32,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     return []
 
 
-def _record(sample: Sample, options: Options) -> bytes:
+def _record(sample: Sample, options: ExportOptions) -> bytes:
     annotations = [
         {**annotation.record, "segmentation": annotation.segmentation(options.masks)}
         for annotation in sample.annotations

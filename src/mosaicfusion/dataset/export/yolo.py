@@ -19,14 +19,14 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from mosaicfusion.dataset.export.format import Format, Options, Split
+from mosaicfusion.dataset.export.format import ExportOptions, Format, Split
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
 from mosaicfusion.masks import rle
 
 
-def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: Options) -> list[str]:
+def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
     index_of = dataset.index_of
     lost: Counter[str] = Counter()
