@@ -35,7 +35,7 @@ from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.masks.measures import MEASURES, measure, predict_iou
+from mosaicfusion.masks.measures import MEASURES, measure_mask, predict_iou
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.mosaic.prompts import make_prompt
@@ -120,7 +120,7 @@ def compare(scene: Composition, image: np.ndarray, sums: np.ndarray, half_sums: 
     (grabcut,) = GrabCut().segment(image, [rle.box_xywh(result.mask)])
     return Instance(
         category=scene.category,
-        measures=measure(result, image, {8: half_sums}),
+        measures=measure_mask(result, image, {8: half_sums}),
         coarse=mask_iou(result.coarse, truth),
         ours=mask_iou(result.mask, truth),
         grabcut=mask_iou(grabcut, truth),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mosaicfusion.masks.extract import Extraction, extract_mask
-from mosaicfusion.masks.measures import MEASURES, measure, predict_iou
+from mosaicfusion.masks.measures import MEASURES, measure_mask, predict_iou
 
 HW = (96, 128)
 GOOD = {"contrast": 0.5, "stability": 0.95, "refinement": 0.9, "separation": 1.0, "edge": 0.9, "touch": 0.0}
@@ -30,13 +30,13 @@ def sums(mask: np.ndarray[Any, Any]) -> dict[int, np.ndarray[Any, Any]]:
 
 def measured(mask: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> dict[str, float]:
     extraction = Extraction(mask=mask, rejection=None, heat=mask.astype(np.float32), coarse=mask, score=1.0)
-    return measure(extraction, image_of(truth), {})
+    return measure_mask(extraction, image_of(truth), {})
 
 
-def test_a_mask_that_fits() -> None:
+def test_a_fitting_mask_has_high_measures() -> None:
     truth = disc()
     extraction = extract_mask(sums(truth), image_of(truth))
-    values = measure(extraction, image_of(truth), sums(truth))
+    values = measure_mask(extraction, image_of(truth), sums(truth))
     assert list(values) == ["contrast", "stability", "refinement", "separation", "edge", "touch"]
     assert (values["stability"], values["touch"], values["contrast"]) == (1, 0, round(extraction.score, 4))
     assert min(values["separation"], values["edge"], values["refinement"]) > 0.8
@@ -52,9 +52,9 @@ def test_each_measure_falls_with_its_fault() -> None:
     reaching[:24] = True
     assert measured(reaching, truth)["touch"] == pytest.approx((128 + 2 * 24) / (2 * 128 + 2 * 96), abs=1e-4)
     extraction = extract_mask(sums(truth), image_of(truth))
-    assert measure(extraction, image_of(truth), sums(disc(cx=44)))["stability"] < 0.7
+    assert measure_mask(extraction, image_of(truth), sums(disc(cx=44)))["stability"] < 0.7
     moved = Extraction(mask=disc(), rejection=None, heat=extraction.heat, coarse=disc(cx=92), score=0.5)
-    assert measure(moved, image_of(truth), {})["refinement"] == pytest.approx(1 / 3, abs=0.1)
+    assert measure_mask(moved, image_of(truth), {})["refinement"] == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_one_step_has_no_stability() -> None:
@@ -63,14 +63,14 @@ def test_one_step_has_no_stability() -> None:
     assert predict_iou(values) > 0.8
 
 
-def test_masks_at_the_limits() -> None:
+def test_measures_of_extreme_masks_are_finite() -> None:
     """All of the region, one pixel, one colour: numbers in [0, 1]."""
     flat = np.full((*HW, 3), 128, np.uint8)
     one = np.zeros(HW, bool)
     one[0, 0] = True
     for mask in (np.ones(HW, bool), one, disc()):
         extraction = Extraction(mask=mask, rejection=None, heat=np.zeros(HW, np.float32), coarse=mask, score=0.0)
-        values = measure(extraction, flat, sums(disc()))
+        values = measure_mask(extraction, flat, sums(disc()))
         assert all(0 <= value <= 1 for value in values.values())
         assert 0 < predict_iou(values) < 1
 
@@ -81,7 +81,7 @@ def test_the_prediction_falls_with_each_measure(name: str) -> None:
     assert 0 < predict_iou(worse) < predict_iou(GOOD) < 1
 
 
-def test_region_and_regions_at_other_places_measure_alike() -> None:
+def test_measures_do_not_depend_on_the_position_of_the_region() -> None:
     """Only what is in the region counts, wherever the disc is in it."""
     one, two = measured(disc(40, 50), disc(40, 50)), measured(disc(56, 78), disc(56, 78))
     assert all(one[name] == pytest.approx(two[name], abs=0.02) for name in one)

@@ -12,7 +12,7 @@ from PIL import Image
 from mosaicfusion.config import RunConfig
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
-from mosaicfusion.masks.measures import measure, predict_iou
+from mosaicfusion.masks.measures import measure_mask, predict_iou
 from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.profiling import stage
 from mosaicfusion.run.folder import RunFolder
@@ -67,7 +67,7 @@ def _extract_region(sampled: SampledCanvas, k: int, config: RunConfig) -> Region
     left, top, width, height = rle.box_xywh(mask)
     half_sums = sampled.half_sums[k] if sampled.half_sums else {}
     with stage("measures"):
-        measures = measure(extraction, image, half_sums, config.masks.threshold)
+        measures = measure_mask(extraction, image, half_sums, config.masks.threshold)
     return RegionRecord(
         **common,
         measures=measures,

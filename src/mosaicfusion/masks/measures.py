@@ -1,9 +1,8 @@
 """Measures of mask quality that need no second model, recorded during generation, and the IoU that they predict.
 
 The prediction is a logistic function of four of the measures; the other two did not improve it. It was fitted on the bundled
-model with compositions of known alpha, see ``benchmarks/mask_quality.py``. On categories that were held out, it correlates with
-the IoU at 0.85 (Pearson) and 0.78 (Spearman). For another model the order of the masks should still hold, but the values need a
-new fit; the records keep the measures for that.
+model with compositions of known alpha, see ``benchmarks/mask_quality.py``; ``docs/quality.md`` says how well it predicts. For
+another model the order of the masks should still hold, but the values need a new fit; the records keep the measures for that.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _COLOUR_LEVELS = 32  # of 256 in a bin of the colour histograms
 _RING_PX = 4  # width of the ring around the mask that the edge is compared with
 
 
-def measure(
+def measure_mask(
     extraction: Extraction,
     image: NDArray[np.uint8],
     half_sums: Mapping[int, np.ndarray[Any, Any]],
