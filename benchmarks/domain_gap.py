@@ -24,7 +24,7 @@ from miniature.pictures import load_pictures
 from miniature.vocabulary import load_vocabulary
 from mosaicfusion.masks import rle
 from mosaicfusion.models.backbones import load_backbone
-from mosaicfusion.quality.variety import ImageSet, measure
+from mosaicfusion.quality.measure_diversity import ImageSet, measure_diversity
 
 
 def write_compositions(folder: Path, counts: Counter[int], work: Path, seed: int) -> ImageSet:
@@ -68,7 +68,7 @@ def main() -> None:
             write_compositions(Path(tempfile.mkdtemp(dir=folder)), counts, arguments.work, seed) for seed in (1, 2)
         )
         for name, candidate in (("generated canvases", synthetic), ("other compositions", other)):
-            gap = measure(candidate, backbone, real, arguments.per_category, arguments.mask_background).gap
+            gap = measure_diversity(candidate, backbone, real, arguments.per_category, arguments.mask_background).gap
             if gap is None:
                 raise SystemExit(f"{arguments.run} has too few instances")
             values = (f"{gap.fid:.1f} ({gap.fid_floor:.1f})", f"{1000 * gap.kid:.2f}", f"{gap.precision:.2f}")

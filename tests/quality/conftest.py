@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mosaicfusion.quality.variety import ImageSet
+from mosaicfusion.quality.measure_diversity import ImageSet
 
 Colour = tuple[int, int, int]
 
 
 class ColourFeatures:
-    """In place of a backbone: the mean colour of a crop."""
+    """A stand-in for a backbone: the feature is the mean colour of a crop."""
 
     name = "colour"
     side_px = 8

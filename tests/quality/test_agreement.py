@@ -1,4 +1,4 @@
-"""Judging a run made by hand: the figures, what is not done twice, what is refused."""
+"""Agreement of a run's masks with an annotator: values, resuming, and runs that are refused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(tmp_path: Path) -> RunFolder:
     )
 
 
-def test_every_figure(run: RunFolder) -> None:
+def test_every_value_of_the_result(run: RunFolder) -> None:
     result = judge_masks(run, Boxes())
     assert (result.model, result.instances, result.mean_iou) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
     assert result.model_dump()["categories"] == {
@@ -82,7 +82,7 @@ def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -
     assert by_category["drum"].mean_iou < 0.8
 
 
-def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
+def test_results_of_two_annotators_are_kept(run: RunFolder) -> None:
     judge_masks(run, Boxes())
     other = Boxes()
     other.name = "sam"
@@ -91,11 +91,11 @@ def test_two_annotators_stand_side_by_side(run: RunFolder) -> None:
     assert other.calls == 2
 
 
-def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
+def test_judged_parts_are_not_judged_again(run: RunFolder) -> None:
     first, second, changed = Boxes(), Boxes(), Boxes("2")
     seen: list[tuple[float, int]] = []
     result = judge_masks(run, first, lambda done, total: seen.append((done, total)))
-    assert (first.calls, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is not shown to it
+    assert (first.calls, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is left out
     assert (judge_masks(run, second), second.calls) == (result, 0)
     (run.path / "quality" / "judge-grabcut" / "part-00000000.jsonl").write_text("[]\n{")
     judge_masks(run, second)
@@ -104,7 +104,7 @@ def test_what_was_judged_is_not_judged_again(run: RunFolder) -> None:
     assert changed.calls == 2
 
 
-def test_parts_may_overlap(run: RunFolder) -> None:
+def test_overlapping_parts_count_once(run: RunFolder) -> None:
     """Overlapping parts, such as after failed canvases were generated again with their batch."""
     apart = judge_masks(run, Boxes())
     run.write_part(list(run.records())[1:2])
@@ -113,7 +113,7 @@ def test_parts_may_overlap(run: RunFolder) -> None:
     assert seen[-1] == (3, 3)
 
 
-def test_interrupted(run: RunFolder) -> None:
+def test_an_interrupted_judgement_is_continued(run: RunFolder) -> None:
     """The first part stays judged."""
 
     def stop(done: float, total: int) -> None:
@@ -128,18 +128,18 @@ def test_interrupted(run: RunFolder) -> None:
     assert annotator.calls == 2
 
 
-def test_masks_without_a_quality(tmp_path: Path) -> None:
+def test_masks_without_a_quality_have_no_correlation(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None), region(1, disc(1))]])
     assert judge_masks(run, Boxes()).quality is None
     assert relate([0.5, 0.5], [0.1, 0.9]) is None
 
 
 class TestRefused:
-    def test_no_mask(self, tmp_path: Path) -> None:
+    def test_a_run_without_a_mask_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="has no mask to judge"):
             judge_masks(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
 
-    def test_image_missing_or_of_another_size(self, run: RunFolder) -> None:
+    def test_a_missing_image_or_one_of_another_size_is_refused(self, run: RunFolder) -> None:
         from PIL import Image
 
         image = run.path / "images" / "000" / "000000000001.jpg"
@@ -157,7 +157,7 @@ class TestRefused:
         "segmentation",
         [None, {}, {"size": [64, 96], "counts": "0"}, {"size": [1, 1], "counts": "01"}, {"size": 5, "counts": ""}],
     )
-    def test_a_damaged_mask(self, tmp_path: Path, segmentation: Any) -> None:
+    def test_a_damaged_mask_is_refused(self, tmp_path: Path, segmentation: Any) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), segmentation=segmentation)]])
         with pytest.raises(MosaicFusionError, match=r"is damaged"):
             judge_masks(run, Boxes())
@@ -174,12 +174,12 @@ class TestRefused:
             '{"sam": {"instances": 1, "mean_iou": 1, "median_iou": 1, "categories": {}, "quality": null}}',
         ],
     )
-    def test_a_damaged_judgement(self, tmp_path: Path, text: str) -> None:
+    def test_a_damaged_judgement_is_refused(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "judge.json").write_text(text)
         with pytest.raises(MosaicFusionError, match=r"judge\.json is damaged .*; delete it and judge the run again"):
             read_judgements(tmp_path)
 
-    def test_numbers_are_numbers(self, run: RunFolder) -> None:
+    def test_text_in_place_of_a_number_is_refused(self, run: RunFolder) -> None:
         judge_masks(run, Boxes())
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"

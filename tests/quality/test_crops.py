@@ -8,7 +8,7 @@ import pytest
 from mosaicfusion.dataset.coco import DatasetFile
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.quality.crops import GREY, read_crops, sample_instances
-from mosaicfusion.quality.variety import ImageSet
+from mosaicfusion.quality.measure_diversity import ImageSet
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 MakeSet = Callable[..., ImageSet]
@@ -40,7 +40,7 @@ def test_crowds_and_empty_boxes_are_left_out(image_set: MakeSet) -> None:
     assert len(sample(made)) == 1
 
 
-def test_a_crop_holds_the_box_and_a_tenth_around(image_set: MakeSet) -> None:
+def test_a_crop_is_the_box_with_a_margin_of_a_tenth(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED]})
     (crop,) = read_crops(sample(made), side_px=96)
     assert (crop.shape, crop.dtype) == ((96, 96, 3), np.uint8)
@@ -56,7 +56,7 @@ def test_a_masked_crop_is_grey_outside(image_set: MakeSet) -> None:
     assert tuple(crop[48, 48]) == RED
 
 
-def test_boxes_over_the_border_are_cut(image_set: MakeSet) -> None:
+def test_boxes_beyond_the_border_are_clipped(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED]})
     change(made, "annotations", 0, bbox=[-5, -5, 100, 100])
     (crop,) = read_crops(sample(made), side_px=8)
@@ -64,14 +64,14 @@ def test_boxes_over_the_border_are_cut(image_set: MakeSet) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone.png", "../set.json", "/etc/passwd"])
-def test_an_image_that_is_not_there_or_elsewhere(image_set: MakeSet, name: str) -> None:
+def test_a_missing_image_or_one_outside_of_the_folder_is_refused(image_set: MakeSet, name: str) -> None:
     made = image_set({"kite": [RED]})
     change(made, "images", 0, file_name=name)
     with pytest.raises(MosaicFusionError, match="there is no image"):
         sample(made)
 
 
-def test_an_unreadable_image_and_an_unknown_one(image_set: MakeSet) -> None:
+def test_an_unreadable_image_and_an_unlisted_one_are_refused(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED]})
     instances = sample(made)
     (made.images / "001.png").write_bytes(b"no image")
@@ -82,7 +82,7 @@ def test_an_unreadable_image_and_an_unknown_one(image_set: MakeSet) -> None:
         sample(made)
 
 
-def test_a_damaged_mask_matters_only_where_it_is_looked_at(image_set: MakeSet) -> None:
+def test_a_damaged_mask_matters_only_for_masked_crops(image_set: MakeSet) -> None:
     made = image_set({"kite": [RED]})
     change(made, "annotations", 0, segmentation={"size": [32, 32], "counts": "!!"})
     assert list(read_crops(sample(made), 8))

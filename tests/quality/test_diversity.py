@@ -24,7 +24,7 @@ def test_mean_cosine_distance() -> None:
     assert mean_cosine_distance(np.array([[1, 0], [1, 0], [0, 1]])) == pytest.approx(2 / 3)  # 2 of 3 pairs differ
 
 
-def test_no_result_and_a_damaged_one(tmp_path: Path) -> None:
+def test_a_missing_result_is_none_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
     assert read_diversity(tmp_path) is None
     (tmp_path / FILE_NAME).write_text('{"features": 3}')
     with pytest.raises(MosaicFusionError, match=r"diversity\.json is damaged"):

@@ -39,7 +39,7 @@ def test_precision_and_recall_by_hand() -> None:
     assert precision_recall(real, synthetic, k=1) == (0.5, 1.0)
 
 
-def test_precision_falls_with_strangers_and_recall_with_what_is_missing() -> None:
+def test_precision_falls_with_outliers_and_recall_with_missing_modes() -> None:
     rng = np.random.default_rng(0)
     real = rng.normal(size=(300, 2))
     same = rng.normal(size=(300, 2))
@@ -50,7 +50,7 @@ def test_precision_falls_with_strangers_and_recall_with_what_is_missing() -> Non
     assert recall > 0.9 > 0.3 > precision
 
 
-def test_classifier_tells_what_differs_and_guesses_what_does_not() -> None:
+def test_classifier_separates_different_sets_and_guesses_on_equal_ones() -> None:
     rng = np.random.default_rng(0)
     real, synthetic = rng.normal(size=(2, 200, 20))
     images = [str(i) for i in range(200)]
@@ -58,8 +58,8 @@ def test_classifier_tells_what_differs_and_guesses_what_does_not() -> None:
     assert 0.4 < classifier_accuracy(real, synthetic, images, images) < 0.6
 
 
-def test_classifier_does_not_learn_images_by_heart() -> None:
-    """Ten instances share the look of their image; only whole images that it has not seen are classified."""
+def test_classifier_is_tested_on_unseen_images() -> None:
+    """Ten instances look like their image; the classifier is tested on whole images that it was not trained on."""
     rng = np.random.default_rng(0)
     looks = 5 * rng.normal(size=(2, 20, 100))
     real, synthetic = (np.repeat(side, 10, axis=0) + rng.normal(size=(200, 100)) for side in looks)
@@ -69,7 +69,7 @@ def test_classifier_does_not_learn_images_by_heart() -> None:
     assert classifier_accuracy(real, synthetic, grouped, grouped) < 0.75
 
 
-def test_unequal_numbers_do_not_help() -> None:
+def test_classifier_does_not_profit_from_unequal_numbers() -> None:
     rng = np.random.default_rng(0)
     real, synthetic = rng.normal(size=(300, 3)), rng.normal(size=(30, 3))
     accuracy = classifier_accuracy(real, synthetic, [str(i) for i in range(300)], [str(i) for i in range(30)])

@@ -1,4 +1,4 @@
-"""Refining a run made by hand: what is new, what is kept, what is linked, what is refused."""
+"""Refining a run made by hand: new masks, kept values, linked images, and calls that are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mosaicfusion.run.folder import RunFolder
 
 
 class Fixed:
-    """An annotator that gives the same masks whatever it sees."""
+    """An annotator that gives the same masks for every image."""
 
     name: Any = "sam"
     model = "fixed"
@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> RunFolder:
     )
 
 
-def test_masks_areas_boxes_and_what_was_there_before(run: RunFolder, tmp_path: Path) -> None:
+def test_masks_areas_and_boxes_are_new_and_earlier_values_are_kept(run: RunFolder, tmp_path: Path) -> None:
     before = read_files(run.path)
     refined = refine_run(run, GrabCut(), tmp_path / "new")
     assert read_files(run.path) == before
@@ -70,18 +70,18 @@ def test_masks_areas_boxes_and_what_was_there_before(run: RunFolder, tmp_path: P
         "replaced": None,
     }
     assert first.quality == pytest.approx(mask_iou(mask, rle.decode(was.segmentation or {})), abs=1e-4)
-    assert new[1].regions[0] == old[1].regions[0]  # rejected before, and still
+    assert new[1].regions[0] == old[1].regions[0]  # stays rejected
     assert new[2] == old[2]
 
 
-def test_what_lies_outside_of_the_region_is_not_the_objects(run: RunFolder, tmp_path: Path) -> None:
+def test_pixels_outside_of_the_region_are_removed(run: RunFolder, tmp_path: Path) -> None:
     wide = np.zeros(CANVAS_HW, bool)
     wide[10:30, 20:90] = True
     (record, *_) = refine_run(run, Fixed(wide, wide), tmp_path / "new").records()
     assert [region.box_xywh for region in record.regions] == [(20, 10, 28, 20), (48, 10, 42, 20)]
 
 
-def test_component_rules_hold_again(run: RunFolder, tmp_path: Path) -> None:
+def test_component_rules_are_applied_again(run: RunFolder, tmp_path: Path) -> None:
     two = np.zeros(CANVAS_HW, bool)
     two[4:24, 4:20] = two[40:60, 4:20] = True
     nothing = np.zeros(CANVAS_HW, bool)
@@ -107,7 +107,7 @@ def test_images_are_links_or_copies(run: RunFolder, tmp_path: Path, monkeypatch:
     assert read_files(fallback.path)[name] == read_files(copied.path)[name] == read_files(run.path)[name]
 
 
-def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
+def test_an_interrupted_refinement_is_continued(run: RunFolder, tmp_path: Path) -> None:
     def stop(done: float, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
@@ -122,8 +122,8 @@ def test_interrupted_and_taken_up(run: RunFolder, tmp_path: Path) -> None:
     assert part.stat().st_mtime_ns == written
 
 
-def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
-    """Compiled, judged, refined once more; thresholds of the first run do not reach over."""
+def test_a_refined_run_is_an_ordinary_run(run: RunFolder, tmp_path: Path) -> None:
+    """It is compiled, judged and refined once more; it does not inherit the thresholds of the first run."""
     build_dataset(run, OutputSettings(policy="not_exhaustive", masks="polygon", min_quality=0.8))
     refined = refine_run(run, GrabCut(), tmp_path / "new")
     summary = build_dataset(refined)
@@ -138,13 +138,13 @@ def test_a_refined_run_works_as_any(run: RunFolder, tmp_path: Path) -> None:
 
 
 class TestRefused:
-    def test_the_run_itself(self, run: RunFolder) -> None:
+    def test_the_run_itself_is_refused_as_output(self, run: RunFolder) -> None:
         before = read_files(run.path)
         with pytest.raises(MosaicFusionError, match="is the run itself; give another folder with --out"):
             refine_run(run, GrabCut(), run.path)
         assert read_files(run.path) == before
 
-    def test_another_annotator_and_another_run(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_another_annotator_and_another_run_are_refused(self, run: RunFolder, tmp_path: Path) -> None:
         refine_run(run, GrabCut(), tmp_path / "new")
         before = read_files(tmp_path / "new")
         with pytest.raises(
@@ -153,14 +153,14 @@ class TestRefused:
             refine_run(run, Fixed(disc(0), disc(1)), tmp_path / "new")
         assert read_files(tmp_path / "new") == before
 
-    def test_files_of_others(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_a_folder_with_other_files_is_refused(self, run: RunFolder, tmp_path: Path) -> None:
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "thesis.tex").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run"):
             refine_run(run, GrabCut(), tmp_path / "mine")
         assert read_files(tmp_path / "mine") == {"thesis.tex": b"precious"}
 
-    def test_settings_that_do_not_hold(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_invalid_settings_are_refused(self, run: RunFolder, tmp_path: Path) -> None:
         manifest = json.loads((run.path / "run.json").read_text())
         manifest["config"]["masks"]["min_area"] = "<b>"
         (run.path / "run.json").write_text(json.dumps(manifest))

@@ -72,7 +72,7 @@ def test_the_model_is_remembered(tmp_path: Path) -> None:
     assert not is_judged(run, "others")
 
 
-def test_choices(tmp_path: Path) -> None:
+def test_choices_are_the_vocabulary_and_more_categories(tmp_path: Path) -> None:
     run = make_run(tmp_path / "two")
     other_red = Category(9, "red")  # the display name of one of the run's
     assert [category.name for category in choices(run, [other_red, BLUE])] == ["red_(colour)", "green", "blue"]
@@ -80,7 +80,7 @@ def test_choices(tmp_path: Path) -> None:
         choices(make_run(tmp_path / "one", [RED]))
 
 
-def test_a_missing_image(tmp_path: Path) -> None:
+def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match=r"cannot be read as an image \(No such file"):
@@ -88,7 +88,7 @@ def test_a_missing_image(tmp_path: Path) -> None:
     assert read_semantics(run.path) is None
 
 
-def test_an_image_of_another_size(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
     with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
@@ -96,7 +96,7 @@ def test_an_image_of_another_size(tmp_path: Path) -> None:
     assert read_semantics(run.path) is None
 
 
-def test_by_category_the_least_recognised_first() -> None:
+def test_categories_are_sorted_by_recognition() -> None:
     def line(category: str, rank: int, top: str) -> RegionSemantics:
         return RegionSemantics(0, 0, category, "colours", 0.5, 1 / rank, rank, top)
 

@@ -3,7 +3,7 @@ import pytest
 
 from mosaicfusion.report.labels import fit_text, font, printable
 from mosaicfusion.report.overlays import (
-    Instance,
+    InstanceOverlay,
     colour_map,
     instance_colour,
     instance_layer,
@@ -15,10 +15,10 @@ from mosaicfusion.report.overlays import (
 BLACK = np.zeros((200, 300, 3), np.uint8)
 
 
-def instance(k: int = 0, label: str = "teapot 0.50") -> Instance:
+def instance(k: int = 0, label: str = "teapot 0.50") -> InstanceOverlay:
     mask = np.zeros((200, 300), bool)
     mask[60:180, 40 + 150 * k : 120 + 150 * k] = True
-    return Instance((150 * k, 0, 150, 200), label, mask)
+    return InstanceOverlay((150 * k, 0, 150, 200), label, mask)
 
 
 def test_a_mask_tints_its_inside_and_outlines_its_edge_in_its_colour() -> None:
@@ -34,8 +34,8 @@ def test_regions_have_different_colours_that_do_not_depend_on_the_others() -> No
     assert len({instance_colour(k) for k in range(9)}) == 9
 
 
-def test_a_rejected_region_is_hatched_and_says_why() -> None:
-    rejected = Instance((0, 0, 150, 200), "teapot: too small")
+def test_a_rejected_region_is_hatched_and_labelled() -> None:
+    rejected = InstanceOverlay((0, 0, 150, 200), "teapot: too small")
     layer = instance_layer((200, 300), [rejected])
     assert 0 < (layer[10:60, 10:140, 3] > 0).mean() < 1
     assert (layer[:, 160:, 3] == 0).all()
@@ -64,11 +64,13 @@ def test_large_canvases_are_reduced_on_demand() -> None:
 
 
 def test_every_label_stays_in_its_region_and_covers_no_other() -> None:
-    # Both masks begin at the top, so both labels want the same rows.
+    # Both masks begin at the top, so both labels would be in the same rows.
     masks = np.zeros((2, 120, 240), bool)
     masks[0, 0:120, 0:130] = masks[1, 0:120, 110:240] = True
     layers = [
-        instance_layer((120, 240), [Instance((0, 0, 130, 120), "first", masks[0]), Instance(box, label, masks[1])])
+        instance_layer(
+            (120, 240), [InstanceOverlay((0, 0, 130, 120), "first", masks[0]), InstanceOverlay(box, label, masks[1])]
+        )
         for box, label in (((110, 0, 130, 120), "second"), ((110, 0, 130, 120), "x" * 300))
     ]
     for layer in layers:
@@ -95,7 +97,7 @@ def test_a_mask_on_a_crop_fades_what_is_outside() -> None:
     assert tuple(image[20, 10]) == (255, 0, 0)
 
 
-def test_text_is_cut_to_a_width() -> None:
+def test_text_is_cut_to_the_width() -> None:
     assert fit_text("teapot", 18, 500) == "teapot"
     cut = fit_text("a very long name of a teapot", 18, 100)
     assert cut.endswith("…")

@@ -61,7 +61,7 @@ def test_categories_are_ranked_by_yield(run_of: RunOf, region: MakeRegion) -> No
     assert [(tally.name, tally.yield_) for tally in section.data["tallies"]] == [("umbrella", 1), ("teapot", 0)]
 
 
-def test_the_masks_by_agreement(run_of: RunOf) -> None:
+def test_masks_are_grouped_by_agreement(run_of: RunOf) -> None:
     run = run_of([None])
     by_category = {name: {"instances": 2, "mean_iou": iou} for name, iou in (("a", 0.9), ("b", 0.3))}
     entry = {
@@ -83,7 +83,7 @@ def test_the_worst_examples_come_first(run_of: RunOf, region: MakeRegion) -> Non
     run = run_of([[region(0, "cup", "too_small"), region(1, "jug", "too_small", 2)]] * 5)
     section = failures(run, stats_of(run))
     assert section is not None
-    small = next(kind for kind in section.data["kinds"] if kind["kind"] == "small")
+    small = next(mode for mode in section.data["modes"] if mode["mode"] == "small")
     assert (section.data["objects"], small["affected"]) == (10, 10)
     assert [(example["category"], example["caption"]) for example in small["examples"]] == [
         ("cup", "too small"),

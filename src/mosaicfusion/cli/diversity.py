@@ -12,7 +12,7 @@ from mosaicfusion.cli.options import CLIP_HELP, DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
-    from mosaicfusion.quality.variety import ImageSet
+    from mosaicfusion.quality.measure_diversity import ImageSet
 
 
 @app.command(
@@ -52,7 +52,7 @@ def diversity(
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.backbones import load_backbone
     from mosaicfusion.quality.diversity import FILE_NAME
-    from mosaicfusion.quality.variety import measure
+    from mosaicfusion.quality.measure_diversity import measure_diversity
     from mosaicfusion.run.folder import RunFolder
 
     synthetic = _image_set(run_folder, images)
@@ -60,7 +60,9 @@ def diversity(
     if out is None and run_folder.is_dir():
         out = run_folder / FILE_NAME
     with ProgressBar("comparing", "crops", "reading the data") as progress:
-        result = measure(synthetic, load_backbone(features, device), real, per_category, mask_background, progress.show)
+        result = measure_diversity(
+            synthetic, load_backbone(features, device), real, per_category, mask_background, progress.show
+        )
     if out is not None:
         write_atomic(out, result.model_dump_json(indent=1).encode())
     print_diversity(result)
@@ -117,7 +119,7 @@ def semantics(
 
 def _image_set(path: Path, images: Path | None) -> ImageSet:
     """A run folder, or a json with its images."""
-    from mosaicfusion.quality.variety import ImageSet
+    from mosaicfusion.quality.measure_diversity import ImageSet
 
     if path.is_dir():
         return ImageSet(path, path)

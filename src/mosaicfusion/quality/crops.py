@@ -23,7 +23,7 @@ GREY = 124  # about the mean of ImageNet's images, so that a masked background h
 
 
 @dataclass(frozen=True)
-class Instance:
+class AnnotatedInstance:
     """One annotation and the path of its image."""
 
     id: int
@@ -35,7 +35,7 @@ class Instance:
 
 def sample_instances(
     data: DatasetFile, folder: Path, per_category: int, category_ids: Collection[int] | None = None
-) -> list[Instance]:
+) -> list[AnnotatedInstance]:
     """Choose at most ``per_category`` random instances of each category, sorted by image.
 
     ``category_ids`` restricts the categories. The same file gives the same sample. Crowds and boxes without an area are left
@@ -61,14 +61,14 @@ def sample_instances(
             f"`mosaicfusion validate {data.path}` shows all problems"
         )
     instances = [
-        Instance(a.id, names[a.category_id], images[a.image_id], box, msgspec.json.decode(a.segmentation))
+        AnnotatedInstance(a.id, names[a.category_id], images[a.image_id], box, msgspec.json.decode(a.segmentation))
         for a, box in sample
     ]
     return sorted(instances, key=lambda instance: instance.image)
 
 
 def read_crops(
-    instances: Iterable[Instance], side_px: int, mask_background: bool = False
+    instances: Iterable[AnnotatedInstance], side_px: int, mask_background: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
     """Crop the instances' boxes with a margin of 10 % on each side and resize to uint8 RGB (side_px, side_px, 3).
 
@@ -83,7 +83,7 @@ def read_crops(
         yield _crop(instance, image, side_px, mask_background)
 
 
-def _crop(instance: Instance, image: Image.Image, side_px: int, mask_background: bool) -> NDArray[np.uint8]:
+def _crop(instance: AnnotatedInstance, image: Image.Image, side_px: int, mask_background: bool) -> NDArray[np.uint8]:
     if mask_background:
         runs = read_mask({"id": instance.id, "segmentation": instance.segmentation}, (image.height, image.width))
         mask = rle.decode(runs.run_lengths())

@@ -1,4 +1,7 @@
-"""Diversity of the instances of a category: two scores of image features, and the file of results, ``diversity.json``."""
+"""The scores of diversity, computed from image features, and the model of their file, ``diversity.json``.
+
+:mod:`mosaicfusion.quality.measure_diversity` applies them to a data set.
+"""
 
 from __future__ import annotations
 

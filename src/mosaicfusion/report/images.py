@@ -19,7 +19,7 @@ from mosaicfusion.files.images import read_rgb
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.rejection import reason_name
 from mosaicfusion.report.overlays import (
-    Instance,
+    InstanceOverlay,
     instance_colour,
     instance_layer,
     mask_on_crop,
@@ -90,10 +90,11 @@ def region_uri(record: CanvasRecord, k: int, folder: Path) -> str:
     return data_uri(crop, "JPEG")
 
 
-def region_instances(record: CanvasRecord) -> list[Instance]:
+def region_instances(record: CanvasRecord) -> list[InstanceOverlay]:
     """The regions of a canvas to render. A mask that cannot be decoded counts as none."""
     return [
-        Instance(region.region_xywh, _label(region), decode_mask(region, record.hw_px)) for region in record.regions
+        InstanceOverlay(region.region_xywh, _label(region), decode_mask(region, record.hw_px))
+        for region in record.regions
     ]
 
 

@@ -33,7 +33,7 @@ _COLOUR_MAPS = {"viridis": cv2.COLORMAP_VIRIDIS, "inferno": cv2.COLORMAP_INFERNO
 
 
 @dataclass(frozen=True)
-class Instance:
+class InstanceOverlay:
     """One region to render. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region."""
 
     region_xywh: tuple[int, int, int, int]
@@ -69,7 +69,9 @@ def resize(image: np.ndarray[Any, Any], hw: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC))
 
 
-def render_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
+def render_instances(
+    image: np.ndarray[Any, Any], instances: Sequence[InstanceOverlay], scale: float = 1
+) -> NDArray[np.uint8]:
     """Render masks, outlines, labels and region borders on an image that is first resized by ``scale``."""
     layer = instance_layer(image.shape[:2], instances, scale).astype(np.float32)
     below = resize(image, _scaled(image.shape[:2], scale)).astype(np.float32)
@@ -77,7 +79,7 @@ def render_instances(image: np.ndarray[Any, Any], instances: Sequence[Instance],
     return np.rint(below * (1 - alpha) + layer[..., :3] * alpha).astype(np.uint8)
 
 
-def instance_layer(hw: tuple[int, ...], instances: Sequence[Instance], scale: float = 1) -> NDArray[np.uint8]:
+def instance_layer(hw: tuple[int, ...], instances: Sequence[InstanceOverlay], scale: float = 1) -> NDArray[np.uint8]:
     """The layer that :func:`render_instances` puts over the image: uint8 RGBA (H * scale, W * scale, 4), straight alpha."""
     layer = np.zeros((*_scaled(hw, scale), 4), np.float32)  # premultiplied
     for instance in instances:
@@ -136,7 +138,7 @@ def _outline(soft: NDArray[np.float32], width_px: int) -> NDArray[np.float32]:
     return np.asarray(cv2.dilate(soft, kernel) - cv2.erode(soft, kernel), np.float32)
 
 
-def _blend_region(layer: NDArray[np.float32], instance: Instance, scale: float) -> None:
+def _blend_region(layer: NDArray[np.float32], instance: InstanceOverlay, scale: float) -> None:
     """A faint border, light and dark so that it is visible on both; a rejected region is hatched."""
     left, top, right, bottom = _scaled_box(instance.region_xywh, scale)
     tile = layer[top:bottom, left:right]
@@ -156,7 +158,7 @@ def _scaled_box(xywh: Sequence[float], scale: float) -> Box:
     return round(left * scale), round(top * scale), round((left + width) * scale), round((top + height) * scale)
 
 
-def _render_labels(image: Image.Image, instances: Sequence[Instance], scale: float) -> None:
+def _render_labels(image: Image.Image, instances: Sequence[InstanceOverlay], scale: float) -> None:
     draw = ImageDraw.Draw(image)
     taken: list[Box] = []
     for k, instance in enumerate(instances):

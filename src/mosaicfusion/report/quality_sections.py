@@ -8,10 +8,17 @@ from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.rejection import reason_name
-from mosaicfusion.quality import failures as rules
+from mosaicfusion.quality import failure_modes as rules
 from mosaicfusion.quality.agreement import read_judgements
 from mosaicfusion.quality.diversity import MIN_INSTANCES, MIN_PAIRS, ranked, read_diversity
-from mosaicfusion.quality.failures import KINDS, CategoryFailures, Example, Kind, area_part, map_failures
+from mosaicfusion.quality.failure_modes import (
+    FAILURE_MODES,
+    CategoryFailures,
+    Example,
+    FailureMode,
+    area_part,
+    count_failures,
+)
 from mosaicfusion.quality.semantics import by_category
 from mosaicfusion.report.images import region_uri
 from mosaicfusion.report.section import Section, SectionBuilder, message
@@ -20,7 +27,7 @@ from mosaicfusion.report.text import full_name
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 
-_MAX_EXAMPLES = 6  # images of each kind of failure
+_MAX_EXAMPLES = 6  # images of each failure mode
 
 Semantics = Mapping[tuple[int, int], RegionSemantics]
 
@@ -52,50 +59,52 @@ def agreement(run: RunFolder, stats: RunStats) -> Section | None:
 
 
 def failures(run: RunFolder, stats: RunStats) -> Section | None:
-    """The paper's three kinds of failure by category, with the worst examples."""
+    """The paper's three failure modes by category, with the worst examples."""
     if not stats.requested:
         return None
     try:
         judged = read_semantics(run.path)
     except MosaicFusionError:
         judged = None  # the section on semantics shows the error
-    categories = map_failures(run.records(), judged)
+    categories = count_failures(run.records(), judged)
     data = {
         "rules": rules,
         "flagged": [category for category in categories if category.flags],
         "comparable": sum(category.regions >= rules.MIN_REGIONS for category in categories),
         "with_semantics": judged is not None,
         "objects": sum(category.regions for category in categories),
-        "kinds": [_kind(kind, categories, judged or {}, run) for kind in KINDS],
+        "modes": [_describe_mode(mode, categories, judged or {}, run) for mode in FAILURE_MODES],
     }
     return Section("failures.html.j2", data, "Failures")
 
 
-def _kind(kind: Kind, categories: Sequence[CategoryFailures], judged: Semantics, run: RunFolder) -> dict[str, Any]:
-    """One kind of failure: the number of affected objects, and the worst examples, of different categories."""
-    worst = sorted((c.worst[kind] for c in categories if kind in c.worst), key=lambda example: -example.severity)
+def _describe_mode(
+    mode: FailureMode, categories: Sequence[CategoryFailures], judged: Semantics, run: RunFolder
+) -> dict[str, Any]:
+    """One failure mode: the number of affected objects, and the worst examples, of different categories."""
+    worst = sorted((c.worst[mode] for c in categories if mode in c.worst), key=lambda example: -example.severity)
     examples = [
         {
             "image": image,
             "category": example.record.regions[example.region].category,
-            "caption": _caption(kind, example, judged),
+            "caption": _caption(mode, example, judged),
             "canvas": example.record.index,
         }
         for example in worst[:_MAX_EXAMPLES]
         if (image := region_uri(example.record, example.region, run.path))
     ]
-    return {"kind": kind, "affected": sum(category.counts[kind] for category in categories), "examples": examples}
+    return {"mode": mode, "affected": sum(category.counts[mode] for category in categories), "examples": examples}
 
 
-def _caption(kind: Kind, example: Example, judged: Semantics) -> str:
+def _caption(mode: FailureMode, example: Example, judged: Semantics) -> str:
     """The measurement behind an example, in a few words."""
     region = example.record.regions[example.region]
     semantics = judged.get((example.record.index, example.region))
-    if kind == "abstract" and semantics and semantics.rank > rules.LOW_RANK:
+    if mode == "abstract" and semantics and semantics.rank > rules.LOW_RANK:
         return f"rank {semantics.rank}; CLIP sees {full_name(semantics.top)}"
     if not region.kept:
         return reason_name(region.reason)
-    if kind == "small":
+    if mode == "small":
         return f"{area_part(region):.0%} of the region"
     return f"score {region.score:.2f}, {area_part(region):.0%} of the region"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mosaicfusion.detectors.checkpoint import Detector
-from mosaicfusion.report.overlays import Instance, readable_scale, render_instances
+from mosaicfusion.report.overlays import InstanceOverlay, readable_scale, render_instances
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def _score_threshold(min_score: float, model: nn.Module) -> Iterator[None]:
 def render_detections(image: NDArray[np.uint8], objects: Sequence[PredictedObject]) -> NDArray[np.uint8]:
     """Masks, boxes and labels over the image, enlarged until labels are readable."""
     instances = [
-        Instance(_inside(one.box_xyxy, image.shape), f"{one.category} {one.score:.2f}", one.mask) for one in objects
+        InstanceOverlay(_inside(one.box_xyxy, image.shape), f"{one.category} {one.score:.2f}", one.mask)
+        for one in objects
     ]
     return render_instances(image, instances, readable_scale(image.shape[:2]))
 

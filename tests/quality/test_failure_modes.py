@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.quality.failures import map_failures, measure
+from mosaicfusion.quality.failure_modes import count_failures, detect_failure_modes
 from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
@@ -18,10 +18,10 @@ def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
 
 
 @pytest.mark.parametrize(
-    ("region_record", "kinds"),
+    ("region_record", "modes"),
     [
         (region(), set()),
-        (region(area=0.8), set()),  # a well generated large object
+        (region(area=0.8), set()),  # a large object with clear attention
         (region(area=0.8, score=0.3), {"entangled"}),
         (region(score=0.3, box=(0, 0, 60, 60)), {"entangled"}),  # reaches two sides
         (region(score=0.3, box=(0, 20, 60, 60)), {"abstract"}),
@@ -34,14 +34,14 @@ def seen(rank: int, probability: float = 0.01) -> RegionSemantics:
         (region(area=0, score=0, box=None, reason="nan_latents"), set()),
     ],
 )
-def test_kinds_of_failure(region_record: RegionRecord, kinds: set[str]) -> None:
-    assert set(measure(region_record)) == kinds
+def test_failure_modes_of_a_region(region_record: RegionRecord, modes: set[str]) -> None:
+    assert set(detect_failure_modes(region_record)) == modes
 
 
-def test_semantics_tell_abstract_ones() -> None:
-    assert set(measure(region(), seen(rank=5))) == set()
-    assert measure(region(), seen(rank=6)) == {"abstract": pytest.approx(0.99)}
-    assert set(measure(region(area=0.06), seen(rank=9))) == {"small", "abstract"}
+def test_semantics_detect_abstract_categories() -> None:
+    assert set(detect_failure_modes(region(), seen(rank=5))) == set()
+    assert detect_failure_modes(region(), seen(rank=6)) == {"abstract": pytest.approx(0.99)}
+    assert set(detect_failure_modes(region(area=0.06), seen(rank=9))) == {"small", "abstract"}
 
 
 def canvas(index: int, *regions: RegionRecord) -> CanvasRecord:
@@ -52,15 +52,15 @@ def test_flags_need_enough_regions_and_a_third_of_them() -> None:
     good, bad = region(), region(area=0.06)
     drum = {"category": "drum", "category_id": 2}
     records = [canvas(0, good, good, good, bad, bad), canvas(1, region(area=0.06, **drum), region(area=0.06, **drum))]
-    kite, drums = map_failures(records)
+    kite, drums = count_failures(records)
     assert (kite.category, kite.regions, kite.counts["small"], kite.flags) == ("kite", 5, 2, ["small"])
     assert (drums.category, drums.share("small"), drums.flags) == ("drum", 1.0, [])
-    (below,) = map_failures([canvas(0, *[good] * 5, bad, bad)])
+    (below,) = count_failures([canvas(0, *[good] * 5, bad, bad)])
     assert below.flags == []
 
 
-def test_the_worst_example_of_each_kind_is_kept() -> None:
+def test_the_worst_example_of_each_mode_is_kept() -> None:
     records = (canvas(i, region(area=0.09 - 0.001 * (i == 7)), region(score=0.4 - 0.01 * (i == 3))) for i in range(20))
-    (kite,) = map_failures(records, {(5, 0): seen(rank=1)})
+    (kite,) = count_failures(records, {(5, 0): seen(rank=1)})
     assert (kite.worst["small"].record.index, kite.worst["small"].region) == (7, 0)
     assert (kite.worst["abstract"].record.index, kite.worst["abstract"].region) == (3, 1)

@@ -1,4 +1,4 @@
-"""Failures by category: the three kinds of the paper (section 5), measured on every requested object.
+"""Failure modes of the method: the three of the paper (section 5), measured on every requested object.
 
 - entangled: the attention spreads to things beside the object, such as the contents of a spice rack;
 - small: the object covers too little of its region, such as a legume;
@@ -15,8 +15,8 @@ from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
-Kind = Literal["entangled", "small", "abstract"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+FailureMode = Literal["entangled", "small", "abstract"]
+FAILURE_MODES: tuple[FailureMode, ...] = get_args(FailureMode)
 
 # Chosen by inspecting the masks that they flag on 152 canvases of the miniature.
 LOW_CONTRAST = 0.42  # of heat inside and outside of the mask; a tenth of the masks have less
@@ -33,7 +33,7 @@ _SMALL_REASONS = (RejectionReason.TOO_SMALL, RejectionReason.EMPTY_MASK)
 
 @dataclass(frozen=True)
 class Example:
-    """The worst region of a category for one kind of failure; ``severity`` is 0 or more, and higher is worse."""
+    """The worst region of a category for one failure mode; ``severity`` is 0 or more, and higher is worse."""
 
     severity: float
     record: CanvasRecord
@@ -42,27 +42,27 @@ class Example:
 
 @dataclass
 class CategoryFailures:
-    """Counts of the failures among the requested ``regions`` of a category, and the worst example of each kind."""
+    """Counts of the failures among the requested ``regions`` of a category, and the worst example of each mode."""
 
     category: str
     regions: int = 0
-    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    worst: dict[Kind, Example] = field(default_factory=dict)
+    counts: dict[FailureMode, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_MODES, 0))
+    worst: dict[FailureMode, Example] = field(default_factory=dict)
 
-    def share(self, kind: Kind) -> float:
-        """The share of the regions with this kind of failure, in [0, 1]."""
-        return self.counts[kind] / self.regions if self.regions else 0.0
+    def share(self, mode: FailureMode) -> float:
+        """The share of the regions with this failure mode, in [0, 1]."""
+        return self.counts[mode] / self.regions if self.regions else 0.0
 
     @property
-    def flags(self) -> list[Kind]:
-        """The kinds that affect at least :data:`FLAG_SHARE` of the regions; none for fewer than :data:`MIN_REGIONS`."""
-        return [kind for kind in KINDS if self.regions >= MIN_REGIONS and self.share(kind) >= FLAG_SHARE]
+    def flags(self) -> list[FailureMode]:
+        """The modes that affect at least :data:`FLAG_SHARE` of the regions; none for fewer than :data:`MIN_REGIONS`."""
+        return [mode for mode in FAILURE_MODES if self.regions >= MIN_REGIONS and self.share(mode) >= FLAG_SHARE]
 
 
-def map_failures(
+def count_failures(
     records: Iterable[CanvasRecord], semantics: Mapping[tuple[int, int], RegionSemantics] | None = None
 ) -> list[CategoryFailures]:
-    """Measure every region; returns the categories, those with the highest share of failures first.
+    """Count the failures of every region; returns the categories, those with the highest share of failures first.
 
     ``semantics``: judgements by (canvas, region), if they were computed. Memory grows with the number of categories only.
     """
@@ -71,16 +71,18 @@ def map_failures(
         for k, region in enumerate(record.regions):
             failures = categories.setdefault(region.category, CategoryFailures(region.category))
             failures.regions += 1
-            for kind, severity in measure(region, (semantics or {}).get((record.index, k))).items():
-                failures.counts[kind] += 1
-                if kind not in failures.worst or severity > failures.worst[kind].severity:
-                    failures.worst[kind] = Example(severity, record, k)
-    return sorted(categories.values(), key=lambda c: (-len(c.flags), -max(map(c.share, KINDS)), -c.regions, c.category))
+            for mode, severity in detect_failure_modes(region, (semantics or {}).get((record.index, k))).items():
+                failures.counts[mode] += 1
+                if mode not in failures.worst or severity > failures.worst[mode].severity:
+                    failures.worst[mode] = Example(severity, record, k)
+    return sorted(
+        categories.values(), key=lambda c: (-len(c.flags), -max(map(c.share, FAILURE_MODES)), -c.regions, c.category)
+    )
 
 
-def measure(region: RegionRecord, semantics: RegionSemantics | None = None) -> dict[Kind, float]:
-    """Kinds of failure of a region -> severity."""
-    severities: dict[Kind, float] = {}
+def detect_failure_modes(region: RegionRecord, semantics: RegionSemantics | None = None) -> dict[FailureMode, float]:
+    """Failure modes of a region -> severity."""
+    severities: dict[FailureMode, float] = {}
     largest = float(region.values.get("largest_area", 0))
     scattered = region.kept and region.score < LOW_CONTRAST
     spread = scattered and (area_part(region) > LARGE_AREA or _sides(region) >= SIDES)

@@ -1,4 +1,4 @@
-"""Diversity of a data set by category, alone and compared with a real set, from the features of its crops."""
+"""The measurement of diversity: sample instances, extract the features of their crops, and compute every score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.backbones import Backbone, extract
-from mosaicfusion.quality.crops import Instance, read_crops, sample_instances
+from mosaicfusion.quality.crops import AnnotatedInstance, read_crops, sample_instances
 from mosaicfusion.quality.diversity import (
     MIN_INSTANCES,
     MIN_PAIRS,
@@ -40,7 +40,7 @@ class ImageSet:
     images: Path
 
 
-def measure(
+def measure_diversity(
     synthetic: ImageSet,
     backbone: Backbone,
     against: ImageSet | None = None,
@@ -62,7 +62,7 @@ def measure(
     names, real_instances = _matching_instances(data, instances, against, per_category) if against else ({}, [])
     total = len(instances) + len(real_instances)
 
-    def features_of(some: Sequence[Instance], before: int) -> Features:
+    def features_of(some: Sequence[AnnotatedInstance], before: int) -> Features:
         crops = read_crops(some, backbone.side_px, mask_background)
         return extract(backbone, crops, on_progress=lambda done: on_progress(before + done, total))
 
@@ -88,8 +88,8 @@ def measure(
 
 
 def _matching_instances(
-    data: DatasetFile, instances: Sequence[Instance], against: ImageSet, per_category: int
-) -> tuple[dict[str, str], list[Instance]]:
+    data: DatasetFile, instances: Sequence[AnnotatedInstance], against: ImageSet, per_category: int
+) -> tuple[dict[str, str], list[AnnotatedInstance]]:
     """The real set's names of the categories of ``instances``, and a sample of the real instances of these categories."""
     real_data = open_rows(against.path)
     present = {instance.category for instance in instances}
@@ -118,7 +118,7 @@ class _Group:
         return len(self.images)
 
 
-def _by_category(instances: Sequence[Instance], features: Features) -> dict[str, _Group]:
+def _by_category(instances: Sequence[AnnotatedInstance], features: Features) -> dict[str, _Group]:
     rows: dict[str, list[int]] = {}
     for row, instance in enumerate(instances):
         rows.setdefault(instance.category, []).append(row)
