@@ -1,7 +1,8 @@
-"""The base of all settings models."""
+"""The base of all settings models, and the merge of nested settings."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +25,26 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
+
+
+def merge_settings(base: Mapping[str, Any], top: Mapping[str, Any], *, skip_none: bool = False) -> dict[str, Any]:
+    """Replace values of ``base`` by those of ``top``; a group of settings, given as a dict, is merged value by value.
+
+    ``skip_none``: ``None`` in ``top`` keeps the value of ``base``. Raises :class:`MosaicFusionError` for a name that is a group
+    in one of the two and a value in the other.
+    """
+    merged = dict(base)
+    for name, new in top.items():
+        old = base.get(name)
+        if new is None and skip_none:
+            continue
+        if None not in (old, new) and isinstance(old, dict) != isinstance(new, dict):
+            value = old if isinstance(new, dict) else new
+            raise MosaicFusionError(
+                f"{name} is given as the value {value!r:.80} and as a group of settings; one of the two is wrong"
+            )
+        merged[name] = merge_settings(old or {}, new, skip_none=skip_none) if isinstance(new, dict) else new
+    return merged
 
 
 def problems(error: ValidationError) -> list[str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.settings import Settings, merge_settings
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -23,14 +24,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 RECIPES = files("mosaicfusion.detectors") / "recipes"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 _CLIP = "clip/"
 
 
-class BackboneConfig(_Frozen):
+class BackboneConfig(Settings):
     """See :func:`mosaicfusion.detectors.models.backbones.build_backbone`."""
 
     name: str = Field("resnet50", description="resnet50, resnet101, efficientnet_lite0, or timm/NAME; fvlm: clip/NAME")
@@ -59,7 +56,7 @@ class BackboneConfig(_Frozen):
         return strides
 
 
-class ClassifierConfig(_Frozen):
+class ClassifierConfig(Settings):
     """See :mod:`mosaicfusion.detectors.models.classifier`."""
 
     kind: Literal["linear", "text"] = "linear"
@@ -68,7 +65,7 @@ class ClassifierConfig(_Frozen):
     bias: float | None = Field(None, description="text: initial value of a learned bias; None: no bias")
 
 
-class LossConfig(_Frozen):
+class LossConfig(Settings):
     """See :mod:`mosaicfusion.detectors.models.losses`."""
 
     kind: Literal["softmax", "sigmoid"] = "softmax"
@@ -77,7 +74,7 @@ class LossConfig(_Frozen):
     federated_power: PositiveFloat = 0.5
 
 
-class HeadsConfig(_Frozen):
+class HeadsConfig(Settings):
     """Sizes and thresholds of the proposal and region heads."""
 
     class_agnostic_boxes: bool = False
@@ -96,7 +93,7 @@ class HeadsConfig(_Frozen):
     detections: Positive = Field(300, description="maximum per image; LVIS allows 300")
 
 
-class FVLMConfig(_Frozen):
+class FVLMConfig(Settings):
     """See :mod:`mosaicfusion.detectors.models.fvlm`."""
 
     base_clip_weight: Share = Field(0.35, description="weight of CLIP's score in the geometric mean, base classes")
@@ -105,7 +102,7 @@ class FVLMConfig(_Frozen):
     background_weight: PositiveFloat = Field(0.9, description="weight of background regions in the classification loss")
 
 
-class DataConfig(_Frozen):
+class DataConfig(Settings):
     """Image sizes in pixels, and augmentation."""
 
     resize: Literal["short_side", "large_scale_jitter"] = "short_side"
@@ -122,7 +119,7 @@ class DataConfig(_Frozen):
     mosaic: bool = False
 
 
-class ScheduleConfig(_Frozen):
+class ScheduleConfig(Settings):
     """Optimizer and learning rate. ``batch_size``: images of a step on all devices together."""
 
     iterations: Positive = 90_000
@@ -154,7 +151,7 @@ class ScheduleConfig(_Frozen):
         return self
 
 
-class Recipe(_Frozen):
+class Recipe(Settings):
     """A detector and its training. The defaults are the paper's Mask R-CNN R50-FPN."""
 
     detector: str = Field("mask_rcnn", description=", ".join(BUILDERS))
@@ -171,7 +168,7 @@ class Recipe(_Frozen):
     @classmethod
     def _detector_is_registered(cls, name: str) -> str:
         if name not in BUILDERS:
-            raise ValueError(f"unknown detector; choose one of {', '.join(BUILDERS)}")
+            raise ValueError(f"unknown detector {name!r:.80}; choose one of {', '.join(BUILDERS)}")
         return name
 
     @model_validator(mode="after")
@@ -204,7 +201,7 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
         raise MosaicFusionError(
             f"unknown recipe {str(source)!r:.80}; choose one of {', '.join(known)}, or a .yaml file"
         )
-    return _parse(_merge(_read_yaml(text, str(source)), overrides or {}))
+    return Recipe.parse(merge_settings(_read_yaml(text, str(source)), overrides or {}))
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
@@ -220,26 +217,3 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise MosaicFusionError(f"the recipe {source} has no settings; begin with `detector: mask_rcnn`")
     return values
-
-
-def _parse(values: dict[str, Any]) -> Recipe:
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')} (got {item['input']!r:.80})"
-            for item in error.errors()
-        ]
-        raise MosaicFusionError("the recipe is invalid:\n  " + "\n  ".join(problems)) from None
-
-
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Replace nested values of ``base`` by those of ``top``."""
-    merged = dict(base)
-    for key, value in top.items():
-        old = base.get(key)
-        if None not in (value, old) and isinstance(value, dict) != isinstance(old, dict):
-            text = old if isinstance(value, dict) else value
-            raise MosaicFusionError(f"the recipe's {key} is {text!r:.80}, but must be a group of settings")
-        merged[key] = _merge(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
-    return merged

@@ -10,6 +10,7 @@ from mosaicfusion.config import BUNDLED_MODEL, RunConfig
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import find_model
+from mosaicfusion.settings import merge_settings
 
 # Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
 _MINI_BACKGROUNDS = (
@@ -69,7 +70,7 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
         # A template of the user's own drops the list of the preset.
         overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
-    return RunConfig.parse(_merge(base, overrides))
+    return RunConfig.parse(merge_settings(base, overrides, skip_none=True))
 
 
 def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -97,15 +98,3 @@ def _default_preset(model: Any, revision: str | None) -> str:
     if model == BUNDLED_MODEL or not isinstance(model, str):  # what is no name is refused with the other settings
         return "mini"
     return family_of(find_model(model, revision)).preset
-
-
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """The nested values of ``base``, overridden by those of ``top`` that are not ``None``."""
-    merged = dict(base)
-    for key, value in top.items():
-        if isinstance(value, dict):
-            below = base.get(key)
-            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
-        elif value is not None:
-            merged[key] = value
-    return merged
