@@ -102,7 +102,7 @@ def report_loading(folder: Path) -> None:
 
     from mosaicfusion.detectors.data.copy_paste import CopyPaste
     from mosaicfusion.detectors.data.dataset import DetectionDataset
-    from mosaicfusion.detectors.data.mosaic import Mosaic
+    from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
     from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
     from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 

@@ -25,7 +25,7 @@ from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.detectors.data.training_set import open_training_set
 from mosaicfusion.detectors.registry import BUILDERS
-from mosaicfusion.detectors.training.train import Options, train
+from mosaicfusion.detectors.training.train import TrainOptions, train
 from mosaicfusion.diffusion.registry import FAMILIES, Family, load_model
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import PRESETS, make_config
@@ -192,7 +192,7 @@ def test_a_detector(extension: Extension, tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "deep.yaml", {**small, "data": data, "schedule": schedule})
     write_set(tmp_path, "train", first_id=1, count=2)
     training_set = open_training_set(recipe.data, tmp_path / "train.json", tmp_path / "images")
-    summary = train(recipe, training_set, tmp_path / "exp", Options(device="cpu", workers=0, log_every=1))
+    summary = train(recipe, training_set, tmp_path / "exp", TrainOptions(device="cpu", workers=0, log_every=1))
     assert summary.steps == 1 and summary.loss is not None and np.isfinite(summary.loss)
     detector = load_detector(tmp_path / "exp", "cpu")
     assert type(detector.model.roi_heads.box_head).__name__ == "FastRCNNConvFCHead"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.data.training_set import TrainingSet
     from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
     from mosaicfusion.detectors.evaluation.predict import PredictedObject
-    from mosaicfusion.detectors.training.train import Options, TrainSummary
+    from mosaicfusion.detectors.training.train import TrainOptions, TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
 ImagesOption = Annotated[Path, typer.Option("--images", help="Folder that the file names of the json are relative to.")]
@@ -90,7 +90,7 @@ def train(
     from mosaicfusion.detectors.data.training_set import open_training_set
     from mosaicfusion.detectors.evaluation.folder import ValidationSet
     from mosaicfusion.detectors.training.launch import is_first_process
-    from mosaicfusion.detectors.training.train import Options
+    from mosaicfusion.detectors.training.train import TrainOptions
 
     data = open_training_set(chosen.data, train_json, images, skip_missing)
     val = None
@@ -98,7 +98,7 @@ def train(
         val = ValidationSet.open(val_json, images, skip_missing)
         data.classes.require_same(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
-    _train(chosen, data, out, Options(device, devices, nodes, workers, checkpoint_every), vectors)
+    _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors)
     if val is not None and is_first_process():
         _evaluate(out, val, False, device, workers, 1)
 
@@ -187,7 +187,7 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
     return embeddings.by_label(classes)
 
 
-def _train(recipe: Recipe, data: TrainingSet, out: Path, options: Options, text_embeddings: Tensor | None) -> None:
+def _train(recipe: Recipe, data: TrainingSet, out: Path, options: TrainOptions, text_embeddings: Tensor | None) -> None:
     """Train; the first process shows a bar and a summary."""
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.detectors.training.launch import is_first_process

@@ -31,6 +31,7 @@ from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.identity import differences
+from mosaicfusion.models.device import DeviceOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,15 +107,18 @@ def save_weights(folder: Path, model: nn.Module) -> None:
     write_atomic(folder / WEIGHTS, save({name: value.contiguous() for name, value in model.state_dict().items()}))
 
 
-def load_detector(folder: Path, device: str = "auto") -> Detector:
-    """Load the detector trained into ``folder``; raises :class:`MosaicFusionError` if it is missing or damaged."""
+def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detector:
+    """Load the detector trained into ``folder``; ``device``: a name, or options of which only the device counts.
+
+    Raises :class:`MosaicFusionError` if it is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from mosaicfusion.detectors.registry import build_detector
     from mosaicfusion.models.device import resolve_device
 
-    target = resolve_device(device)
+    target = resolve_device(DeviceOptions.of(device).device)
     if not (folder / RECIPE).exists():
         raise MosaicFusionError(f"{folder} holds no detector (no {RECIPE}); `mosaicfusion train` makes one")
     if not (folder / WEIGHTS).exists():

@@ -138,20 +138,20 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Factors for the iterations of the recipes and the canvases of the plan, to shorten an experiment."""
+class ExperimentScale:
+    """Factors for the iterations of the recipes and the canvases of the plan, to shorten an experiment (`--scale`)."""
 
     iterations: float = 1.0
     canvases: float = 1.0
 
-    def times(self, factor: float) -> Scale:
+    def times(self, factor: float) -> ExperimentScale:
         """Multiply both by ``factor``; raises :class:`MosaicFusionError` unless it is in (0, 1]."""
         if not 0 < factor <= 1:
             raise MosaicFusionError(f"--scale {factor:g} must be above 0 and at most 1, such as --scale 0.1")
-        return Scale(self.iterations * factor, self.canvases * factor)
+        return ExperimentScale(self.iterations * factor, self.canvases * factor)
 
 
-FULL, QUICK = Scale(), Scale(iterations=0.25, canvases=0.1)
+FULL, QUICK = ExperimentScale(), ExperimentScale(iterations=0.25, canvases=0.1)
 
 
 def make_plan(

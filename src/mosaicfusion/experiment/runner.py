@@ -27,11 +27,11 @@ from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.training_set import open_training_set
 from mosaicfusion.detectors.evaluation.folder import evaluate_folder
 from mosaicfusion.detectors.models.text_embeddings import embed_text
-from mosaicfusion.detectors.training.train import Options, train
+from mosaicfusion.detectors.training.train import TrainOptions, train
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
 from mosaicfusion.experiment.data import Bar, TrainingData
-from mosaicfusion.experiment.plan import FULL, RECIPES, Run, Scale
+from mosaicfusion.experiment.plan import FULL, RECIPES, ExperimentScale, Run
 from mosaicfusion.experiment.result import RESULT, Metrics, Result, read_result, write_result
 from mosaicfusion.experiment.styles import score_styles
 from mosaicfusion.files.writable import check_writable
@@ -42,7 +42,7 @@ from mosaicfusion.models.hub import digest
 
 if TYPE_CHECKING:
     from mosaicfusion.detectors.data.training_set import TrainingSet
-    from mosaicfusion.detectors.evaluation.evaluate import Kind, Scores
+    from mosaicfusion.detectors.evaluation.evaluate import IouType, Scores
 
 _CHECKPOINT_EVERY = 100
 _BATCH = 8
@@ -54,7 +54,7 @@ class Experiment:
 
     data: Path
     out: Path
-    scale: Scale = FULL
+    scale: ExperimentScale = FULL
     device: str = "auto"
     workers: int = 1
 
@@ -158,7 +158,7 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
         vocabulary = vocabulary_for(clip, None, experiment.data / "train.json")
         path = experiment.out / "data" / f"text-{digest(find_clip(clip))}.safetensors"
         embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
-    options = Options(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
+    options = TrainOptions(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
     start = time.process_time()
     with bar("training", "steps") as show:
         summary = train(recipe, data, experiment.folder(run), options, embeddings, show)
@@ -171,7 +171,7 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
     }
 
 
-def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[Kind, Scores], dict[str, Metrics]]:
+def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[IouType, Scores], dict[str, Metrics]]:
     """Scores by kind, and mask AP by style."""
     val = experiment.data / "val.json"
     with bar("detecting", "images") as show:

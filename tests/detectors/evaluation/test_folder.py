@@ -13,6 +13,7 @@ from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.folder import ValidationSet, evaluate_folder, evaluate_on
 from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.models.device import DeviceOptions
 
 TINY = {
     "backbone": {"pretrained": False},
@@ -48,7 +49,7 @@ def test_scores_files_and_progress(folder: Path, tiny_lvis: Path) -> None:
 
 def test_an_open_set_gives_the_same_scores(folder: Path, tiny_lvis: Path) -> None:
     val, images = tiny_lvis / "val.json", tiny_lvis / "images"
-    one = evaluate_folder(folder, val, images, open_vocabulary=True, device="cpu", workers=0)
+    one = evaluate_folder(folder, val, images, open_vocabulary=True, device=DeviceOptions("cpu"), workers=0)
     other = evaluate_on(folder, ValidationSet.open(val, images), open_vocabulary=True, device="cpu", workers=0)
     assert one == other
     assert {"AP_novel", "AP_base"} <= one.scores["mask"].metrics.keys()

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from mosaicfusion.detectors.checkpoint import load_detector, training_folder
 from mosaicfusion.detectors.config import Recipe, load_recipe
-from mosaicfusion.detectors.data.samples import Sample, SampleSet
+from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet
 from mosaicfusion.detectors.data.training_set import TrainingSet, open_training_set
 from mosaicfusion.detectors.training import train as module
-from mosaicfusion.detectors.training.train import Options, train
+from mosaicfusion.detectors.training.train import TrainOptions, train
 from mosaicfusion.errors import MosaicFusionError
 
-OPTIONS = Options(device="cpu", workers=0, checkpoint_every=2, log_every=2)
+OPTIONS = TrainOptions(device="cpu", workers=0, checkpoint_every=2, log_every=2)
 
 
 def recipe(**schedule: Any) -> Recipe:
@@ -78,7 +78,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(data: TrainingSet, tmp
 def test_workers_and_the_seed(data: TrainingSet, tmp_path: Path) -> None:
     chosen = recipe(iterations=1)
     train(chosen, data, tmp_path / "a", OPTIONS)
-    train(chosen, data, tmp_path / "b", Options(device="cpu", workers=1))
+    train(chosen, data, tmp_path / "b", TrainOptions(device="cpu", workers=1))
     train(chosen.model_copy(update={"seed": 1}), data, tmp_path / "c", OPTIONS)
     assert same(tmp_path / "a", tmp_path / "b")
     assert not same(tmp_path / "a", tmp_path / "c")
@@ -174,7 +174,7 @@ def test_out_of_memory_names_the_settings_to_lower(error: Exception, data: Train
         def __len__(self) -> int:
             return len(data.samples)
 
-        def load(self, index: int) -> Sample:
+        def load(self, index: int) -> DetectionSample:
             raise error
 
     with pytest.raises(MosaicFusionError, match=r"out of memory at step 0; try --set schedule\.accumulate=2"):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, complete_labels, with_instances
+from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, complete_labels, with_instances
 from mosaicfusion.detectors.data.transforms import Tidy
 
 
@@ -28,7 +28,7 @@ class CopyPaste(SampleSet):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def load(self, index: int) -> Sample:
+    def load(self, index: int) -> DetectionSample:
         image, target = self.samples.load(index)
         if torch.rand(()) >= self.probability:
             return image, target
@@ -44,7 +44,7 @@ def choose_other(count: int, weights: Tensor | None) -> int:
 
 def paste(
     image: Tensor, target: dict[str, Any], other_image: Tensor, other_target: dict[str, Any], chosen: Tensor
-) -> Sample:
+) -> DetectionSample:
     """Paste the instances ``chosen``, bool (N,), of another sample onto a sample, both aligned at the top left.
 
     If the sizes differ, the other image is cropped or padded. A pasted category that was not verified in the image becomes not

@@ -21,7 +21,7 @@ from mosaicfusion.dataset.coco import ImageRow, find_image, image_name, path_fau
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
-from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, boxes_of
+from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError, shown
 from mosaicfusion.files.images import read_rgb
 
@@ -84,7 +84,7 @@ class DetectionDataset(SampleSet):
         present = [np.unique(labels) for labels in self.labels()]
         return np.bincount(np.concatenate(present), minlength=len(self.classes) + 1)
 
-    def load(self, index: int) -> Sample:
+    def load(self, index: int) -> DetectionSample:
         number = int(self.numbers[index])
         row = self.images[number]
         image = tv_tensors.Image(_read_image(self.files[number], row.hw))

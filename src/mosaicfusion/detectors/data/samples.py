@@ -14,11 +14,11 @@ from torchvision import tv_tensors
 from mosaicfusion.detectors.data.sampling import SampleIndex
 from mosaicfusion.errors import MosaicFusionError
 
-Sample = tuple[Tensor, dict[str, Any]]
-Transform = Callable[[Tensor, dict[str, Any]], Sample]
+DetectionSample = tuple[Tensor, dict[str, Any]]
+Transform = Callable[[Tensor, dict[str, Any]], DetectionSample]
 
 
-class SampleSet(Dataset[Sample], ABC):
+class SampleSet(Dataset[DetectionSample], ABC):
     """Samples by number or by :class:`SampleIndex`, whose seed alone determines all random choices.
 
     So neither the number of worker processes nor an interruption changes the training data.
@@ -28,13 +28,13 @@ class SampleSet(Dataset[Sample], ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def load(self, index: int) -> Sample:
+    def load(self, index: int) -> DetectionSample:
         """Load sample number ``index``, with random choices from torch's global generator.
 
         Image, boxes and masks are tv_tensors, accepted by all transforms of torchvision's v2.
         """
 
-    def __getitem__(self, key: int | SampleIndex) -> Sample:
+    def __getitem__(self, key: int | SampleIndex) -> DetectionSample:
         if not isinstance(key, SampleIndex):
             return _plain(self.load(key))
         with torch.random.fork_rng(devices=[]):
@@ -42,7 +42,7 @@ class SampleSet(Dataset[Sample], ABC):
             return _plain(self.load(key.index))
 
 
-def _plain(sample: Sample) -> Sample:
+def _plain(sample: DetectionSample) -> DetectionSample:
     """Convert tv_tensors to plain tensors."""
     image, target = sample
     plain = {key: value.as_subclass(Tensor) if isinstance(value, Tensor) else value for key, value in target.items()}
@@ -92,7 +92,7 @@ def complete_labels(target: dict[str, Any]) -> set[int]:
     return verified - set(target["not_exhaustive"].tolist())
 
 
-class Loader(DataLoader[Sample]):
+class Loader(DataLoader[DetectionSample]):
     """Batches as lists of images and targets, loaded ahead by worker processes.
 
     A worker's :class:`MosaicFusionError` is raised with its message only, without the worker's traceback.
@@ -125,6 +125,6 @@ def make_loader(
     )
 
 
-def collate(samples: list[Sample]) -> tuple[list[Tensor], list[dict[str, Any]]]:
+def collate(samples: list[DetectionSample]) -> tuple[list[Tensor], list[dict[str, Any]]]:
     """Images and targets as two lists; not stacked, because sizes differ."""
     return [image for image, _ in samples], [target for _, target in samples]

@@ -16,7 +16,7 @@ from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.copy_paste import CopyPaste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.instances import OnProgress
-from mosaicfusion.detectors.data.mosaic import Mosaic
+from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
 from mosaicfusion.detectors.data.samples import SampleSet, Transform
 from mosaicfusion.detectors.data.sampling import repeat_factors
 from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side

@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from mosaicfusion.detectors.data.samples import Sample, Transform, boxes_of, without_empty
+from mosaicfusion.detectors.data.samples import DetectionSample, Transform, boxes_of, without_empty
 
 GREY = 127  # padding: near the mean of photographs, so close to 0 after normalisation
 MIN_SIDE_PX = 2
@@ -31,7 +31,7 @@ class Tidy(nn.Module):
         super().__init__()
         self.min_side_px = min_side_px
 
-    def forward(self, image: Tensor, target: dict[str, Any]) -> Sample:
+    def forward(self, image: Tensor, target: dict[str, Any]) -> DetectionSample:
         labels, masks = without_empty(target["labels"], target["masks"])
         boxes = boxes_of(masks)
         large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.min_side_px

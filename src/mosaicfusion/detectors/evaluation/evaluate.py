@@ -29,8 +29,8 @@ from mosaicfusion.detectors.evaluation.results import MAX_DETECTIONS, Detection,
 from mosaicfusion.errors import MosaicFusionError, shown
 from mosaicfusion.masks import rle
 
-Kind = Literal["box", "mask"]
-_IOU_TYPES: dict[Kind, str] = {"box": "bbox", "mask": "segm"}
+IouType = Literal["box", "mask"]
+_EVALUATOR_IOU_TYPES: dict[IouType, str] = {"box": "bbox", "mask": "segm"}
 
 
 @dataclass(frozen=True)
@@ -121,23 +121,23 @@ class GroundTruth:
         return {"images": images, "categories": categories, "annotations": [dict(a) for a in self.annotations]}
 
 
-def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[Kind, Scores]:
+def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[IouType, Scores]:
     """AP of a results file on a validation set, of boxes and masks; of boxes only if the results have no masks.
 
     Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results belong to another set.
     """
     truth, detections = GroundTruth.open(val), read_results(results)
-    kinds: list[Kind] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
+    kinds: list[IouType] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
     return score(truth, detections, kinds, open_vocabulary, str(results))
 
 
 def score(
     truth: GroundTruth,
     detections: Iterable[Detection],
-    kinds: Sequence[Kind] = ("box", "mask"),
+    kinds: Sequence[IouType] = ("box", "mask"),
     open_vocabulary: bool = False,
     source: str = "the detections",
-) -> dict[Kind, Scores]:
+) -> dict[IouType, Scores]:
     """AP of detections on a validation set; raises :class:`MosaicFusionError` if they belong to another set.
 
     ``source``: the name of the detections in error messages.
@@ -198,7 +198,7 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
         ) from None
 
 
-def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: Kind, open_vocabulary: bool) -> Scores:
+def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: IouType, open_vocabulary: bool) -> Scores:
     precision = _precision(truth, counting, kind)
     groups = {"AP_r": "r", "AP_c": "c", "AP_f": "f"} | ({"AP_novel": "r", "AP_base": "cf"} if open_vocabulary else {})
     labels_of = {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
@@ -208,7 +208,7 @@ def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: Kind, open_
     return Scores(metrics, {name: _mean(precision[:, :, k]) for k, name in enumerate(names)})
 
 
-def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: Kind) -> NDArray[np.float64]:
+def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: IouType) -> NDArray[np.float64]:
     """Precision at 10 IoU thresholds, 101 recalls and C categories, (10, 101, C); -1 for categories without an instance."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
@@ -216,7 +216,7 @@ def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: Kind) ->
         raise MosaicFusionError('evaluation needs faster-coco-eval: pip install "mosaicfusion[train]"') from None
     ground_truth = COCO(truth.to_coco())
     rows = [_row(one, kind) for one in counting]
-    evaluator = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), _IOU_TYPES[kind], lvis_style=True)
+    evaluator = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[kind], lvis_style=True)
     evaluator.params.maxDets = [MAX_DETECTIONS]
     evaluator.evaluate()
     evaluator.accumulate()
@@ -224,7 +224,7 @@ def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: Kind) ->
     return precision[:, :, :, 0, 0]  # of all sizes
 
 
-def _row(one: Detection, kind: Kind) -> dict[str, Any]:
+def _row(one: Detection, kind: IouType) -> dict[str, Any]:
     row: dict[str, Any] = {"image_id": one.image_id, "category_id": one.category_id, "score": one.score}
     if kind == "box" or one.segmentation is None:
         return {**row, "bbox": list(one.bbox)}

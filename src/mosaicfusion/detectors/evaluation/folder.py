@@ -10,9 +10,10 @@ from pathlib import Path
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import make_loader
-from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, Kind, Scores, score
+from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, IouType, Scores, score
 from mosaicfusion.detectors.evaluation.results import read_results, write_results
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.models.device import DeviceOptions
 
 OnImage = Callable[[int, int], None]
 """Progress: called with the number of images done and the total."""
@@ -45,7 +46,7 @@ class Evaluation:
     ``detections_path`` and ``scores_path``: the files written into the detector's folder.
     """
 
-    scores: dict[Kind, Scores]
+    scores: dict[IouType, Scores]
     images: int
     left_out: dict[str, int]
     detections_path: Path
@@ -59,14 +60,15 @@ def evaluate_folder(
     *,
     open_vocabulary: bool = False,
     skip_missing: bool = False,
-    device: str = "auto",
+    device: DeviceOptions | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
     on_image: OnImage | None = None,
 ) -> Evaluation:
     """Evaluate the detector in ``folder`` on an LVIS json with its images under the folder ``images``.
 
-    ``open_vocabulary`` adds AP_novel and AP_base. ``workers``: processes that load images; ``batch_size``: images at a time.
+    ``open_vocabulary`` adds AP_novel and AP_base. ``device``: a name, or options of which only the device counts. ``workers``:
+    processes that load images; ``batch_size``: images at a time.
     Raises :class:`MosaicFusionError` if the detector or the set cannot be used, or if their categories differ.
     """
     val = ValidationSet.open(val_json, images, skip_missing)
@@ -86,7 +88,7 @@ def evaluate_on(
     val: ValidationSet,
     *,
     open_vocabulary: bool = False,
-    device: str = "auto",
+    device: DeviceOptions | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
     on_image: OnImage | None = None,

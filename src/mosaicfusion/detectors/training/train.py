@@ -38,18 +38,20 @@ from mosaicfusion.detectors.training.log import TrainLog
 from mosaicfusion.detectors.training.schedule import learning_rate, make_optimizer, set_learning_rate
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.identity import fingerprint
+from mosaicfusion.models.device import DeviceOptions
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Options:
-    """Execution settings, which do not change the result. ``workers``: loading processes per device.
+class TrainOptions:
+    """Execution settings, which do not change the result. ``device``: a name, or options of which only the device counts.
 
-    ``checkpoint_every``: in steps; None: a tenth of all steps, at most 1000. ``log_every``: in steps.
+    ``workers``: loading processes per device. ``checkpoint_every``: in steps; None: a tenth of all steps, at most 1000.
+    ``log_every``: in steps.
     """
 
-    device: str = "auto"
+    device: DeviceOptions | str = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 2
@@ -76,7 +78,7 @@ def train(
     recipe: Recipe,
     data: TrainingSet,
     out: Path,
-    options: Options | None = None,
+    options: TrainOptions | None = None,
     text_embeddings: Tensor | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrainSummary:
@@ -85,8 +87,8 @@ def train(
     ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this
     function; the first one writes. Raises :class:`MosaicFusionError` for errors that the user can correct; checkpoints are kept.
     """
-    options, schedule = options or Options(), recipe.schedule
-    fabric = make_fabric(options.device, options.devices, options.nodes, schedule.precision)
+    options, schedule = options or TrainOptions(), recipe.schedule
+    fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
     parts = _count_parts(schedule, fabric.world_size)
     checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
     with training_folder(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():

@@ -9,7 +9,7 @@ import torch
 from torchvision import tv_tensors
 
 from mosaicfusion.detectors.data.dataset import DetectionDataset
-from mosaicfusion.detectors.data.mosaic import Mosaic, tile
+from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic, tile
 from mosaicfusion.detectors.data.sampling import SampleIndex
 from mosaicfusion.detectors.data.transforms import GREY, large_scale_jitter
 

@@ -9,7 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
 from mosaicfusion.detectors.data.copy_paste import choose_other
-from mosaicfusion.detectors.data.samples import Sample, SampleSet, Transform, complete_labels, with_instances
+from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, complete_labels, with_instances
 from mosaicfusion.detectors.data.transforms import GREY
 
 _CENTRE = (0.25, 0.75)  # of the side
@@ -38,7 +38,7 @@ class Mosaic(SampleSet):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def load(self, index: int) -> Sample:
+    def load(self, index: int) -> DetectionSample:
         sample = self.samples.load(index)
         if torch.rand(()) < self.probability:
             others = [self.samples.load(choose_other(len(self), self.weights)) for _ in range(3)]
@@ -48,7 +48,7 @@ class Mosaic(SampleSet):
         return sample if self.transform is None else self.transform(*sample)
 
 
-def tile(samples: Sequence[Sample], side_px: int, centre_yx: tuple[int, int]) -> Sample:
+def tile(samples: Sequence[DetectionSample], side_px: int, centre_yx: tuple[int, int]) -> DetectionSample:
     """Tile four samples (top left, top right, bottom left, bottom right) around ``centre_yx`` of a grey square.
 
     Each is resized to fit its cell. A category is known to be absent only if it is absent in all four, and exhaustively
