@@ -127,14 +127,14 @@ def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[Io
     Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results belong to another set.
     """
     truth, detections = GroundTruth.open(val), read_results(results)
-    kinds: list[IouType] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
-    return score(truth, detections, kinds, open_vocabulary, str(results))
+    iou_types: list[IouType] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
+    return score(truth, detections, iou_types, open_vocabulary, str(results))
 
 
 def score(
     truth: GroundTruth,
     detections: Iterable[Detection],
-    kinds: Sequence[IouType] = ("box", "mask"),
+    iou_types: Sequence[IouType] = ("box", "mask"),
     open_vocabulary: bool = False,
     source: str = "the detections",
 ) -> dict[IouType, Scores]:
@@ -143,7 +143,7 @@ def score(
     ``source``: the name of the detections in error messages.
     """
     counting = _counting(detections, truth, source)
-    return {kind: _scores(truth, counting, kind, open_vocabulary) for kind in kinds}
+    return {iou_type: _scores(truth, counting, iou_type, open_vocabulary) for iou_type in iou_types}
 
 
 def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageRow]) -> None:
@@ -198,8 +198,8 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
         ) from None
 
 
-def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: IouType, open_vocabulary: bool) -> Scores:
-    precision = _precision(truth, counting, kind)
+def _scores(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType, open_vocabulary: bool) -> Scores:
+    precision = _precision(truth, counting, iou_type)
     groups = {"AP_r": "r", "AP_c": "c", "AP_f": "f"} | ({"AP_novel": "r", "AP_base": "cf"} if open_vocabulary else {})
     labels_of = {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
     metrics = {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
@@ -208,15 +208,17 @@ def _scores(truth: GroundTruth, counting: Iterable[Detection], kind: IouType, op
     return Scores(metrics, {name: _mean(precision[:, :, k]) for k, name in enumerate(names)})
 
 
-def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: IouType) -> NDArray[np.float64]:
+def _precision(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType) -> NDArray[np.float64]:
     """Precision at 10 IoU thresholds, 101 recalls and C categories, (10, 101, C); -1 for categories without an instance."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
         raise MosaicFusionError('evaluation needs faster-coco-eval: pip install "mosaicfusion[train]"') from None
     ground_truth = COCO(truth.to_coco())
-    rows = [_row(one, kind) for one in counting]
-    evaluator = COCOeval_faster(ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[kind], lvis_style=True)
+    rows = [_row(one, iou_type) for one in counting]
+    evaluator = COCOeval_faster(
+        ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[iou_type], lvis_style=True
+    )
     evaluator.params.maxDets = [MAX_DETECTIONS]
     evaluator.evaluate()
     evaluator.accumulate()
@@ -224,9 +226,9 @@ def _precision(truth: GroundTruth, counting: Iterable[Detection], kind: IouType)
     return precision[:, :, :, 0, 0]  # of all sizes
 
 
-def _row(one: Detection, kind: IouType) -> dict[str, Any]:
+def _row(one: Detection, iou_type: IouType) -> dict[str, Any]:
     row: dict[str, Any] = {"image_id": one.image_id, "category_id": one.category_id, "score": one.score}
-    if kind == "box" or one.segmentation is None:
+    if iou_type == "box" or one.segmentation is None:
         return {**row, "bbox": list(one.bbox)}
     return {**row, "segmentation": {"size": list(one.segmentation.size), "counts": one.segmentation.counts}}
 
