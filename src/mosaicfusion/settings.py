@@ -52,7 +52,8 @@ def problems(error: ValidationError) -> list[str]:
     lines = []
     for item in error.errors():
         location = ".".join(str(part) for part in item["loc"])
+        prefix = f"{location}: " if location else ""  # no location: values that contradict each other
         message = item["msg"].removeprefix("Value error, ")
         own = "Value error" in item["msg"]  # our validators name the value themselves
-        lines.append(f"{location}: {message}" + ("" if own else f" (got {item['input']!r:.80})"))
+        lines.append(f"{prefix}{message}" + ("" if own else f" (got {item['input']!r:.80})"))
     return lines
