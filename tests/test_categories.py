@@ -1,4 +1,4 @@
-"""Categories from names, text files and LVIS or COCO json; what is refused, and with which words."""
+"""Categories from names, text files and LVIS or COCO json; invalid ones are refused with a reason."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TestReadableNames:
             ("(odd)", "(odd)", "odd"),
         ],
     )
-    def test_lvis_spellings(self, name: str, readable: str, explained: str) -> None:
+    def test_names_of_lvis_are_made_readable(self, name: str, readable: str, explained: str) -> None:
         assert display_name(name) == readable
         assert qualifier(name) == explained
 
@@ -76,7 +76,7 @@ class TestReadableNames:
 
 
 class TestFromJson:
-    def test_lvis_fields(self, tmp_path: Path) -> None:
+    def test_fields_of_lvis_are_read(self, tmp_path: Path) -> None:
         (category,) = from_json_file(write_json(tmp_path, {"images": [], "categories": [LVIS_RECORD]}))
         assert category == Category(
             id=160,
@@ -95,7 +95,7 @@ class TestFromJson:
         assert list(from_json_file(write_json(tmp_path, data))) == [Category(90, "hair drier")]
 
     @pytest.mark.parametrize("start", ["", "\ufeff", "\n  "])
-    def test_plain_list_and_what_may_stand_before_it(self, tmp_path: Path, start: str) -> None:
+    def test_a_plain_list_and_a_byte_order_mark_are_accepted(self, tmp_path: Path, start: str) -> None:
         path = write_json(tmp_path, start + json.dumps([{"id": 2, "name": "kite"}]))
         assert [category.name for category in from_json_file(path)] == ["kite"]
 
@@ -107,7 +107,7 @@ class TestFromJson:
         ]
 
     @pytest.mark.parametrize("cut", [1, 30, 80, -1])
-    def test_cut_off_file(self, tmp_path: Path, cut: int) -> None:
+    def test_a_truncated_file_is_refused(self, tmp_path: Path, cut: int) -> None:
         path = write_json(tmp_path, json.dumps({"categories": [LVIS_RECORD], "images": [{"id": 1}]})[:cut])
         assert "was it cut off?" in refusal(path)
 
@@ -132,10 +132,10 @@ class TestFromJson:
             ([{"id": 1, "name": "kite", "prompt_name": "\n"}], "must be printable"),
         ],
     )
-    def test_refused_with_a_reason(self, tmp_path: Path, data: Any, message: str) -> None:
+    def test_invalid_categories_are_refused_with_a_reason(self, tmp_path: Path, data: Any, message: str) -> None:
         assert message in refusal(write_json(tmp_path, data))
 
-    def test_missing_file_folder_and_bytes(self, tmp_path: Path) -> None:
+    def test_unreadable_files_are_refused(self, tmp_path: Path) -> None:
         assert "No such file" in refusal(tmp_path / "none.json")
         assert "directory" in refusal(tmp_path)
         (tmp_path / "latin.json").write_bytes(b'{"categories": [{"id": 1, "name": "caf\xe9"}]}')
@@ -155,7 +155,7 @@ class TestLookUp:
     )
 
     @pytest.mark.parametrize("name", ["teapot", "Teapot", " teapot ", "tea_kettle", "tea kettle"])
-    def test_by_name_spoken_name_or_synonym(self, name: str) -> None:
+    def test_category_is_found_by_name_display_name_or_synonym(self, name: str) -> None:
         assert self.vocabulary.find(name).id == 3
 
     def test_ambiguous_name_lists_the_choices(self) -> None:
@@ -170,7 +170,7 @@ class TestLookUp:
         with pytest.raises(MosaicFusionError, match=f"the list does not know {name!r}; nearest: .*{near}"):
             self.vocabulary.find(name)
 
-    def test_hopeless_name_gets_no_hint(self) -> None:
+    def test_a_name_like_no_other_gets_no_hint(self) -> None:
         with pytest.raises(MosaicFusionError) as caught:
             self.vocabulary.find("x" * 10_000)
         assert "nearest" not in str(caught.value)
@@ -204,27 +204,27 @@ class TestNames:
     @pytest.mark.parametrize(
         "name", ["", "  ", "...", "..", "/", "___", "a\nb", "a\x00b", "\x1b[31mred", "a\u202eb", "🍌", "()"]
     )
-    def test_names_that_cannot_be_drawn_or_shown(self, name: str) -> None:
+    def test_names_without_a_letter_or_not_printable_are_refused(self, name: str) -> None:
         with pytest.raises(MosaicFusionError, match="must be printable and hold at least one letter or digit"):
             check_name(name)
 
-    def test_long_names(self) -> None:
+    def test_long_names_are_refused(self) -> None:
         with pytest.raises(MosaicFusionError, match=r"has 10000 characters; at most 100") as caught:
             from_names(["x" * 10_000])
         assert len(str(caught.value)) < 200
 
-    def test_what_is_no_text_is_named(self) -> None:
+    def test_names_that_are_no_text_are_refused(self) -> None:
         with pytest.raises(MosaicFusionError, match=r"category names are text, such as \['teapot', 'kite'\]; got 7"):
             from_names(["kite", 7])  # type: ignore[list-item]
 
     @pytest.mark.parametrize("names", [["kite", "kite"], ["kite", "Kite "], ["tea_pot", "tea pot"]])
-    def test_duplicates(self, names: list[str]) -> None:
+    def test_duplicates_are_refused(self, names: list[str]) -> None:
         with pytest.raises(MosaicFusionError, match=r"the list of categories holds the name '.*' 2 times"):
             from_names(names)
 
     @settings(deadline=None)
     @given(st.text(max_size=120))
-    def test_any_text_passes_or_is_refused_in_words(self, text: str) -> None:
+    def test_any_text_is_accepted_or_refused_with_a_message(self, text: str) -> None:
         try:
             name = check_name(text)
         except MosaicFusionError as error:
@@ -235,7 +235,7 @@ class TestNames:
 
 
 class TestSplitNames:
-    def test_commas(self) -> None:
+    def test_names_are_split_at_commas(self) -> None:
         assert split_names(" kite, hot-air_balloon ,,drum") == ["kite", "hot-air_balloon", "drum"]
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -245,11 +245,11 @@ class TestSplitNames:
         assert split_names(str(path)) == ["théière", "hot-air_balloon", "kite, blue"]
 
     @pytest.mark.parametrize("text", ["", " , ,", "\n"])
-    def test_empty(self, text: str) -> None:
+    def test_an_empty_list_is_refused(self, text: str) -> None:
         with pytest.raises(MosaicFusionError, match="the list of categories is empty"):
             split_names(text)
 
-    def test_files_that_cannot_be_read(self, tmp_path: Path) -> None:
+    def test_unreadable_and_empty_files_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match=r"there is no file .*none\.txt"):
             split_names(str(tmp_path / "none.txt"))
         (tmp_path / "empty.txt").write_text("# nothing\n")
@@ -259,7 +259,7 @@ class TestSplitNames:
         with pytest.raises(MosaicFusionError, match="cannot read"):
             read_lines(tmp_path / "binary.txt")
 
-    def test_long_list_is_not_taken_for_a_path(self) -> None:
+    def test_a_long_list_is_not_mistaken_for_a_path(self) -> None:
         assert split_names("kite" * 3000 + ".txt,drum")[1] == "drum"
 
 

@@ -1,4 +1,4 @@
-"""Settings: presets, overrides, what is refused and how it is named."""
+"""Settings: overrides, and messages on invalid values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def refusal(overrides: dict[str, Any], preset: str = "paper") -> str:
 
 
 class TestOverrides:
-    def test_none_passes_through(self) -> None:
+    def test_none_changes_nothing(self) -> None:
         overrides = {
             "seed": None,
             "sampling": {"steps": 7, "guidance": None},
@@ -75,10 +75,10 @@ class TestRefused:
             ({"sead": 1}, "sead: Extra inputs"),
         ],
     )
-    def test_the_place_is_named(self, overrides: dict[str, Any], message: str) -> None:
+    def test_an_invalid_setting_is_named(self, overrides: dict[str, Any], message: str) -> None:
         assert message in refusal(overrides)
 
-    def test_all_problems_at_once(self) -> None:
+    def test_all_problems_are_listed_at_once(self) -> None:
         message = refusal({"seed": -1, "sampling": {"steps": 0}})
         assert "seed:" in message
         assert "sampling.steps:" in message
@@ -97,19 +97,19 @@ class TestRefused:
             ("{name} " + "x" * 400, "at most 400 characters"),
         ],
     )
-    def test_templates(self, template: str, message: str) -> None:
+    def test_invalid_templates_are_refused(self, template: str, message: str) -> None:
         assert message in refusal({"prompt": {"template": template}})
 
-    def test_backgrounds_without_a_place(self) -> None:
+    def test_backgrounds_without_a_placeholder_are_refused(self) -> None:
         assert "has no {background}" in refusal({"prompt": {"backgrounds": ["grass"]}})
 
-    def test_frozen(self) -> None:
+    def test_a_config_is_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
             make_config().seed = 3  # type: ignore[misc]
 
 
 class TestOutputSettings:
-    def test_only_what_was_set_replaces_the_earlier_value(self) -> None:
+    def test_only_explicit_values_replace_earlier_ones(self) -> None:
         earlier = OutputSettings(policy="not_exhaustive", min_quality=0.5)
         assert earlier.updated(None) == earlier.updated(OutputSettings()) == earlier
         later = earlier.updated(OutputSettings(min_quality=0.0, masks="polygon"))
@@ -118,7 +118,7 @@ class TestOutputSettings:
     @pytest.mark.parametrize(
         "values", [{"min_quality": 1.5}, {"min_semantics": -1}, {"policy": "keep"}, {"mask": "rle"}]
     )
-    def test_refused(self, values: dict[str, Any]) -> None:
+    def test_invalid_values_are_refused(self, values: dict[str, Any]) -> None:
         with pytest.raises(MosaicFusionError, match=next(iter(values))):
             OutputSettings.parse(values)
 
@@ -146,6 +146,6 @@ class TestLayoutKinds:
             RunConfig.parse({"layout": {"region_hw_px": [0, 8]}})
 
 
-def test_areas_that_allow_no_mask() -> None:
+def test_areas_that_allow_no_mask_are_refused() -> None:
     with pytest.raises(MosaicFusionError, match=r"min_area=0\.9 is above max_area=0\.1"):
         make_config("mini", {"masks": {"min_area": 0.9, "max_area": 0.1}})

@@ -1,4 +1,4 @@
-"""Stages add up, threads are kept apart, and nothing is collected unless asked."""
+"""Stages add up, threads are kept apart, and nothing is collected outside of `profiled`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def test_inner_stages_do_not_count_twice() -> None:
     assert sum(total.own_seconds for total in totals.values()) <= profile.seconds
 
 
-def test_stages_outside_are_free_to_enter() -> None:
-    with stage("nobody asked"):
+def test_stages_outside_are_not_collected() -> None:
+    with stage("before"):
         pass
     with profiled() as profile:
         pass
-    with stage("too late"):
+    with stage("after"):
         pass
     assert profile.totals() == []
 
@@ -47,10 +47,10 @@ def test_trace_keeps_threads_apart(tmp_path: Path) -> None:
     assert {event["name"]: event["tid"] for event in events} == {"sampler": 0, "masks": 1}
     assert all(event["ph"] == "X" and event["ts"] >= 0 and event["dur"] >= 0 for event in events)
     totals = {total.name: total for total in profile.totals()}
-    assert totals["sampler"].own_seconds == totals["sampler"].seconds  # the other thread's time is not taken off
+    assert totals["sampler"].own_seconds == totals["sampler"].seconds  # the time of the other thread is not subtracted
 
 
-def test_failed_stage_counts_and_waiting_is_inside() -> None:
+def test_failed_stage_counts_and_the_device_is_awaited() -> None:
     waited = []
     with profiled(lambda: waited.append(1)) as profile:
         with stage("fine"):

@@ -13,18 +13,18 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_of_the_readme_exist() -> None:
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
     assert len(targets) > 3
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_nothing_was_left_to_fill_in() -> None:
+def test_readme_has_no_placeholder() -> None:
     assert re.findall(r"\b[A-Z0-9]+_[A-Z0-9_]+\b", README) == []
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_links_of_the_docs_lead_somewhere(page: Path) -> None:
+def test_links_of_the_docs_exist(page: Path) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))]
     local = [target for target in targets if target and not target.startswith("http")]
     assert [target for target in local if not (page.parent / target).exists()] == []

@@ -1,4 +1,4 @@
-"""merge, validate and stats as a user calls them: what is printed, exit codes, and what is left behind."""
+"""merge, validate and stats as a user calls them: what is printed, exit codes, and the files that remain."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TestMerge:
         assert f"merged: {tmp_path / 'out.json'}" in result.stdout
         assert len(read(tmp_path / "out.json")["images"]) == 3
 
-    def test_all_flags(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_merge_takes_all_flags(self, real: Path, run: Path, tmp_path: Path) -> None:
         flags = ("--open-vocabulary", "--max-per-category", "1", "--link-images", "--policy", "not_exhaustive")
         out = tmp_path / "data" / "out.json"
         result = call("merge", real, run, "-o", out, *flags, "--masks", "polygon", "--match", "bow=bow_(weapon)")
@@ -41,15 +41,15 @@ class TestMerge:
         assert "1 images" in result.stdout
         assert "--masks polygon" not in result.stdout
         assert f"they are in {out.parent}" in result.stdout
-        (drawn,) = read(out)["images"][2:]
-        assert (out.parent / drawn["file_name"]).is_symlink()
+        (synthetic,) = read(out)["images"][2:]
+        assert (out.parent / synthetic["file_name"]).is_symlink()
 
-    def test_nothing_to_merge(self, real: Path, tmp_path: Path) -> None:
+    def test_merging_nothing_copies_the_real_set(self, real: Path, tmp_path: Path) -> None:
         assert call("merge", real, "-o", tmp_path / "out.json").exit_code == 0
         assert read(tmp_path / "out.json") == json.loads(REAL_LVIS)
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (["--copy-images", "--link-images"], "give --copy-images or --link-images, not both"),
             (["--match", "bow"], "--match 'bow' is not SYNTHETIC=REAL"),
@@ -60,15 +60,17 @@ class TestMerge:
             (["--max-per-category", "-1"], "Invalid value"),
         ],
     )
-    def test_refused(self, real: Path, run: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+    def test_invalid_arguments_are_refused(
+        self, real: Path, run: Path, tmp_path: Path, arguments: list[str], message: str
+    ) -> None:
         result = call("merge", real, run, "-o", tmp_path / "out" / "out.json", *arguments)
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert message in result.stderr
         assert not (tmp_path / "out").exists()
 
 
 class TestValidate:
-    def test_exit_status(self, real: Path, tmp_path: Path) -> None:
+    def test_exit_status_depends_on_the_errors(self, real: Path, tmp_path: Path) -> None:
         result = call("validate", real)
         assert result.exit_code == 0  # warnings only
         assert "warning [category-ids]" in result.stdout
@@ -79,7 +81,7 @@ class TestValidate:
         result = call("validate", tmp_path / "cut.json")
         assert (result.exit_code, "is not whole JSON" in result.stderr) == (2, True)
 
-    def test_fix(self, real: Path, tmp_path: Path) -> None:
+    def test_fix_repairs_the_file_or_a_copy(self, real: Path, tmp_path: Path) -> None:
         broken = write_json(tmp_path / "broken.json", json.loads(REAL_LVIS.replace('"area": 64.0', '"area": 1')))
         assert call("validate", broken).exit_code == 1
         result = call("validate", broken, "--fix", "-o", tmp_path / "fixed.json")
@@ -88,13 +90,13 @@ class TestValidate:
         assert call("validate", broken, "--fix").exit_code == 0
         assert "nothing" in call("validate", broken, "--fix").stdout
 
-    def test_refused(self, real: Path, tmp_path: Path) -> None:
+    def test_invalid_arguments_are_refused(self, real: Path, tmp_path: Path) -> None:
         result = call("validate", real, "-o", tmp_path / "out.json")
         assert (result.exit_code, "-o is for what --fix writes" in result.stderr) == (2, True)
 
 
 class TestStats:
-    def test_table_and_json(self, real: Path, run: Path, tmp_path: Path) -> None:
+    def test_stats_prints_a_table_and_json(self, real: Path, run: Path, tmp_path: Path) -> None:
         call("merge", real, run, "-o", tmp_path / "out.json")
         output = call("stats", tmp_path / "out.json").stdout
         for word in (
@@ -108,7 +110,7 @@ class TestStats:
         assert counted["parts"]["synthetic"]["annotations"] == 2
         assert counted["frequencies"]["r"]["instances"] == 2
 
-    def test_bad_file(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         assert call("stats", tmp_path / "none.json").exit_code == 2
 
 

@@ -99,7 +99,7 @@ def test_an_unusable_validation_set_is_refused_before_training(folder: Path) -> 
         assert not (folder / "exp").exists()
 
 
-def test_objects_of_skipped_images_are_not_missed(folder: Path) -> None:
+def test_objects_of_skipped_images_do_not_count(folder: Path) -> None:
     """The scores are those of a json without these images."""
     val = json.loads((folder / "val.json").read_text())
     val["images"] = val["images"][1:]
@@ -117,7 +117,7 @@ def test_objects_of_skipped_images_are_not_missed(folder: Path) -> None:
     assert scores[0] == scores[1]
 
 
-def test_groups_of_settings_are_not_replaced_by_values(folder: Path) -> None:
+def test_a_group_of_settings_cannot_be_replaced_by_a_value(folder: Path) -> None:
     text = (RECIPES / "mini_lite0.yaml").read_text().replace("backbone: {", "# {")
     (folder / "bare.yaml").write_text(text + "\nbackbone: efficientnet_lite0\n")
     for more in (["--recipe", folder / "bare.yaml"], ["--set", "backbone=resnet50"]):

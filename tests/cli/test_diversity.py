@@ -39,7 +39,7 @@ def run(generated: Path, tmp_path: Path) -> Path:
 
 
 class TestDiversity:
-    def test_a_run_against_itself(self, run: Path) -> None:
+    def test_a_run_is_compared_with_itself(self, run: Path) -> None:
         result = call("diversity", run, "--against", run, "--mask-background", "--device", "cpu")
         assert result.exit_code == 0, result.output
         values = json.loads((run / "diversity.json").read_text())
@@ -50,7 +50,7 @@ class TestDiversity:
         assert "pairs of the same category: scores of the whole set need 100" in result.stdout
         assert "Diversity" in (run / "report.html").read_text()
 
-    def test_a_json_with_its_images_writes_only_where_it_is_told(self, run: Path, tmp_path: Path) -> None:
+    def test_a_json_with_its_images_writes_only_the_output_file(self, run: Path, tmp_path: Path) -> None:
         before = sorted(path.name for path in run.iterdir())
         assert call("diversity", run / "lvis.json", "--images", run, "--per-category", "6").exit_code == 0
         assert sorted(path.name for path in run.iterdir()) == before
@@ -70,7 +70,9 @@ class TestDiversity:
             (["{run}", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ],
     )
-    def test_refused(self, run: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: Any) -> None:
+    def test_invalid_arguments_are_refused(
+        self, run: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: Any
+    ) -> None:
         (tmp_path / "empty").mkdir()
         monkeypatch.chdir(tmp_path / "empty")
         result = call("diversity", *(argument.replace("{run}", str(run)) for argument in arguments))
@@ -78,7 +80,7 @@ class TestDiversity:
         assert not (run / "diversity.json").exists()
         assert list((tmp_path / "empty").iterdir()) == []
 
-    def test_a_run_whose_data_set_was_not_compiled(self, run: Path, tmp_path: Path) -> None:
+    def test_a_run_without_a_compiled_data_set_is_measured(self, run: Path, tmp_path: Path) -> None:
         copied = tmp_path / "copy"
         shutil.copytree(run, copied)
         (copied / "lvis.json").unlink()
@@ -98,13 +100,13 @@ class TestSemantics:
         assert "among 2" in result.stdout
         assert "mistaken for" in (run / "report.html").read_text()
 
-    def test_the_same_again(self, run: Path, clip: Path) -> None:
+    def test_a_second_call_computes_nothing(self, run: Path, clip: Path) -> None:
         call("semantics", run, "--clip", clip)
         once = (run / "semantics.jsonl").read_bytes()
         call("semantics", run, "--clip", clip)
         assert (run / "semantics.jsonl").read_bytes() == once
 
-    def test_among_more_categories_and_templates(self, run: Path, clip: Path, tmp_path: Path) -> None:
+    def test_more_categories_and_templates_can_be_given(self, run: Path, clip: Path, tmp_path: Path) -> None:
         more = {"categories": [{"id": 1, "name": "kite"}, {"id": 2, "name": "teapot"}, {"id": 3, "name": "<b>"}]}
         (tmp_path / "more.json").write_text(json.dumps(more | {"categories": more["categories"][:2]}))
         (tmp_path / "texts.txt").write_text("a {name}\na drawing of a {name}\n")
@@ -121,7 +123,7 @@ class TestSemantics:
             (["{run}", "--templates", "{bad}", "--clip", "{clip}"], "must hold {name} exactly once"),
         ],
     )
-    def test_refused(
+    def test_invalid_arguments_are_refused(
         self, run: Path, clip: Path, arguments: list[str], message: str, tmp_path: Path, monkeypatch: Any
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -133,7 +135,7 @@ class TestSemantics:
 
 
 class TestMinSemantics:
-    def test_report_rejects_what_shows_something_else(self, run: Path, clip: Path) -> None:
+    def test_report_rejects_regions_that_show_something_else(self, run: Path, clip: Path) -> None:
         assert "run `mosaicfusion semantics` on the run first" in call("report", run, "--min-semantics", "0.5").stderr
         call("semantics", run, "--clip", clip)
         lines = [json.loads(line) for line in (run / "semantics.jsonl").read_text().splitlines()]
@@ -141,16 +143,16 @@ class TestMinSemantics:
             (r.index, k) for r in RunFolder.open(run).records() for k, region in enumerate(r.regions) if region.kept
         }
         probabilities = sorted(line["probability"] for line in lines if (line["canvas"], line["region"]) in kept)
-        least = probabilities[len(probabilities) // 2]
-        result = call("report", run, "--min-semantics", least)
+        minimum = probabilities[len(probabilities) // 2]
+        result = call("report", run, "--min-semantics", minimum)
         assert result.exit_code == 0, result.output
-        wrong = sum(probability < least for probability in probabilities)
+        wrong = sum(probability < minimum for probability in probabilities)
         assert f"{wrong} wrong object" in result.stdout
         assert len(json.loads((run / "lvis.json").read_text())["annotations"]) == len(kept) - wrong
         assert "wrong object" in (run / "report.html").read_text()
         assert "wrong object" not in call("report", run, "--min-semantics", "0").stdout
 
-    def test_generate_judges_and_goes_on_with_the_same_model(self, run: Path, clip: Path) -> None:
+    def test_generate_judges_and_continues_with_the_same_model(self, run: Path, clip: Path) -> None:
         result = call("generate", *SMALL, "--out", run, "--min-semantics", "1", "--clip", clip)
         assert result.exit_code == 0, result.output
         assert "wrong object" in result.stdout
@@ -165,10 +167,10 @@ class TestMinSemantics:
         ("arguments", "message"),
         [
             (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
-            (["--clip", "{clip}", "-c", "banana"], "classification needs at least two categories"),
+            (["--clip", "{clip}", "-c", "banana"], "classification needs at minimum two categories"),
         ],
     )
-    def test_refused_before_anything_is_drawn(
+    def test_refused_before_anything_is_generated(
         self, clip: Path, tmp_path: Path, arguments: list[str], message: str
     ) -> None:
         options = [argument.replace("{clip}", str(clip)) for argument in arguments]
@@ -176,10 +178,10 @@ class TestMinSemantics:
         assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
         assert not (tmp_path / "new").exists()
 
-    @pytest.mark.parametrize("least", ["-0.1", "1.1", "nan"])
-    def test_no_probability(self, run: Path, least: str) -> None:
+    @pytest.mark.parametrize("minimum", ["-0.1", "1.1", "nan"])
+    def test_a_threshold_out_of_range_is_refused(self, run: Path, minimum: str) -> None:
         before = (run / "run.json").read_bytes()
-        assert call("report", run, "--min-semantics", least).exit_code == 2
+        assert call("report", run, "--min-semantics", minimum).exit_code == 2
         assert (run / "run.json").read_bytes() == before
 
 

@@ -24,7 +24,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_clip(tmp_path_factory.mktemp("clip") / "model")
 
 
-def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
+def test_the_categories_of_a_data_set_are_embedded(clip: Path, tmp_path: Path) -> None:
     categories = [{"id": 7, "name": "bow_(weapon)", "def": "it shoots"}, {"id": 2, "name": "[red]kite"}]
     (tmp_path / "train.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
     (tmp_path / "templates.txt").write_text("a photo of a {name}\n# a comment\na drawing of a {name}[, {definition}]\n")
@@ -37,12 +37,12 @@ def test_the_categories_of_a_data_set(clip: Path, tmp_path: Path) -> None:
     embeddings = read_text_embeddings(out)
     assert embeddings.identity.categories == ("bow_(weapon)", "[red]kite")
     assert embeddings.identity.templates == ("a photo of a {name}", "a drawing of a {name}[, {definition}]")
-    held = out.read_bytes()
+    before = out.read_bytes()
     assert embed_text(*arguments, "--templates", tmp_path / "templates.txt").exit_code == 0
     result = embed_text(*arguments)
     assert result.exit_code == 2
     assert "holds the embeddings of other templates" in result.stderr
-    assert out.read_bytes() == held
+    assert out.read_bytes() == before
 
 
 def test_a_category_is_not_similar_to_itself(clip: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--clip", "{clip}"], "has no vocabulary of its own; give --categories or --vocabulary"),
         (["--clip", "{clip}", "-c", "kite", "--vocabulary", "x.json"], "give --categories or --vocabulary, not both"),
@@ -71,11 +71,11 @@ def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
         (["--clip", "{clip}", "-c", " , "], "the list of categories is empty"),
     ],
 )
-def test_refusals_leave_no_file(clip: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_leave_no_file(clip: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     out = tmp_path / "t.safetensors"
     result = embed_text(*(argument.format(clip=clip) for argument in arguments), "-o", out)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -85,7 +85,7 @@ def test_help_has_examples() -> None:
     assert "lvis_v1_train.json" in result.stdout
 
 
-def test_fvlm_from_embeddings_to_scores(tmp_path: Path) -> None:
+def test_fvlm_is_trained_and_evaluated_with_embeddings(tmp_path: Path) -> None:
     """Embed categories, train, evaluate; embeddings of another model or of other categories are refused."""
     write_set(tmp_path, "train", first_id=1, count=4)
     write_set(tmp_path, "val", first_id=101, count=2)
@@ -109,11 +109,11 @@ def test_fvlm_from_embeddings_to_scores(tmp_path: Path) -> None:
     other_clip, other_words = tmp_path / "c.safetensors", tmp_path / "w.safetensors"
     assert embed_text("-c", "disc, square, bar", "--clip", other, "-o", other_clip, "--device", "cpu").exit_code == 0
     assert embed_text("-c", "disc, kite", "--clip", clip, "-o", other_words, "--device", "cpu").exit_code == 0
-    for file, said in (
+    for file, message in (
         (other_clip, "was made by the CLIP model"),
         (other_words, "no text embedding of 2 of the 3 categories"),
     ):
         refused = call(*train, "--text-embeddings", file, "-o", tmp_path / "none")
         assert refused.exit_code == 2
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert not (tmp_path / "none").exists()

@@ -24,7 +24,7 @@ def times(folder: Path) -> dict[str, int]:
     return {name: time for name, time in modification_times(folder).items() if not name.endswith(".lock")}
 
 
-def test_the_plan_is_shown_and_nothing_else_happens(tmp_path: Path) -> None:
+def test_list_only_shows_the_plan(tmp_path: Path) -> None:
     real = write_part(tmp_path / "real")
     result = run_experiment(
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
@@ -39,7 +39,7 @@ def test_the_plan_is_shown_and_nothing_else_happens(tmp_path: Path) -> None:
     assert not (tmp_path / "exp").exists()
 
 
-def test_a_run_is_done_once(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     real, exp = write_part(tmp_path / "real"), tmp_path / "exp"
     arguments = ("--data", real, "--out", exp, "--only", "mask_rcnn-baseline-seed0", "--scale", 0.002, "--workers", 0)
     first = run_experiment(*arguments)
@@ -97,7 +97,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_quick_for_real(tmp_path: Path) -> None:
+def test_quick_experiment_runs_to_the_end(tmp_path: Path) -> None:
     """Generate, merge, train and evaluate, with fewer categories, images and steps."""
     real, exp = write_part(tmp_path / "real", each=3, images=(24, 12)), tmp_path / "exp"
     result = run_experiment("--quick", "--scale", 0.05, "--data", real, "--out", exp, "--workers", 0)

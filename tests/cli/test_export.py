@@ -1,4 +1,4 @@
-"""`mosaicfusion export`: every format, what is printed, and what bad input leaves behind."""
+"""`mosaicfusion export`: every format, what is printed, and the files that invalid input leaves."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("to", FILES)
-def test_every_format(run: Path, tmp_path: Path, to: str) -> None:
+def test_every_format_is_written(run: Path, tmp_path: Path, to: str) -> None:
     result = call("export", run, "--to", to, "--policy", "not_exhaustive", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     for shown in ("images", "instances", "categories", "size", f"data set: {tmp_path / 'out'}"):
@@ -57,8 +57,8 @@ def test_every_format(run: Path, tmp_path: Path, to: str) -> None:
     assert [(category["index"], category["name"]) for category in listed] == [(0, "banana"), (1, "teapot")]
 
 
-def test_a_json_beside_its_images(run: Path, tmp_path: Path) -> None:
-    """What is exported can be exported again."""
+def test_an_exported_json_can_be_exported_again(run: Path, tmp_path: Path) -> None:
+    """The json and images of an export are a source of another export."""
     arguments = ["--policy", "not_exhaustive", "--masks", "rle"]
     assert call("export", run, "--to", "lvis", *arguments, "-o", tmp_path / "one").exit_code == 0
     again = ["--to", "lvis", "--images", tmp_path / "one", "--masks", "rle", "-o", tmp_path / "two"]
@@ -70,7 +70,7 @@ def test_a_json_beside_its_images(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--to", "hf", "--val-fraction", "0.5"], "hf is written whole, without a split"),
         (["--to", "yolo", "--masks", "rle"], "yolo holds masks as polygon, not rle"),
@@ -78,14 +78,14 @@ def test_a_json_beside_its_images(run: Path, tmp_path: Path) -> None:
         (["--to", "xml"], "there is no format 'xml'; choose one of"),
     ],
 )
-def test_refused(run: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_invalid_arguments_are_refused(run: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     result = call("export", run, *arguments, "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert said in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_policy_that_leaves_nothing(run: Path, tmp_path: Path) -> None:
+def test_a_policy_that_leaves_no_image_is_refused(run: Path, tmp_path: Path) -> None:
     result = call("export", run, "--to", "coco", "-o", tmp_path / "out")
     assert "holds no canvas that the policy drop accepts; try --policy not_exhaustive" in result.stderr
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])

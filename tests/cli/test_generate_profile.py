@@ -15,7 +15,7 @@ def generate(out: Path, *arguments: Any) -> Result:
     return call("generate", *tiny, "--out", out, *arguments)
 
 
-def test_stages_are_shown_and_traced(tmp_path: Path) -> None:
+def test_profile_shows_and_traces_the_stages(tmp_path: Path) -> None:
     result = generate(tmp_path / "timed", "--profile", tmp_path / "trace.json")
     assert result.exit_code == 0, result.output
     stages = {event["name"] for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}

@@ -1,4 +1,4 @@
-"""judge, refine and --min-quality on the command line: tables, exit codes, what is left behind."""
+"""judge, refine and --min-quality on the command line: tables, exit codes, and the files that remain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 class TestJudge:
-    def test_table_file_and_report(self, run: RunFolder) -> None:
+    def test_judge_writes_table_file_and_report(self, run: RunFolder) -> None:
         result = call("judge", run.path, "--annotator", "grabcut")
         assert result.exit_code == 0, result.output
         for words in ("our masks against grabcut", "kite", "drum", "quality and IoU: Pearson", "report.html"):
@@ -45,7 +45,7 @@ class TestJudge:
         output = call("judge", make_run(tmp_path / "run", canvases).path).stdout
         assert sum(f"{name} {k:02d}" in output for name in ("kite", "drum") for k in range(7)) == 10
 
-    def test_sam_from_a_folder(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_sam_is_loaded_from_a_folder(self, run: RunFolder, tmp_path: Path) -> None:
         from support.tiny_models import save_sam
 
         model = save_sam(tmp_path / "sam")
@@ -62,19 +62,19 @@ class TestJudge:
             (["-a", "sam", "-m", ".", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
         ],
     )
-    def test_refused(self, run: RunFolder, arguments: list[str], message: str) -> None:
+    def test_invalid_arguments_are_refused(self, run: RunFolder, arguments: list[str], message: str) -> None:
         before = read_files(run.path)
         result = call("judge", run.path, *arguments)
         assert (result.exit_code, message in result.stderr) == (2, True), result.output
         assert read_files(run.path) == before
 
-    def test_no_run(self, tmp_path: Path) -> None:
+    def test_a_folder_without_a_run_is_refused(self, tmp_path: Path) -> None:
         result = call("judge", tmp_path / "none")
         assert (result.exit_code, "holds no run" in result.stderr) == (2, True)
 
 
 class TestRefine:
-    def test_a_new_run(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_refine_writes_a_new_run(self, run: RunFolder, tmp_path: Path) -> None:
         call("report", run.path)
         before = read_files(run.path)
         result = call("refine", run.path, "--out", tmp_path / "new")
@@ -88,7 +88,7 @@ class TestRefine:
         assert call("refine", run.path, "--out", tmp_path / "new").exit_code == 0
         assert call("judge", tmp_path / "new").exit_code == 0
 
-    def test_refused(self, run: RunFolder, tmp_path: Path) -> None:
+    def test_invalid_arguments_are_refused(self, run: RunFolder, tmp_path: Path) -> None:
         for arguments, message in (
             ((run.path, "--out", run.path), "is the run itself"),
             ((tmp_path / "none", "--out", tmp_path / "new"), "holds no run"),
@@ -100,7 +100,7 @@ class TestRefine:
 
 
 class TestMinQuality:
-    def test_report(self, run: RunFolder) -> None:
+    def test_report_applies_the_threshold(self, run: RunFolder) -> None:
         output = call("report", run.path, "--policy", "not_exhaustive", "--min-quality", "0.5").stdout
         assert "regions rejected: 1 low quality, 1 too small" in output
         assert "2 instances in" in output
@@ -108,12 +108,12 @@ class TestMinQuality:
         assert "3 instances in" in call("report", run.path, "--min-quality", "0").stdout
 
     @pytest.mark.parametrize("value", ["-0.1", "1.5", "much"])
-    def test_refused(self, run: RunFolder, tmp_path: Path, value: str) -> None:
+    def test_invalid_arguments_are_refused(self, run: RunFolder, tmp_path: Path, value: str) -> None:
         assert call("report", run.path, "--min-quality", value).exit_code == 2
         assert call("generate", "--out", tmp_path / "new", "--min-quality", value).exit_code == 2
         assert not (tmp_path / "new").exists()
 
-    def test_generate(self, tmp_path: Path) -> None:
+    def test_generate_applies_the_threshold_to_the_data_set_only(self, tmp_path: Path) -> None:
         """Masks, measures and qualities do not depend on the threshold; the data set does."""
         small = ["--grid", "1x1", "--steps", "2", "--set", "layout.region_hw_px=[64,64]", "--set", "masks.min_area=0"]
         result = call("generate", "-c", "banana", "-n", "1", *small, "--min-quality", "1", "-o", tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Runs under way, on the command line: shards, status, retry."""
+"""The commands status and retry, on an unfinished run, and `generate --shard`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mosaicfusion.run.folder import RunFolder
 
 @pytest.fixture(scope="module")
 def half(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first of two shards, and a canvas of the second that failed."""
+    """A run with the first of two shards, and a failed canvas of the second."""
     path = tmp_path_factory.mktemp("progress") / "run"
     generate_tiny(path, tiny_sd, shard="1/2")
     note_failures(RunFolder.open(path), [5], [4, 5], "out_of_memory")
@@ -24,29 +24,29 @@ def half(tiny_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestStatus:
-    def test_table(self, half: Path) -> None:
+    def test_status_prints_a_table(self, half: Path) -> None:
         output = call("status", half).stdout
         for text in ("4 of 8 (50%)", "a minute", "time left", "of 8 regions", "out_of_memory 1", "not yet written"):
             assert text in output
         assert f"`mosaicfusion retry {half} --failed`" in output
 
-    def test_json(self, half: Path) -> None:
+    def test_status_prints_json(self, half: Path) -> None:
         found = json.loads(call("status", half, "--json").stdout)
         assert (found["done"], found["total"], found["failures"]) == (4, 8, {"out_of_memory": 1})
 
-    def test_no_run(self, tmp_path: Path) -> None:
+    def test_a_folder_without_a_run_is_refused(self, tmp_path: Path) -> None:
         result = call("status", tmp_path)
         assert (result.exit_code, "holds no run" in result.stderr) == (2, True)
 
 
 class TestRetry:
-    def test_draws_what_failed_and_says_what_is_missing(self, half: Path) -> None:
+    def test_failed_canvases_are_generated_and_missing_ones_counted(self, half: Path) -> None:
         result = call("retry", half, "--failed")
         assert result.exit_code == 0, result.output
         assert "2 canvases are missing: the process that generates the last one compiles" in result.stdout
         assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
 
-    def test_settings_of_the_device(self, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_settings_of_the_device_are_used(self, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         compiled: list[Any] = []
         monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
         run = RunFolder.open(half)
@@ -55,13 +55,13 @@ class TestRetry:
         assert result.exit_code == 0, result.output
         assert [backend.vae.use_tiling for backend in compiled] == [True]
 
-    def test_says_what(self, half: Path) -> None:
+    def test_retry_without_failed_names_the_option(self, half: Path) -> None:
         result = call("retry", half)
         assert (result.exit_code, f"`mosaicfusion retry {half} --failed`" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("shard", ["5/4", "0/4", "a/b", "", "3"])
-def test_wrong_shard(tmp_path: Path, shard: str) -> None:
+def test_a_wrong_shard_is_refused(tmp_path: Path, shard: str) -> None:
     result = call("generate", "-c", "banana,teapot", "--shard", shard, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert result.stderr.lstrip().startswith("error: shard")
@@ -69,5 +69,5 @@ def test_wrong_shard(tmp_path: Path, shard: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "retry"])
-def test_examples(command: str) -> None:
+def test_help_has_examples(command: str) -> None:
     assert f"mosaicfusion {command}" in call(command, "--help").stdout

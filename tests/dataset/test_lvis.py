@@ -124,13 +124,13 @@ def test_counts_are_of_images_and_instances() -> None:
     assert (drum["image_count"], drum["instance_count"]) == (1, 1)
 
 
-@pytest.mark.parametrize(("images", "letter"), [(0, "r"), (10, "r"), (11, "c"), (100, "c"), (101, "f")])
-def test_frequency_is_counted_where_the_vocabulary_has_none(images: int, letter: str) -> None:
+@pytest.mark.parametrize(("images", "frequency"), [(0, "r"), (10, "r"), (11, "c"), (100, "c"), (101, "f")])
+def test_frequency_is_counted_where_the_vocabulary_has_none(images: int, frequency: str) -> None:
     records = [canvas(index, kept(DRUM), kept(DRUM)) for index in range(images)]
-    assert compile_lvis(records, [DRUM])["categories"][0]["frequency"] == letter
+    assert compile_lvis(records, [DRUM])["categories"][0]["frequency"] == frequency
 
 
-def test_polygons_hold_the_same_pixels() -> None:
+def test_polygons_have_the_same_pixels() -> None:
     ring = np.zeros((8, 16), dtype=bool)
     ring[1:7, 1:9] = True
     ring[3:5, 3:6] = False

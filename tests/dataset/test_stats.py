@@ -38,13 +38,13 @@ def test_a_run_folder_counts_like_its_json(tmp_path: Path) -> None:
 
 def test_frequencies_of_the_file_and_counted_ones(tmp_path: Path) -> None:
     frequencies = read_stats(write_lvis(tmp_path)).frequencies
-    assert {letter: (of.categories, of.counted) for letter, of in frequencies.items()} == {
+    assert {frequency: (of.categories, of.counted) for frequency, of in frequencies.items()} == {
         "r": (1, 3),  # no category has more than 10 images here
         "c": (1, 0),
         "f": (1, 0),
     }
-    assert [frequencies[letter].instances for letter in "rcf"] == [1, 0, 2]
-    assert [frequencies[letter].without_image for letter in "rcf"] == [0, 1, 0]
+    assert [frequencies[frequency].instances for frequency in "rcf"] == [1, 0, 2]
+    assert [frequencies[frequency].without_image for frequency in "rcf"] == [0, 1, 0]
 
 
 def test_coco_has_no_frequencies(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_steps_and_blocks_outside_of_the_settings_are_not_read(tiny_model: Diffu
 def test_half_sums_are_those_of_half_of_the_steps(
     tiny_model: DiffusionModel, steps: tuple[float, float], listened: int
 ) -> None:
-    """Of 4 steps 2 make up the half; of the 2 steps that are read, 1."""
+    """Half of 4 steps is 2 steps; half of the 2 steps that are read is 1."""
     with AttentionRecorder(tiny_model.unet, AttentionConfig(strides_px=(2,), steps=steps), 2) as recorder:
         for step in range(4):
             recorder.start_step(step, 4)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.shapes_set import CATEGORIES, DISC, HW, annotation, draw_shape
+from support.shapes_set import CATEGORIES, DISC, HW, annotation, random_shape
 
 from mosaicfusion.experiment.styles import score_styles
 
 
 def write_two_discs(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
     """Write two images with a disc each, the first flat, the second solid; return the json and perfect detections."""
-    rows = [annotation(k, k, DISC, draw_shape(DISC, np.random.default_rng(k))) for k in (1, 2)]
+    rows = [annotation(k, k, DISC, random_shape(DISC, np.random.default_rng(k))) for k in (1, 2)]
     styled = [{**row, "style": style} for row, style in zip(rows, ("flat", "solid"), strict=True)]
     lists: dict[str, Any] = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
     images = [{"id": k, "file_name": f"{k}.png", "height": HW[0], "width": HW[1], **lists} for k in (1, 2)]

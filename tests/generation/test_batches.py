@@ -28,7 +28,7 @@ class TestShard:
             ("9" * 5000 + "/4", "is not NUMBER/COUNT"),
         ],
     )
-    def test_refused(self, text: str, message: str) -> None:
+    def test_invalid_shards_are_refused(self, text: str, message: str) -> None:
         with pytest.raises(MosaicFusionError) as caught:
             Shard.parse(text)
         assert message in str(caught.value)

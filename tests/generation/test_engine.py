@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.manifests import make_manifest
 from support.other_process import claimed_by_another_process
 from support.tiny_models import with_nan_latents
 from support.tiny_runs import (
@@ -36,6 +37,8 @@ from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +283,40 @@ def test_retry_refuses_another_model(tiny_sd: Path, tiny_sd2: Path, tmp_path: Pa
 def fail_on(indices: list[int], index: int) -> None:
     if index in indices:
         raise torch.OutOfMemoryError
+
+
+class TestLostImages:
+    def test_the_batch_is_sampled_again_to_the_same_bytes(
+        self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        generate_tiny(tmp_path, tiny_sd)
+        (tmp_path / "images/000/000000000003.jpg").unlink()
+        assert RunFolder.open(tmp_path).without_image() == [[2, 3]]
+        sampled: list[int] = []
+        generate_tiny(tmp_path, tiny_sd, engine=watched_engine(sampled.extend))
+        assert sampled == [2, 3]
+        assert content(tmp_path) == undisturbed
+
+    def test_a_canvas_that_never_had_an_image_is_not_lost(self, tmp_path: Path) -> None:
+        run = RunFolder.open_or_create(tmp_path, make_manifest())
+        region = RegionRecord(1, "kite", "", (0, 0, 8, 8), reason="nan_latents")
+        run.write_part([CanvasRecord(0, (8, 8), 7, None, (region,))])
+        assert run.without_image() == []
+
+
+class TestNothingToDo:
+    def test_no_model_is_loaded(self, tiny_sd: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+        class NoEngine(LocalEngine):
+            def load(self, manifest: Manifest, out: Path) -> None:
+                raise AssertionError("the model was loaded")
+
+        assert generate_tiny(tmp_path, tiny_sd).generated == CANVASES
+        summary = generate_tiny(tmp_path, tiny_sd, engine=NoEngine(DeviceOptions()))
+        assert (summary.canvases, summary.generated) == (CANVASES, 0)
+        assert content(tmp_path) == undisturbed
+
+    def test_another_policy_is_compiled(self, tiny_sd: Path, tmp_path: Path) -> None:
+        generate_tiny(tmp_path, tiny_sd)
+        generate_tiny(tmp_path, tiny_sd, output=OutputSettings(masks="polygon"))
+        data = json.loads((tmp_path / "lvis.json").read_text())
+        assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])

@@ -14,11 +14,11 @@ from mosaicfusion.generation.presets import PRESETS, load_config, make_config
 
 class TestPresets:
     @pytest.mark.parametrize("preset", PRESETS)
-    def test_valid_and_whole_in_json(self, preset: str) -> None:
+    def test_presets_round_trip_through_json(self, preset: str) -> None:
         config = make_config(preset)
         assert RunConfig.parse(json.loads(json.dumps(config.model_dump(mode="json")))) == config
 
-    def test_paper_numbers(self) -> None:
+    def test_paper_preset_has_the_numbers_of_the_paper(self) -> None:
         paper = make_config("paper")
         assert (paper.layout.region_hw_px, paper.layout.overlap_xy_px, paper.layout.centre) == (
             (384, 512),
@@ -33,7 +33,7 @@ class TestPresets:
         with pytest.raises(MosaicFusionError, match="there is no model folder no-such-model"):
             make_config(None, {"model": "no-such-model"})
 
-    def test_unknown(self) -> None:
+    def test_an_unknown_preset_is_refused(self) -> None:
         with pytest.raises(MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, sdxl"):
             make_config("papr")
 
@@ -47,13 +47,13 @@ class TestLoadConfig:
     config = make_config("fast", {"seed": 9, "prompt": {"template": "one {name}"}})
 
     @pytest.mark.parametrize("wrapped", [True, False])
-    def test_alone_or_in_run_json(self, tmp_path: Path, wrapped: bool) -> None:
+    def test_a_config_is_read_alone_or_from_run_json(self, tmp_path: Path, wrapped: bool) -> None:
         values = self.config.model_dump(mode="json")
         path = tmp_path / "run.json"
         path.write_text(json.dumps({"format": 1, "config": values} if wrapped else values))
         assert load_config(path) == self.config
 
-    def test_what_is_left_out_comes_from_the_preset_of_the_model(self, tmp_path: Path, tiny_sd: Path) -> None:
+    def test_missing_settings_come_from_the_preset_of_the_model(self, tmp_path: Path, tiny_sd: Path) -> None:
         (tmp_path / "c.json").write_text('{"seed": 5}')
         assert load_config(tmp_path / "c.json") == make_config("mini", {"seed": 5})
         (tmp_path / "c.json").write_text(json.dumps({"model": str(tiny_sd)}))
@@ -68,11 +68,11 @@ class TestLoadConfig:
             ('{"steps": 3}', "steps: Extra inputs"),
         ],
     )
-    def test_refused(self, tmp_path: Path, text: str, message: str) -> None:
+    def test_invalid_configs_are_refused(self, tmp_path: Path, text: str, message: str) -> None:
         (tmp_path / "c.json").write_text(text)
         with pytest.raises(MosaicFusionError, match=message):
             load_config(tmp_path / "c.json")
 
-    def test_missing(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="cannot read the config"):
             load_config(tmp_path / "none.json")

@@ -21,6 +21,6 @@ class TestScale:
             ({"workers": 1, "resources": {"tpu": -1}}, "tpu=-1 of a worker"),
         ],
     )
-    def test_refused(self, options: dict[str, Any], message: str) -> None:
+    def test_invalid_settings_are_refused(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(MosaicFusionError, match=message):
             Scale(**options)

@@ -1,4 +1,4 @@
-"""Mosaic geometry: what holds for every grid, size and jitter, and the paper's numbers."""
+"""Mosaic geometry: invariants for every grid, size and jitter, and the paper's numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_accepted(config: GridLayout, factor: int) -> bool:
 class TestEveryCanvas:
     @settings(deadline=None)
     @given(layouts(), st.integers(0, 2**32))
-    def test_regions_tile_the_canvas_with_the_overlap_asked_for(
+    def test_regions_tile_the_canvas_with_the_requested_overlap(
         self, layout: tuple[GridLayout, int], seed: int
     ) -> None:
         config, factor = layout
@@ -104,7 +104,7 @@ class TestPaper:
         canvas = GridLayout(grids=("1x1",)).make_canvas(8, np.random.default_rng(0))
         assert canvas.regions == (Region(0, 0, 384, 512),)
 
-    def test_grids_are_all_drawn(self) -> None:
+    def test_every_grid_is_chosen(self) -> None:
         config = GridLayout(grids=("1x2", "2x1", "1x1"))
         sizes = {config.make_canvas(8, np.random.default_rng(seed)).hw_px for seed in range(30)}
         assert sizes == {(384, 1024), (768, 512), (384, 512)}
@@ -131,7 +131,7 @@ class TestRefused:
             ({"overlap_xy_px": (480, 48)}, r"overlap_xy_px=\(480, 48\) is more than half of the smallest region"),
         ],
     )
-    def test_message(self, values: dict[str, Any], message: str) -> None:
+    def test_impossible_sizes_are_refused(self, values: dict[str, Any], message: str) -> None:
         with pytest.raises(MosaicFusionError, match=message):
             GridLayout(**values).check(8)
 
@@ -147,5 +147,5 @@ class TestRefused:
         with pytest.raises(MosaicFusionError, match="allows a region of 56 px"):
             GridLayout(**tight, overlap_xy_px=(16, 0)).check(8)
 
-    def test_a_line_that_is_not_split_asks_for_no_room(self) -> None:
+    def test_an_axis_that_is_not_split_needs_no_room(self) -> None:
         GridLayout(grids=("1x2",), region_hw_px=(64, 96), overlap_xy_px=(16, 480), centre=0.4).check(8)

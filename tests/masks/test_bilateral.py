@@ -26,7 +26,7 @@ def image_of(truth: np.ndarray, noise: float = 6) -> np.ndarray:
 
 
 def blocky(truth: np.ndarray, cell: int = 16) -> np.ndarray:
-    """The mask as an attention map of 1 / cell would give it."""
+    """The mask at 1 / cell of its resolution, such as an attention map gives it."""
     height, width = truth.shape
     small = cv2.resize(truth.astype(np.float32), (width // cell, height // cell), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST) > 0.5
@@ -48,13 +48,13 @@ def test_a_shifted_mask_snaps_to_the_edge(shift: tuple[int, int]) -> None:
     assert iou(refine_mask(moved, image_of(truth)), truth) > 0.98
 
 
-def test_a_shape_in_grey_is_found_by_luma_alone() -> None:
+def test_a_grey_shape_is_refined_by_luma_alone() -> None:
     truth = disc()
     grey = np.repeat(np.where(truth, 190, 90)[..., None], 3, axis=2).astype(np.uint8)
     assert iou(refine_mask(blocky(truth), grey), truth) > 0.98
 
 
-def test_a_true_mask_stays() -> None:
+def test_a_correct_mask_stays() -> None:
     truth = disc()
     assert iou(refine_mask(truth, image_of(truth)), truth) > 0.99
 
@@ -71,26 +71,26 @@ def test_empty_stays_empty_and_full_stays_full(hw: tuple[int, int], kind: str) -
     assert refine_mask(np.ones(hw, bool), image).all()
 
 
-def test_a_constant_image_keeps_the_place_of_the_mask() -> None:
+def test_a_constant_image_keeps_the_position_of_the_mask() -> None:
     mask = np.zeros(HW, bool)
     mask[:, :104] = True
     refined = refine_mask(mask, np.full((*HW, 3), 90, np.uint8))
     assert refined[:, :48].all() and not refined[:, 160:].any()
 
 
-def test_the_soft_answer_stays_within_the_target() -> None:
+def test_the_soft_mask_stays_within_the_range_of_the_target() -> None:
     truth = disc()
     soft = BilateralSolver(image_of(truth, noise=25)).solve(blocky(truth))
     assert soft.dtype == np.float32 and soft.shape == HW
     assert soft.min() > -0.01 and soft.max() < 1.01
 
 
-def test_a_constant_target_is_its_own_answer() -> None:
+def test_a_constant_target_is_its_own_solution() -> None:
     soft = BilateralSolver(image_of(disc())).solve(np.full(HW, 0.3))
     np.testing.assert_allclose(soft, 0.3, rtol=1e-5)
 
 
-def test_the_answer_solves_the_papers_equation() -> None:
+def test_the_solution_solves_the_papers_equation() -> None:
     """Dense check on a small image: (smoothness (D_m - D_n B D_n) + diag(S 1)) y = S t."""
     hw, sigma = (12, 20), 4
     rng = np.random.default_rng(3)
@@ -112,7 +112,7 @@ def test_the_answer_solves_the_papers_equation() -> None:
     np.testing.assert_allclose(solver.solve(target).ravel(), expected, atol=1e-4)
 
 
-def test_threads_do_not_change_a_bit() -> None:
+def test_threads_change_no_bit() -> None:
     truth = disc()
     image, coarse = image_of(truth, noise=20), blocky(truth)
     alone = BilateralSolver(image).solve(coarse)
@@ -121,7 +121,7 @@ def test_threads_do_not_change_a_bit() -> None:
             assert (soft == alone).all()
 
 
-def test_the_input_is_left_as_it_was() -> None:
+def test_the_input_is_not_modified() -> None:
     truth = disc()
     image, coarse = image_of(truth), blocky(truth)
     image_before, coarse_before = image.copy(), coarse.copy()
@@ -130,6 +130,6 @@ def test_the_input_is_left_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("image", [np.zeros((8, 11, 3), np.uint8), np.zeros((8, 12), np.uint8), np.zeros((8, 12, 3))])
-def test_an_image_of_another_kind_is_named(image: np.ndarray) -> None:
+def test_an_image_of_another_shape_or_dtype_is_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image is"):
         refine_mask(np.ones((8, 12), bool), image)

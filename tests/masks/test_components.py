@@ -6,7 +6,7 @@ from mosaicfusion.masks.rejection import Rejection
 
 
 def grid(*rows: str) -> np.ndarray:
-    return np.array([[letter == "#" for letter in row] for row in rows])
+    return np.array([[sign == "#" for sign in row] for row in rows])
 
 
 def test_the_only_component_is_kept() -> None:
@@ -30,23 +30,23 @@ def test_pixels_that_touch_at_a_corner_are_two_components() -> None:
     )
 
 
-def test_no_pixel_at_all() -> None:
+def test_a_mask_without_a_pixel_is_rejected() -> None:
     assert keep_single_component(np.zeros((3, 4), bool)) == Rejection("empty_mask", {})
 
 
-def test_too_small() -> None:
+def test_a_mask_that_is_too_small_is_rejected() -> None:
     assert keep_single_component(grid("#...", "...#", "...."), min_area=0.1) == Rejection(
         "too_small", {"components": 2, "left": 0, "largest_area": 0.083333}
     )
 
 
-def test_too_large() -> None:
+def test_a_mask_that_is_too_large_is_rejected() -> None:
     assert keep_single_component(np.ones((3, 4), bool)) == Rejection(
         "too_large", {"components": 1, "left": 0, "largest_area": 1.0}
     )
 
 
-def test_both_bounds_are_allowed_sizes() -> None:
+def test_both_bounds_are_inclusive() -> None:
     mask = grid("##", "..")
     assert isinstance(keep_single_component(mask, min_area=0.5, max_area=0.5), Kept)
 
@@ -60,7 +60,7 @@ def test_keeping_twice_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("bounds", [(-0.1, 0.9), (0.9, 0.1), (0.1, 1.1), (float("nan"), 0.9)])
-def test_bounds_out_of_order_are_named(bounds: tuple[float, float]) -> None:
+def test_bounds_out_of_order_are_refused(bounds: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="min_area"):
         keep_single_component(np.ones((2, 3), bool), *bounds)
 

@@ -20,7 +20,7 @@ def scene(*centres: tuple[float, float], radius: float = 26) -> tuple[dict[int, 
     return sums, image, truth
 
 
-def test_a_disc_is_cut_out() -> None:
+def test_a_disc_is_segmented() -> None:
     sums, image, truth = scene((50, 60))
     extraction = extract_mask(sums, image)
     assert extraction.mask is not None and extraction.rejection is None
@@ -36,7 +36,7 @@ def test_without_refinement_the_mask_is_the_thresholded_heat() -> None:
     assert (extraction.mask == (extraction.heat > 0.4)).all() and (extraction.mask == extraction.coarse).all()
 
 
-def test_the_mask_before_refinement_is_there_too() -> None:
+def test_the_mask_before_refinement_is_kept_too() -> None:
     sums, image, _ = scene((48, 30), (48, 98))
     extraction = extract_mask(sums, image, MaskConfig(threshold=0.4))
     assert extraction.mask is None and (extraction.coarse == (extraction.heat > 0.4)).all()
@@ -65,7 +65,7 @@ def test_the_score_falls_when_attention_is_scattered() -> None:
     assert extract_mask(scattered, image).score < extract_mask(sums, image).score
 
 
-def test_an_image_of_floats_is_named() -> None:
+def test_an_image_of_floats_is_refused() -> None:
     sums, image, _ = scene((50, 60))
     with pytest.raises(ValueError, match="float32"):
         extract_mask(sums, image.astype(np.float32))

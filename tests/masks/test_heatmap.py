@@ -52,11 +52,11 @@ def test_a_constant_map_is_zero(value: float) -> None:
         ({8: np.zeros((2, 3, 4))}, r"shape \(2, 3, 4\)"),
     ],
 )
-def test_malformed_sums_are_named(sums: dict[int, np.ndarray], message: str) -> None:
+def test_malformed_sums_are_refused(sums: dict[int, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         heat_map(sums, (24, 32))
 
 
-def test_an_impossible_size_is_named() -> None:
+def test_an_impossible_size_is_refused() -> None:
     with pytest.raises(ValueError, match="out_hw"):
         heat_map({8: np.ones((2, 2))}, (0, 32))

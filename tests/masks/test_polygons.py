@@ -12,7 +12,7 @@ def rasterise(outlines: list[list[float]], hw: tuple[int, ...]) -> np.ndarray:
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(outlines, *hw))).astype(bool)
 
 
-def test_visible_answer() -> None:
+def test_polygon_of_a_small_mask() -> None:
     """The corners of a box are cut where the middles of its edges' first and last pixels are."""
     mask = np.zeros((4, 6), bool)
     mask[1:3, 1:5] = True
@@ -23,7 +23,7 @@ def test_one_pixel_is_a_diamond() -> None:
     assert polygons(np.ones((1, 1), bool)) == [[0.5, 0, 1, 0.5, 0.5, 1, 0, 0.5]]
 
 
-def test_an_empty_mask_has_none() -> None:
+def test_an_empty_mask_has_no_polygon() -> None:
     assert polygons(np.zeros((3, 5), bool)) == []
 
 
@@ -49,7 +49,7 @@ def test_rasterising_gives_the_same_mask(mask: np.ndarray) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("scale", [1.5, 5, 15])
-def test_blobs_with_holes_survive(scale: float, seed: int) -> None:
+def test_blobs_with_holes_round_trip(scale: float, seed: int) -> None:
     field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(90, 130)), scale)
     mask = field > np.quantile(field, 0.35)
     assert (rasterise(polygons(mask), mask.shape) == mask).all()

@@ -9,7 +9,7 @@ RECORDED = {
 }  # fmt: skip
 
 
-def test_the_values_are_those_that_run_folders_hold() -> None:
+def test_the_values_are_those_in_run_folders() -> None:
     assert {reason.value for reason in RejectionReason} == RECORDED
     assert json.dumps({"reason": RejectionReason.TOO_SMALL}) == '{"reason": "too_small"}'
     assert Rejection(RejectionReason.TOO_SMALL) == Rejection(RejectionReason("too_small"))

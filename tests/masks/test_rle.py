@@ -14,7 +14,7 @@ MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20))
 FOUR = np.array([[0, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]], bool)
 
 
-def test_visible_answers() -> None:
+def test_run_lengths_of_small_masks() -> None:
     assert rle.area(FOUR) == 5
     assert rle.box_xywh(FOUR) == [1.0, 1.0, 3.0, 2.0]
     assert rle.encode(FOUR)["size"] == [4, 5]
@@ -37,7 +37,7 @@ def test_area_and_box_agree_with_pycocotools(mask: np.ndarray) -> None:
 
 
 @given(MASKS, st.integers(0, 7), st.integers(0, 5))
-def test_placing_moves_the_mask_and_nothing_else(mask: np.ndarray, top: int, left: int) -> None:
+def test_placing_only_moves_the_mask(mask: np.ndarray, top: int, left: int) -> None:
     height, width = mask.shape
     canvas = rle.paste(mask, (top, left), (height + 7, width + 5))
     assert canvas.shape == (height + 7, width + 5)
@@ -46,7 +46,7 @@ def test_placing_moves_the_mask_and_nothing_else(mask: np.ndarray, top: int, lef
 
 
 @pytest.mark.parametrize("top_left", [(-1, 0), (0, -1), (2, 0), (0, 2)])
-def test_a_region_over_the_canvas_is_named(top_left: tuple[int, int]) -> None:
+def test_a_region_beyond_the_canvas_is_refused(top_left: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="extends beyond the canvas of 5 x 6"):
         rle.paste(FOUR, top_left, (5, 6))
 
@@ -63,7 +63,7 @@ def test_decoding_agrees_with_pycocotools(mask: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("counts", ["", "01", "09", "0PP", "zzzz"])
-def test_damaged_counts_are_named(counts: str) -> None:
+def test_damaged_counts_are_refused(counts: str) -> None:
     with pytest.raises(ValueError, match="of 2 x 3"):
         rle.decode({"size": [2, 3], "counts": counts})
 

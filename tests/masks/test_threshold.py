@@ -25,11 +25,11 @@ def test_otsu_maximises_the_variance_between_the_two_sides() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
-def test_nothing_lies_above_the_threshold_of_a_constant_map(value: float) -> None:
+def test_nothing_is_above_the_threshold_of_a_constant_map(value: float) -> None:
     assert not binarize(np.full((3, 5), value, np.float32)).any()
 
 
-def test_two_close_values_are_still_told_apart() -> None:
+def test_two_close_values_are_separated() -> None:
     heat = np.array([[0.5001, 0.5001, 0.5010]], np.float32)
     assert binarize(heat).tolist() == [[False, False, True]]
 
@@ -40,13 +40,13 @@ def test_a_fixed_threshold_is_strict() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.2, float("nan"), "mean"])
-def test_a_threshold_out_of_range_is_named(threshold: float) -> None:
+def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold="):
         binarize(np.zeros((2, 3), np.float32), threshold)
 
 
 @pytest.mark.parametrize("heat", [np.array([[0.0, 1.5]]), np.array([[-0.1, 1.0]]), np.array([[np.nan, 1.0]])])
-def test_a_heat_map_out_of_range_is_named(heat: np.ndarray) -> None:
+def test_a_heat_map_out_of_range_is_refused(heat: np.ndarray) -> None:
     with pytest.raises(ValueError, match="spans"):
         otsu_threshold(heat)
 

@@ -201,7 +201,7 @@ def test_no_mask_can_reach_the_loss() -> None:
         assert not words & {"mask", "masks", "alpha", "segmentation", "box", "boxes"}, module
 
 
-def test_shards_hold_no_mask(work: Path) -> None:
+def test_shards_contain_no_mask(work: Path) -> None:
     with np.load(work / "latents" / "shard-00000.npz") as arrays:
         assert set(arrays) == {"latents", "categories", "backgrounds"}
     assert "alpha" in Composition.__dataclass_fields__  # it exists, for evaluation: it is dropped on purpose

@@ -14,7 +14,7 @@ def lite0() -> Backbone:
     return load_backbone(device="cpu")
 
 
-def test_the_default_needs_no_network(lite0: Backbone) -> None:
+def test_the_default_backbone_needs_no_network(lite0: Backbone) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
     features = lite0(crops)
     assert (features.shape, features.dtype) == ((3, 1280), np.float32)
@@ -22,11 +22,11 @@ def test_the_default_needs_no_network(lite0: Backbone) -> None:
     assert np.ptp(features, axis=0).max() > 0
 
 
-def test_the_weights_are_those_of_imagenet(lite0: Backbone) -> None:
-    """A trained network answers alike to a picture and to its mirror image, and otherwise to another picture."""
+def test_the_default_backbone_is_trained(lite0: Backbone) -> None:
+    """A trained network gives similar features for an image and its mirror image, and other ones for another image."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (2, 7, 7, 3), dtype=np.uint8)
-    one, other = (np.kron(picture, np.ones((32, 32, 1), np.uint8)) for picture in coarse)
+    one, other = (np.kron(image, np.ones((32, 32, 1), np.uint8)) for image in coarse)
     a, b, c = lite0(np.stack([one, one[:, ::-1], other]))
     assert np.linalg.norm(a - b) < 0.7 * np.linalg.norm(a - c)
 
@@ -43,12 +43,12 @@ def test_batches_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "nope", "../../weights", "resnet18.nope", "x" * 300, "resnet18.a1_in1k/../x"])
-def test_unknown_models(name: str) -> None:
+def test_unknown_models_are_refused(name: str) -> None:
     with pytest.raises(MosaicFusionError, match="timm has no pretrained model"):
         load_backbone(name, "cpu")
 
 
-def test_near_names_are_said() -> None:
+def test_similar_names_are_suggested() -> None:
     with pytest.raises(MosaicFusionError, match=r"nearest: .*resnet18"):
         load_backbone("esnet18", "cpu")
 
@@ -69,7 +69,7 @@ def test_only_safetensors_are_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert requested == [["model.safetensors"]]
 
 
-def test_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> str:
         raise OSError("no network")
 

@@ -36,8 +36,8 @@ def test_batches_change_nothing(folder: Path) -> None:
     assert np.allclose(vectors[:3], vectors[-3:], atol=1e-5)
 
 
-def test_the_whole_image_is_seen(folder: Path) -> None:
-    """A wide picture is squashed, not cut: what stands at its end counts."""
+def test_the_whole_image_is_encoded(folder: Path) -> None:
+    """A wide image is squashed, not cropped: its end changes the vector."""
     clip = load_clip(str(folder), "cpu")
     plain = np.full((32, 128, 3), 90, np.uint8)
     marked = plain.copy()
@@ -46,7 +46,7 @@ def test_the_whole_image_is_seen(folder: Path) -> None:
     assert np.abs(one - same).max() < 1e-6 < 1e-4 < np.abs(one - other).max()
 
 
-def test_pickles_and_halves_are_refused(folder: Path, tmp_path: Path) -> None:
+def test_pickles_and_incomplete_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     pickled = tmp_path / "pickled"
     shutil.copytree(folder, pickled)
     (pickled / "open_clip_model.safetensors").unlink()
@@ -59,7 +59,7 @@ def test_pickles_and_halves_are_refused(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", ["{", "[]", "{}", '{"model_cfg": {}}', '{"model_cfg": {"embed_dim": "x"}}'])
-def test_damaged_configs(folder: Path, tmp_path: Path, config: str) -> None:
+def test_damaged_configs_are_refused(folder: Path, tmp_path: Path, config: str) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     (damaged / "open_clip_config.json").write_text(config)
@@ -67,7 +67,7 @@ def test_damaged_configs(folder: Path, tmp_path: Path, config: str) -> None:
         load_clip(str(damaged), "cpu")
 
 
-def test_weights_of_another_shape_and_cut_off(folder: Path, tmp_path: Path) -> None:
+def test_weights_of_another_shape_and_truncated_ones_are_refused(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     config = json.loads((other / "open_clip_config.json").read_text())
@@ -82,7 +82,7 @@ def test_weights_of_another_shape_and_cut_off(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["nope", "nope:tag", "ViT-B-32:nope", "../..:x", "x" * 5000])
-def test_unknown_names(name: str) -> None:
+def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(MosaicFusionError, match="there is no CLIP model"):
         find_clip(name)
 
@@ -95,9 +95,7 @@ def test_unknown_names(name: str) -> None:
         ("ViT-B-32:laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
     ],
 )
-def test_downloads_ask_for_safetensors_only(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, hub_id: str
-) -> None:
+def test_only_safetensors_are_downloaded(monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, hub_id: str) -> None:
     requested: list[tuple[str, list[str]]] = []
 
     def download(repo_id: str, allow_patterns: list[str]) -> str:
@@ -112,7 +110,7 @@ def test_downloads_ask_for_safetensors_only(
     assert not [pattern for pattern in patterns if pattern.endswith((".bin", ".pt", ".pth", "*"))]
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     def download(*_: object, **__: object) -> str:
         raise OSError("no network")
 
@@ -121,8 +119,8 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         find_clip("owner/name")
 
 
-def test_the_bundled_model_names_pictures() -> None:
-    """The larger, unhidden drawings of the style that it knows, in MiniLVIS; one in 158 would be chance."""
+def test_the_bundled_model_recognises_drawings() -> None:
+    """On the larger, unhidden drawings of a known style in MiniLVIS; chance is one in 158."""
     folder = Path(__file__).parents[2] / "datasets" / "minilvis"
     data = json.loads((folder / "val.json").read_text(encoding="utf-8"))
     files = {image["id"]: image["file_name"] for image in data["images"]}

@@ -35,7 +35,7 @@ def edit_index(folder: Path, **changes: object) -> None:
     (folder / "model_index.json").write_text(json.dumps({**index, **changes}))
 
 
-def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
+def test_complete_folders_are_accepted(folder: Path, tiny_sdxl: Path) -> None:
     assert find_model(str(folder)) == folder
     assert find_model("mini") == BUNDLED_FOLDER / "weights"
     check_model_folder(tiny_sdxl)
@@ -58,19 +58,19 @@ def test_whole_folders(folder: Path, tiny_sdxl: Path) -> None:
         (lambda f: next((f / "vae").glob("*.safetensors")).unlink(), "vae holds no weights; safetensors are needed"),
     ],
 )
-def test_missing_and_unsafe_parts(folder: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_missing_and_unsafe_parts_are_refused(folder: Path, damage: Callable[[Path], object], message: str) -> None:
     damage(folder)
     assert message in refusal(folder)
 
 
-def test_a_family_that_is_not_supported(folder: Path) -> None:
+def test_an_unsupported_family_is_refused(folder: Path) -> None:
     edit_index(folder, _class_name="AudioPipeline")
     with pytest.raises(MosaicFusionError, match="holds a AudioPipeline; supported: StableDiffusionPipeline"):
         family_of(folder)
 
 
 @pytest.mark.parametrize("origin", [[None, None], []])
-def test_parts_that_a_model_does_without(folder: Path, origin: list[None]) -> None:
+def test_optional_parts_may_be_missing(folder: Path, origin: list[None]) -> None:
     edit_index(folder, safety_checker=["diffusers", "Checker"], text_encoder_2=origin)
     assert find_model(str(folder)) == folder
 
@@ -86,7 +86,7 @@ def test_parts_that_a_model_does_without(folder: Path, origin: list[None]) -> No
         ("text_encoder/config.json", lambda path: path.write_text('{"hidden_size": 7}')),
     ],
 )
-def test_damage_that_only_loading_finds(folder: Path, name: str, damage: Callable[[Path], object]) -> None:
+def test_damaged_files_are_refused_when_loaded(folder: Path, name: str, damage: Callable[[Path], object]) -> None:
     from mosaicfusion.diffusion.registry import load_model
 
     damage(next(folder.glob(name)))
@@ -94,7 +94,7 @@ def test_damage_that_only_loading_finds(folder: Path, name: str, damage: Callabl
         load_model(find_model(str(folder)), "cpu", "float32")
 
 
-def test_not_a_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v1-5.safetensors").write_bytes(b"")
     assert "is a file; a model is a folder in diffusers format" in refusal(tmp_path / "v1-5.safetensors")
     assert "there is no model folder" in refusal(tmp_path / "none")
@@ -102,7 +102,7 @@ def test_not_a_folder(tmp_path: Path) -> None:
     assert "there is no model folder" in refusal("x" * 5000)
 
 
-def test_hub_id_with_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_hub_id_without_a_network_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     message = refusal("nobody/no-such-model")

@@ -21,7 +21,7 @@ def make_plan(main: int = 3, partners: int = 7, seed: int = 0, **layout: Any) ->
 
 @settings(deadline=None)
 @given(st.permutations(range(40)), st.integers(0, 2**63 - 1))
-def test_order_and_number_of_canvases_change_nothing(order: list[int], seed: int) -> None:
+def test_a_canvas_does_not_depend_on_order_and_number(order: list[int], seed: int) -> None:
     expected = [make_plan(seed=seed).spec(index) for index in range(40)]
     plan = make_plan(seed=seed)
     assert {index: plan.spec(index) for index in order[:20]} == {index: expected[index] for index in order[:20]}
@@ -53,7 +53,7 @@ def test_every_partner_is_shown_before_one_is_repeated() -> None:
         assert set(shown) == {1, 2, 3, 4, 5} and shown.count(1) == 1
 
 
-def test_the_lead_has_no_fixed_place() -> None:
+def test_the_lead_is_placed_in_every_region() -> None:
     plan = make_plan(main=1)
     places = [[c.id for c in plan.spec(index).categories].index(1) for index in range(40)]
     assert set(places) == {0, 1, 2, 3}
@@ -64,7 +64,7 @@ def test_single_region_shows_the_lead() -> None:
     assert [plan.spec(index).categories for index in range(3)] == [(category,) for category in CATEGORIES[:3]]
 
 
-def test_groups_share_a_canvas() -> None:
+def test_groups_share_a_canvas_layout() -> None:
     plan = make_plan(group_size=4, grids=("2x2", "1x2"))
     canvases = [plan.spec(index).canvas for index in range(40)]
     groups = [canvases[start : start + 4] for start in range(0, 40, 4)]
@@ -78,13 +78,13 @@ def test_noise_differs_between_canvases_and_seeds() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_another_seed_is_another_plan() -> None:
+def test_another_seed_gives_another_plan() -> None:
     one, two = ([make_plan(seed=seed).spec(index) for index in range(20)] for seed in (0, 1))
     assert [spec.canvas for spec in one] != [spec.canvas for spec in two]
     assert [spec.categories for spec in one] != [spec.categories for spec in two]
 
 
-def test_backgrounds_are_drawn_for_each_region() -> None:
+def test_backgrounds_are_chosen_for_each_region() -> None:
     prompt = {"template": "a {name}[ on {background}]", "backgrounds": ("grass", "sand", "snow")}
     plan = Plan(make_config("paper", {"prompt": prompt}), CATEGORIES[:1], CATEGORIES, 8)
     assert {scene for index in range(20) for scene in plan.spec(index).backgrounds} == {"grass", "sand", "snow"}

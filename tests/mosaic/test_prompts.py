@@ -24,7 +24,7 @@ def tokenizer() -> Any:
 
 
 def spoken(prompt: Prompt, tokenizer: Any) -> str:
-    """What the subject's tokens say."""
+    """The text of the subject's tokens."""
     ids = tokenizer(prompt.text)["input_ids"]
     return str(tokenizer.decode([ids[position] for position in prompt.subject])).strip()
 
@@ -44,38 +44,38 @@ class TestRender:
             ("{background}: a {name}", "", "grass", "grass: a banana"),
         ],
     )
-    def test_templates(self, template: str, definition: str, background: str, text: str) -> None:
+    def test_templates_are_filled(self, template: str, definition: str, background: str, text: str) -> None:
         rendered, (start, end) = render(template, "banana", definition, background)
         assert rendered == text
         assert rendered[start:end] == "banana"
 
     @settings(deadline=None)
     @given(name=st.text(min_size=1), definition=st.text(), background=st.text())
-    def test_the_name_is_whole_whatever_the_rest(self, name: str, definition: str, background: str) -> None:
+    def test_the_name_is_never_cut(self, name: str, definition: str, background: str) -> None:
         for template in (PAPER, "{background}, {name}", "{definition} {name}[ in {background}]", "a {name}"):
             text, (start, end) = render(template, name, definition, background)
             assert text[start:end] == name
 
     @settings(deadline=None)
     @given(value=st.sampled_from(["{name}", "{background}", "[x]", "{definition}", "\\1", "]", "{"]))
-    def test_values_are_not_templates(self, value: str) -> None:
+    def test_braces_in_values_stay_text(self, value: str) -> None:
         assert render(PAPER, "kite", value)[0] == f"a photo of a single kite, {value}"
 
 
 class TestSubject:
-    def test_single_token(self, tokenizer: Any) -> None:
+    def test_subject_of_a_single_token(self, tokenizer: Any) -> None:
         prompt = make_prompt(PAPER, Category(1, "banana"), "", tokenizer)
         assert prompt == Prompt("a photo of a single banana", (6,))  # after <|startoftext|> and five words
 
     @pytest.mark.parametrize("name", ["hot-air_balloon", "cappuccino", "wine glass", "théière", "日本"])
-    def test_all_sub_tokens(self, tokenizer: Any, name: str) -> None:
+    def test_subject_includes_all_sub_tokens(self, tokenizer: Any, name: str) -> None:
         prompt = make_prompt("a {name}, on a table", Category(1, name), "", tokenizer)
         assert len(prompt.subject) > 1
         assert prompt.subject == tuple(range(2, 2 + len(prompt.subject)))
         assert spoken(prompt, tokenizer).replace(" ", "") == name.replace("_", "").replace(" ", "")
 
     @pytest.mark.parametrize("name", ["banana", "single", "a", "alarm clock"])
-    def test_found_by_position_not_by_word(self, tokenizer: Any, name: str) -> None:
+    def test_subject_is_found_by_position_not_by_word(self, tokenizer: Any, name: str) -> None:
         """The same word elsewhere in the prompt is not the subject."""
         before = make_prompt("a single {name}", Category(1, name), "", tokenizer).subject
         prompt = make_prompt(f"a {name} shop with {{name}} beside a {name}", Category(1, name), "", tokenizer)
@@ -97,17 +97,17 @@ class TestSubject:
 class TestLength:
     definition = "yellow " * 40 + "fruit"
 
-    def test_long_definition_is_cut_to_what_fits(self, tokenizer: Any) -> None:
+    def test_long_definition_is_cut_to_fit(self, tokenizer: Any) -> None:
         prompt = make_prompt(PAPER, Category(1, "banana", definition=self.definition), "", tokenizer)
         assert prompt.text.startswith("a photo of a single banana, yellow yellow")
         assert len(tokenizer(prompt.text)["input_ids"]) == tokenizer.model_max_length
         assert spoken(prompt, tokenizer) == "banana"
 
-    def test_very_long_definition(self, tokenizer: Any) -> None:
+    def test_a_very_long_definition_is_cut(self, tokenizer: Any) -> None:
         category = Category(1, "banana", definition="yellow " * 100_000)
         assert make_prompt(PAPER, category, "", tokenizer).subject == (6,)
 
-    def test_one_endless_word_goes(self, tokenizer: Any) -> None:
+    def test_a_definition_of_one_endless_word_is_dropped(self, tokenizer: Any) -> None:
         category = Category(1, "banana", definition="x" * 10_000)
         assert make_prompt(PAPER, category, "", tokenizer).text == "a photo of a single banana"
 
@@ -118,7 +118,9 @@ class TestLength:
     @pytest.mark.parametrize(
         ("name", "background"), [("x" * 100, ""), ("banana", "a very large and messy room " * 8)], ids=["name", "scene"]
     )
-    def test_too_long_without_a_definition(self, tokenizer: Any, name: str, background: str) -> None:
+    def test_too_long_prompts_without_a_definition_are_refused(
+        self, tokenizer: Any, name: str, background: str
+    ) -> None:
         category = Category(1, name, definition=self.definition)
         with pytest.raises(MosaicFusionError, match=r"has \d+ tokens; the model's text encoder takes 32: shorten"):
             make_prompt(PAPER + "[ in {background}]", category, background, tokenizer)

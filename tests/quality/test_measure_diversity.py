@@ -14,7 +14,7 @@ def colours(count: int, seed: int = 0, low: int = 0) -> list[tuple[int, ...]]:
     return [tuple(row) for row in np.random.default_rng(seed).integers(low, 256, (count, 3)).tolist()]
 
 
-def test_diversity_by_category(image_set: MakeSet, colour_features: Any) -> None:
+def test_diversity_is_measured_by_category(image_set: MakeSet, colour_features: Any) -> None:
     made = image_set({"same": [(200, 0, 0)] * 6, "varied": colours(6), "few": colours(3)})
     seen: list[tuple[float, int]] = []
     result = measure_diversity(made, colour_features, on_progress=lambda done, total: seen.append((done, total)))

@@ -59,7 +59,7 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     assert read_semantics(run.path) == {(line.canvas, line.region): line for line in judged}
 
 
-def test_the_model_is_remembered(tmp_path: Path) -> None:
+def test_the_model_is_stored_in_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not is_judged(run, "colours")
     judge_images(run, ColourClip())

@@ -1,4 +1,4 @@
-"""The report in a real browser: it asks for nothing, runs nothing, and fits a phone."""
+"""The report in a real browser: it requests nothing, runs no script, and fits a phone."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_the_report_in_a_browser(
+def test_report_requests_nothing_and_fits_the_screen(
     browser: Any,
     run_of: Callable[..., RunFolder],
     region: Callable[..., RegionRecord],

@@ -20,7 +20,7 @@ MakeRegion = Callable[..., RegionRecord]
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, and the text."""
+    """The tags of a page with their attributes, and its text."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Page(HTMLParser):
         )
 
 
-def test_a_run_with_kept_and_rejected_canvases(run_of: RunOf, region: MakeRegion) -> None:
+def test_page_shows_kept_and_rejected_canvases(run_of: RunOf, region: MakeRegion) -> None:
     path = write_report(run_of([None, [region(0), region(1, "hot-air_balloon", "several_components", 3)]]))
     assert path.name == "report.html"
     page = Page(path)
@@ -55,7 +55,7 @@ def test_a_run_with_kept_and_rejected_canvases(run_of: RunOf, region: MakeRegion
     assert "not_exhaustive keeps them" not in Page(write_report(run_of([None], name="other"), "not_exhaustive")).text
 
 
-def test_the_file_is_whole_in_itself(run_of: RunOf) -> None:
+def test_the_file_needs_no_other_file(run_of: RunOf) -> None:
     page = Page(write_report(run_of([None])))
     sources = [value or "" for _, attrs in page.tags for name, value in attrs.items() if name in ("src", "srcset")]
     links = [value or "" for _, attrs in page.tags for name, value in attrs.items() if name == "href"]
@@ -100,19 +100,19 @@ def test_long_runs_show_a_sample(run_of: RunOf) -> None:
     assert "6 of 20 canvases, spread evenly" in page.text
 
 
-def test_a_run_without_canvases_says_so(run_of: RunOf) -> None:
+def test_a_run_without_canvases_has_a_message(run_of: RunOf) -> None:
     page = Page(write_report(run_of([], planned=4)))
     assert "The run holds no canvas yet." in page.text
     assert "The run is not finished: 0 of 4 canvases are generated." in page.text
 
 
-def test_a_run_with_nothing_kept_says_so(run_of: RunOf, region: MakeRegion) -> None:
+def test_a_run_with_nothing_kept_has_a_message(run_of: RunOf, region: MakeRegion) -> None:
     page = Page(write_report(run_of([[region(0, "teapot", "too_small"), region(1, "teapot", "empty_mask")]])))
     assert "No object was kept" in page.text
     assert "0.0 %" in page.text
 
 
-def test_images_that_cannot_be_shown_are_said_in_words(run_of: RunOf, record: Callable[..., CanvasRecord]) -> None:
+def test_images_that_cannot_be_shown_have_a_message(run_of: RunOf, record: Callable[..., CanvasRecord]) -> None:
     run = run_of([None, None])
     (run.path / run.image_name(0)).unlink()
     (run.path / run.image_name(1)).write_bytes(b"no image")
@@ -124,7 +124,7 @@ def test_images_that_cannot_be_shown_are_said_in_words(run_of: RunOf, record: Ca
     assert not page.all("img")
 
 
-def test_sections_are_added_by_a_function(run_of: RunOf) -> None:
+def test_a_section_is_a_function(run_of: RunOf) -> None:
     def quality(run: RunFolder, stats: RunStats) -> Section:
         return message("Mask quality", "note", f"{stats.kept} masks")
 

@@ -88,7 +88,7 @@ def test_heat_maps_go_from_dark_to_bright() -> None:
     assert colours[0, 2, 0] > colours[0, 2, 2], "the bright end of inferno is yellow: red above blue, so RGB"
 
 
-def test_a_mask_on_a_crop_fades_what_is_outside() -> None:
+def test_a_mask_on_a_crop_fades_the_pixels_outside() -> None:
     mask = np.zeros((40, 40), bool)
     mask[10:30, 10:30] = True
     image = mask_on_crop(np.full((40, 40, 3), 100, np.uint8), mask, (255, 0, 0))

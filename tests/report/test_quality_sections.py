@@ -1,5 +1,6 @@
-"""What was computed about a run's images, on the page: only what is there, and text from outside stays text."""
+"""Sections on agreement, failures, semantics and diversity show computed results only, and escape text from outside."""
 
+import json
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mosaicfusion.quality import diversity as kept
+from mosaicfusion.quality import diversity as results
 from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diversity, Gap
 from mosaicfusion.report.html import write_report
 from mosaicfusion.run.folder import RunFolder
@@ -33,7 +34,7 @@ def result(**changes: Any) -> Diversity:
     return Diversity(**{**values, "distance": 0.35, "categories": categories, **changes})
 
 
-def test_only_what_was_computed_is_shown(run_of: RunOf) -> None:
+def test_only_computed_results_are_shown(run_of: RunOf) -> None:
     source = page(run_of([None]))
     assert 'href="#failures"' in source
     assert 'href="#semantics"' not in source
@@ -52,7 +53,7 @@ def test_failures_are_flagged_and_shown(run_of: RunOf, region: MakeRegion) -> No
     assert "several parts" in source
 
 
-def test_semantics(run_of: RunOf, region: MakeRegion) -> None:
+def test_semantics_show_the_ranks(run_of: RunOf, region: MakeRegion) -> None:
     run = run_of([[region(0), region(1, HOSTILE, None, 2)]])
     write_semantics(
         run.path,
@@ -70,23 +71,23 @@ def test_semantics(run_of: RunOf, region: MakeRegion) -> None:
 
 def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
     run = run_of([None])
-    (run.path / kept.FILE_NAME).write_text(result().model_dump_json())
+    (run.path / results.FILE_NAME).write_text(result().model_dump_json())
     source = page(run)
     assert "mean cosine distance of all pairs 0.350, Vendi score 4.0" in source
     assert "Categories with fewer than 5 instances: 1" in source
     assert "Real or synthetic" not in source
     gap = Gap(pairs=120, fid=31.5, fid_floor=20.5, kid=0.0042, precision=0.8, recall=0.4, classifier=0.93)
-    (run.path / kept.FILE_NAME).write_text(result(against=HOSTILE, pairs=120, gap=gap).model_dump_json())
+    (run.path / results.FILE_NAME).write_text(result(against=HOSTILE, pairs=120, gap=gap).model_dump_json())
     source = page(run)
     for words in ("31.5", "real against real: 20.5", "4.2", "0.80, 0.40", "93.0 %", "12.5", "4.50"):
         assert words in source
     assert HOSTILE not in source
-    (run.path / kept.FILE_NAME).write_text(result(against="real.json", pairs=7).model_dump_json())
+    (run.path / results.FILE_NAME).write_text(result(against="real.json", pairs=7).model_dump_json())
     assert "7 pairs of the same category; scores of the whole set need 100" in page(run)
 
 
 @pytest.mark.parametrize("name", ["semantics.jsonl", "diversity.json"])
-def test_a_damaged_file_is_said_on_the_page(run_of: RunOf, name: str) -> None:
+def test_a_damaged_file_is_named_on_the_page(run_of: RunOf, name: str) -> None:
     run = run_of([None])
     (run.path / name).write_text("{<b>")
     source = page(run)
@@ -95,7 +96,54 @@ def test_a_damaged_file_is_said_on_the_page(run_of: RunOf, name: str) -> None:
     assert 'href="#failures"' in source
 
 
-def test_examples_do_without_images(run_of: RunOf, region: MakeRegion, tmp_path: Path) -> None:
+def test_failures_without_images_are_counted(run_of: RunOf, region: MakeRegion, tmp_path: Path) -> None:
     run = run_of([[region(0, reason="too_small"), region(1, reason="too_small")]])
     (run.path / run.image_name(0)).unlink()
     assert "2 of 2 objects." in page(run)
+
+
+JUDGEMENT: dict[str, Any] = {
+    "model": "OpenCV 5",
+    "instances": 12,
+    "mean_iou": 0.9,
+    "median_iou": 0.95,
+    "categories": {"tea_pot": {"instances": 5, "mean_iou": 0.8}, "umbrella": {"instances": 7, "mean_iou": 0.97}},
+    "quality": {
+        "pearson": 0.81,
+        "spearman": 0.76,
+        "thresholds": [
+            {"share": 1.0, "min_quality": 0.2, "instances": 12, "mean_iou": 0.9},
+            {"share": 0.5, "min_quality": 0.93, "instances": 6, "mean_iou": 0.98},
+        ],
+    },
+}
+
+
+def agreement_page(run: RunFolder, judgement: Any) -> str:
+    (run.path / "judge.json").write_text(judgement if isinstance(judgement, str) else json.dumps(judgement))
+    return Path(write_report(run)).read_text()
+
+
+def test_categories_are_sorted_by_agreement(run_of: RunOf) -> None:
+    text = agreement_page(run_of([None]), {"grabcut": JUDGEMENT})
+    assert "grabcut, OpenCV 5: mean IoU 90.0 %, median 95.0 %." in text
+    assert "Pearson 0.81, Spearman 0.76" in text
+    assert "best 50% by quality: from 0.93" in text
+    assert "best 100%" not in text
+    agreement = text[text.index('id="mask-agreement"') :]
+    assert agreement.index("tea pot") < agreement.index(">umbrella<")
+
+
+def test_without_a_judgement_there_is_no_section_on_agreement(run_of: RunOf) -> None:
+    assert "Mask agreement" not in Path(write_report(run_of([None]))).read_text()
+
+
+def test_annotators_and_categories_are_escaped(run_of: RunOf) -> None:
+    entry = {**JUDGEMENT, "model": HOSTILE, "categories": {HOSTILE: {"instances": 5, "mean_iou": 0.8}}, "quality": None}
+    text = agreement_page(run_of([None]), {HOSTILE: entry})
+    assert HOSTILE not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+
+
+def test_a_damaged_judgement_is_named(run_of: RunOf) -> None:
+    assert "judge.json is damaged" in agreement_page(run_of([None]), "{<b>")

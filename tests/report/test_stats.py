@@ -40,14 +40,14 @@ def test_the_sample_shows_every_main_category() -> None:
     assert {i % 8 for i in sample(1024, 48)} == set(range(8))
 
 
-def test_the_sample_is_the_same_each_time_and_may_be_empty() -> None:
+def test_the_sample_is_deterministic_and_may_be_empty() -> None:
     assert sample(777, 10) == sample(777, 10)
     assert sample(777, 0) == []
     with pytest.raises(ValueError, match="capacity=-1"):
         EvenSample(-1)
 
 
-def test_counts(record: Make, region: MakeRegion) -> None:
+def test_regions_are_counted_by_outcome(record: Make, region: MakeRegion) -> None:
     whole = record(0)
     partly = record(1, [region(0), region(1, "umbrella", "too_small", 2)])
     stats = stats_of([whole, partly])

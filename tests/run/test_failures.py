@@ -1,4 +1,4 @@
-"""Failures in the run folder, and what others may have put there."""
+"""Failures noted in the run folder; foreign content there is ignored."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mosaicfusion.run.folder import RunFolder
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    """16 canvases are planned."""
+    """A run of 16 planned canvases."""
     return RunFolder(tmp_path, make_manifest(16, [KITE]))
 
 
-def test_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
+def test_failures_are_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
     note_failures(run, [9, 8], range(8, 12), "out_of_memory")
     note_failures(run, [9], range(8, 12), "nan")
     assert list(read_failures(run)) == [
@@ -29,7 +29,7 @@ def test_noted_and_forgotten_by_canvas(run: RunFolder) -> None:
     assert [failure.canvas for failure in read_failures(run)] == [9]
 
 
-def test_none(run: RunFolder) -> None:
+def test_a_run_without_failures(run: RunFolder) -> None:
     assert list(read_failures(run)) == []
     forget_failures(run, [0])
     note_failures(run, [], [0, 1], "nan")
@@ -49,7 +49,7 @@ def test_none(run: RunFolder) -> None:
         json.dumps({"canvas": 1, "batch": [[0], 1], "reason": "nan", "message": ""}),
     ],
 )
-def test_what_is_no_failure_is_passed_over(run: RunFolder, text: str) -> None:
+def test_invalid_lines_are_ignored(run: RunFolder, text: str) -> None:
     (run.path / "failures").mkdir()
     (run.path / "failures" / "000000000001.json").write_text(text)
     assert list(read_failures(run)) == []

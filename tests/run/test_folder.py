@@ -1,4 +1,4 @@
-"""The run folder: lines, whole-or-absent writes, what is refused, what is taken up again."""
+"""The run folder: creating, continuing and opening a run, and the parts in it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_co
 
 
 class TestCreate:
-    def test_new_empty_or_the_same_run(self, tmp_path: Path) -> None:
+    def test_a_new_or_empty_folder_or_the_same_run_is_accepted(self, tmp_path: Path) -> None:
         for _ in range(2):
             run = RunFolder.open_or_create(tmp_path / "new" / "run", make_manifest())
         assert sorted(read_files(run.path)) == ["run.json"]
@@ -51,16 +51,16 @@ class TestCreate:
             RunFolder.open_or_create(tmp_path, make_manifest())
         assert sorted(read_files(tmp_path)) == ["thesis.tex"]
 
-    def test_a_file(self, tmp_path: Path) -> None:
+    def test_a_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "out").write_text("")
         with pytest.raises(MosaicFusionError, match="out is a file"):
             RunFolder.open_or_create(tmp_path / "out", make_manifest())
 
-    def test_a_path_that_cannot_be(self, tmp_path: Path) -> None:
+    def test_an_impossible_path_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="File name too long; give another --out"):
             RunFolder.find(tmp_path / ("x" * 300))
 
-    def test_another_run_is_refused_with_what_differs(self, tmp_path: Path) -> None:
+    def test_another_run_is_refused_with_the_differences(self, tmp_path: Path) -> None:
         RunFolder.open_or_create(tmp_path, make_manifest())
         with pytest.raises(MosaicFusionError, match=r"holds another run.*\n  config\.sampling\.steps: 10 -> 25"):
             RunFolder.open_or_create(tmp_path, make_manifest(sampling={"steps": 25}))
@@ -69,12 +69,12 @@ class TestCreate:
             RunFolder.open_or_create(tmp_path, changed)
         assert RunFolder.open(tmp_path).manifest.config.sampling.steps == 10
 
-    def test_other_categories_are_told_by_name(self, tmp_path: Path) -> None:
+    def test_other_categories_are_named(self, tmp_path: Path) -> None:
         RunFolder.open_or_create(tmp_path, make_manifest())
         with pytest.raises(MosaicFusionError, match=r"main\.<boat>: None -> .*\n  categories\.main\.drum: .* -> None"):
             RunFolder.open_or_create(tmp_path, make_manifest(main=[KITE, Category(3, "<boat>")]))
 
-    def test_files_of_others_are_not_taken_for_leftovers(self, tmp_path: Path) -> None:
+    def test_foreign_files_are_not_mistaken_for_leftovers(self, tmp_path: Path) -> None:
         (tmp_path / ".mine.tmp").write_text("precious")
         with pytest.raises(MosaicFusionError, match="holds files but no run"):
             RunFolder.open_or_create(tmp_path, make_manifest())
@@ -82,14 +82,14 @@ class TestCreate:
 
     def test_output_settings_are_stored(self, tmp_path: Path) -> None:
         run = RunFolder.open_or_create(tmp_path, make_manifest())
-        assert run.manifest.output == OutputSettings()
+        assert run.manifest.output == OutputSettings(policy="drop")
         later = OutputSettings(policy="not_exhaustive", min_quality=0.5)
         assert RunFolder.open_or_create(tmp_path, make_manifest(output=later)).manifest.output == later
         assert RunFolder.open(tmp_path).manifest.output == later
         RunFolder.open(tmp_path).remember_output(later.updated(OutputSettings(min_quality=0)))
         assert RunFolder.open(tmp_path).manifest.output == OutputSettings(policy="not_exhaustive")
 
-    def test_a_run_of_before_there_were_thresholds(self, tmp_path: Path) -> None:
+    def test_a_run_of_an_earlier_version_without_thresholds_is_read(self, tmp_path: Path) -> None:
         values = json.loads(make_manifest().to_bytes())
         del values["config"]["layout"]["kind"], values["model"]["refined_by"]
         (tmp_path / "run.json").write_text(
@@ -112,13 +112,13 @@ class TestCreate:
             RunFolder.open_or_create(tmp_path, make_manifest(2))
         assert RunFolder.open(tmp_path).total == 6
 
-    def test_other_versions_may_go_on(self, tmp_path: Path) -> None:
+    def test_other_versions_may_continue(self, tmp_path: Path) -> None:
         RunFolder.open_or_create(tmp_path, make_manifest())
         newer = make_manifest().model_copy(update={"versions": {"torch": "3"}})
         assert RunFolder.open_or_create(tmp_path, newer).manifest.versions == {"torch": "3"}
         assert RunFolder.open(tmp_path).manifest.versions == {"torch": "3"}
 
-    def test_leftovers_of_a_killed_process_go(self, tmp_path: Path) -> None:
+    def test_leftovers_of_a_killed_process_are_removed(self, tmp_path: Path) -> None:
         run = RunFolder.open_or_create(tmp_path, make_manifest())
         run.write_part([canvas(0)])
         for name in (".run.json.x1.tmp", "parts/.part-00000002.jsonl.x2.tmp", "images/000/.000000000002.jpg.x3.tmp"):
@@ -127,7 +127,7 @@ class TestCreate:
         RunFolder.open_or_create(tmp_path, make_manifest())
         assert sorted(read_files(tmp_path)) == ["parts/part-00000000.jsonl", "run.json"]
 
-    def test_killed_before_its_first_file_was_whole(self, tmp_path: Path) -> None:
+    def test_a_run_killed_before_its_first_file_was_complete_is_continued(self, tmp_path: Path) -> None:
         (tmp_path / ".run.json.x1.tmp").write_text("half")
         RunFolder.open_or_create(tmp_path, make_manifest())
         assert sorted(read_files(tmp_path)) == ["run.json"]
@@ -150,7 +150,7 @@ def _changed(**fields: Any) -> str:
 
 class TestOpen:
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             (None, "holds no run"),
             ("{", "cannot read"),
@@ -165,10 +165,10 @@ class TestOpen:
             ("[" * 100_000, "cannot read"),
         ],
     )
-    def test_refused(self, tmp_path: Path, text: str | None, said: str) -> None:
+    def test_invalid_run_json_is_refused(self, tmp_path: Path, text: str | None, message: str) -> None:
         if text is not None:
             (tmp_path / "run.json").write_text(text)
-        with pytest.raises(MosaicFusionError, match=said):
+        with pytest.raises(MosaicFusionError, match=message):
             RunFolder.open(tmp_path)
 
 
@@ -190,7 +190,7 @@ class TestParts:
         with pytest.raises(MosaicFusionError, match=r"part-00000000\.jsonl is damaged .*; delete it"):
             run.done()
 
-    def test_image_folders_hold_a_thousand(self, tmp_path: Path) -> None:
+    def test_image_folders_have_a_thousand_files(self, tmp_path: Path) -> None:
         run = RunFolder.open_or_create(tmp_path, make_manifest())
         assert run.image_name(123) == "images/000/000000000123.jpg"
         assert run.image_name(1_234_567) == "images/1234/000001234567.jpg"

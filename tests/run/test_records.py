@@ -66,14 +66,14 @@ class TestLines:
         assert CanvasRecord.from_line(record.to_line()) == record
         assert (REGION.kept, REJECTED.kept) == (True, False)
 
-    def test_a_line_of_before_there_were_measures(self) -> None:
+    def test_a_line_of_an_earlier_version_without_measures_is_read(self) -> None:
         values = json.loads(canvas(3, REGION).to_line())
         for key in ("measures", "quality", "replaced"):
             del values["regions"][0][key]
         assert CanvasRecord.from_line(json.dumps(values)) == canvas(3, REGION)
 
     @pytest.mark.parametrize("name", ["/etc/passwd", "../other/images/000/1.jpg", "images/../../x.jpg"])
-    def test_images_lie_in_the_run_folder(self, name: str) -> None:
+    def test_images_outside_of_the_run_folder_are_refused(self, name: str) -> None:
         values = {**json.loads(canvas(3, REGION).to_line()), "file_name": name}
         with pytest.raises(ValueError, match="leads out of the run folder"):
             CanvasRecord.from_line(json.dumps(values))

@@ -1,4 +1,4 @@
-"""How far a run is, by its folder alone."""
+"""The progress of a run, read from its folder alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_co
 
 
 def make_run(path: Path, parts: dict[int, float], canvases: int = 2) -> RunFolder:
-    """20 canvases planned; parts that begin at these indices, so many seconds old, each region kept and rejected once."""
+    """A run of 20 planned canvases. ``parts``: age in seconds by first index; each canvas has a kept and a rejected region."""
     run = RunFolder.open_or_create(path, make_manifest(20, [KITE], [DRUM]))
     now = time.time()
     for first, age_s in parts.items():
@@ -34,19 +34,19 @@ def test_rate_and_time_left(tmp_path: Path) -> None:
     make_run(tmp_path, {0: 90, 2: 60, 4: 30, 6: 0})
     found = read_status(tmp_path)
     assert (found.done, found.total, found.requested, found.kept) == (8, 20, 16, 8)
-    assert found.rate == pytest.approx(4)  # 6 canvases in 90 s: when the first part began is not known
+    assert found.rate == pytest.approx(4)  # 6 canvases in 90 s: the beginning of the first part is not known
     assert found.left_s == pytest.approx(12 * 15)
     assert found.idle_s == pytest.approx(0, abs=60)
     assert (found.compiled, found.failures) == (False, {})
 
 
-def test_what_was_drawn_before_a_pause_does_not_count(tmp_path: Path) -> None:
+def test_canvases_before_a_pause_do_not_count(tmp_path: Path) -> None:
     make_run(tmp_path, {0: 90_000, 2: 89_000, 4: 60, 6: 30, 8: 0})
     assert read_status(tmp_path).rate == pytest.approx(4)
 
 
 @pytest.mark.parametrize("parts", [{}, {0: 5}, {0: 8000, 2: 7000}])
-def test_no_rate(tmp_path: Path, parts: dict[int, float]) -> None:
+def test_too_few_parts_give_no_rate(tmp_path: Path, parts: dict[int, float]) -> None:
     make_run(tmp_path, parts)
     found = read_status(tmp_path)
     assert (found.rate, found.left_s) == (None, None)
@@ -59,20 +59,20 @@ def test_overlapping_parts_count_once(tmp_path: Path) -> None:
     assert read_status(tmp_path).done == run.done().sum() == len(list(run.records())) == 4
 
 
-def test_failures(tmp_path: Path) -> None:
+def test_failures_are_counted_by_reason(tmp_path: Path) -> None:
     run = make_run(tmp_path, {0: 0})
     note_failures(run, [4, 5], [4, 5], "worker_lost")
     note_failures(run, [1], [0, 1], "nan")
     assert read_status(tmp_path).failures == {"worker_lost": 2, "nan": 1}
 
 
-def test_damaged_part(tmp_path: Path) -> None:
+def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path, {0: 0})
     (tmp_path / "parts" / "part-00000000.jsonl").write_text('{"index":0,"regions":3}\n')
     with pytest.raises(MosaicFusionError, match=r"part-00000000\.jsonl is damaged"):
         read_status(tmp_path)
 
 
-def test_no_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MosaicFusionError, match="holds no run"):
         read_status(tmp_path)

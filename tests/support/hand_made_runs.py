@@ -18,7 +18,7 @@ REGIONS_XYWH = ((0, 0, 48, 64), (48, 0, 48, 64))
 
 
 def disc(k: int, radius: float = 16, dx: float = 0) -> np.ndarray[Any, Any]:
-    """The object of region k, bool (64, 96), moved to the right by ``dx`` pixels."""
+    """The object of region k, bool (64, 96), shifted to the right by ``dx`` pixels."""
     y, x = np.mgrid[: CANVAS_HW[0], : CANVAS_HW[1]] + 0.5
     return (x - 24 - 48 * k - dx) ** 2 + (y - 32) ** 2 < radius**2
 

@@ -1,4 +1,4 @@
-"""A part of MiniLVIS, small enough to draw for, train on and evaluate within a test."""
+"""A part of MiniLVIS, small enough to generate data for, train on and evaluate within a test."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ MINILVIS = Path(__file__).parents[2] / "datasets/minilvis"
 
 
 def write_part(folder: Path, each: int = 2, images: tuple[int, int] = (8, 4)) -> Path:
-    """``each`` categories of every frequency, and so many training and validation images that show one of them."""
+    """Write ``each`` categories of every frequency, and ``images`` (training, validation) that show one of them."""
     sets = {name: json.loads((MINILVIS / f"{name}.json").read_text()) for name in ("train", "val")}
     categories = [
         category
-        for letter in "rcf"
-        for category in [one for one in sets["val"]["categories"] if one["frequency"] == letter][:each]
+        for frequency in "rcf"
+        for category in [one for one in sets["val"]["categories"] if one["frequency"] == frequency][:each]
     ]
     kept = {category["id"] for category in categories}
     for (name, data), count in zip(sets.items(), images, strict=True):
         annotations = [row for row in data["annotations"] if row["category_id"] in kept]
-        # One image a category first, so that none is without.
+        # One image per category first, so that every category has one.
         first = {row["category_id"]: row["image_id"] for row in reversed(annotations)}
         shown = list(dict.fromkeys([*first.values(), *(row["image_id"] for row in annotations)]))[:count]
         chosen = [image for image in data["images"] if image["id"] in shown]

@@ -1,4 +1,4 @@
-"""A tiny LVIS set: pictures of 48 x 64 pixels with one to three shapes in plain colours on noise, drawn by numpy."""
+"""A tiny LVIS set: images of 48 x 64 pixels with one to three shapes in plain colours on noise, rendered by numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_set(folder: Path, name: str, first_id: int, count: int) -> None:
         pixels = rng.integers(90, 150, (*HW, 3), np.uint8)
         taken = np.zeros(HW, bool)
         for category in shown:
-            mask = draw_shape(category, rng) & ~taken
+            mask = random_shape(category, rng) & ~taken
             if not mask.any():
                 continue
             taken |= mask
@@ -51,7 +51,7 @@ def write_set(folder: Path, name: str, first_id: int, count: int) -> None:
     (folder / f"{name}.json").write_text(json.dumps(data))
 
 
-def draw_shape(category: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def random_shape(category: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """bool (48, 64): a shape of the category at a random place."""
     y, x = np.ogrid[: HW[0], : HW[1]]
     size = int(rng.integers(6, 10))

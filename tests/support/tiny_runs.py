@@ -49,7 +49,7 @@ Watch = Callable[[list[int]], object]
 
 @dataclass(frozen=True)
 class WatchedSampler(CanvasSampler):
-    """Calls ``watch`` with the indices of every batch that is about to be sampled; what it raises is raised there."""
+    """Calls ``watch`` with the indices of every batch that is about to be sampled; its errors are raised there."""
 
     watch: Watch
 

@@ -30,7 +30,7 @@ def painted(masks: list[np.ndarray[Any, Any]], hw: tuple[int, int]) -> np.ndarra
     return values
 
 
-def test_objects(made: Any, tmp_path: Path) -> None:
+def test_objects_have_the_categories_boxes_and_masks_of_the_source(made: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(made.source, "voc", out, **made.arguments)
     categories = {category["id"]: category for category in json.loads((out / "categories.json").read_text("utf-8"))}
@@ -56,7 +56,7 @@ def test_masks_that_do_not_overlap_are_the_same(run: Any, tmp_path: Path) -> Non
     assert f"{np.count_nonzero(ring & small)} pixels of objects are covered by smaller ones" in done.notes
 
 
-def test_boxes_count_from_one_and_hold_both_ends(run: Any, tmp_path: Path) -> None:
+def test_boxes_count_from_one_and_include_both_ends(run: Any, tmp_path: Path) -> None:
     export(run.source, "voc", tmp_path / "out")
     root = ElementTree.parse(tmp_path / "out/Annotations/000000000003.xml").getroot()
     for thing, mask in zip(root.findall("object"), run.masks[3], strict=True):
@@ -74,7 +74,7 @@ def test_crowds_are_difficult(coco: Any, tmp_path: Path) -> None:
     assert xmax == ["31", "40"]
 
 
-def test_sets(coco: Any, tmp_path: Path) -> None:
+def test_image_sets_list_every_image(coco: Any, tmp_path: Path) -> None:
     export(coco.source, "voc", tmp_path / "out", val_fraction=0.5, **coco.arguments)
     for task in ("Main", "Segmentation"):
         listed = {
@@ -86,7 +86,7 @@ def test_sets(coco: Any, tmp_path: Path) -> None:
         assert listed["val"]
 
 
-def test_colours(run: Any, tmp_path: Path) -> None:
+def test_palette_is_the_published_colour_map(run: Any, tmp_path: Path) -> None:
     """The published colour map: 1 is maroon, 2 green, 15 a skin tone, 255 cream."""
     export(run.source, "voc", tmp_path / "out")
     with Image.open(tmp_path / "out/SegmentationObject/000000000001.png") as image:
@@ -112,7 +112,7 @@ def test_many_categories_have_no_class_png(coco: Any, tmp_path: Path) -> None:
     assert (tmp_path / "out/SegmentationObject").exists()
 
 
-def test_too_many_objects(coco: Any, tmp_path: Path) -> None:
+def test_too_many_objects_are_refused(coco: Any, tmp_path: Path) -> None:
     one = json.loads(coco.source.read_text())["annotations"][1]
     rewritten(coco, annotations=[{**one, "id": i} for i in range(255)])
     with pytest.raises(MosaicFusionError, match="image 5 has 255 objects, and VOC's png holds at most 254"):
@@ -120,7 +120,7 @@ def test_too_many_objects(coco: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*out*"))
 
 
-def test_a_name_that_xml_cannot_hold(coco: Any, tmp_path: Path) -> None:
+def test_a_name_that_xml_cannot_store_is_refused(coco: Any, tmp_path: Path) -> None:
     rewritten(coco, categories=[{"id": 90, "name": "a\0b"}, {"id": 1, "name": "person"}])
     with pytest.raises(MosaicFusionError, match=r"category 'a\\x00b' holds characters that xml cannot"):
         export(coco.source, "voc", tmp_path / "out", **coco.arguments)

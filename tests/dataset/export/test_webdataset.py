@@ -90,14 +90,14 @@ def test_equal_sets_give_equal_bytes(made: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("to", ["webdataset", "hf"])
 def test_memory_does_not_grow_with_the_set(make_run: Any, tmp_path: Path, to: Any) -> None:
     """Memory in use when the last image is written: as much for 120 images as for 40."""
-    held: list[int] = []
+    memory: list[int] = []
 
     def weigh(done: float, total: int) -> None:
         if done == total - 1:
             gc.collect()
             # pathlib interns names, and the interpreter's table of them grows in leaps.
             snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(False, pathlib.__file__)])
-            held.append(sum(trace.size for trace in snapshot.traces))
+            memory.append(sum(trace.size for trace in snapshot.traces))
 
     sizes = []
     for count in (10, 40, 120):  # the first loads modules
@@ -105,4 +105,4 @@ def test_memory_does_not_grow_with_the_set(make_run: Any, tmp_path: Path, to: An
         tracemalloc.start()
         sizes.append(export(source, to, tmp_path / f"out{count}", shard_size=20, on_progress=weigh).size)
         tracemalloc.stop()
-    assert held[2] - held[1] < 0.1 * (sizes[2] - sizes[1])
+    assert memory[2] - memory[1] < 0.1 * (sizes[2] - sizes[1])

@@ -60,7 +60,7 @@ def test_long_lists_are_cut() -> None:
         many.require_same(classes((1, "thing 1"), source="b.json"))
 
 
-def test_ids_must_be_unique_and_there() -> None:
+def test_ids_must_be_unique_and_present() -> None:
     with pytest.raises(MosaicFusionError, match="2 categories have the id 2"):
         classes((2, "a"), (2, "b"))
     with pytest.raises(MosaicFusionError, match="has no categories"):

@@ -73,7 +73,7 @@ def test_federated_lists_after_pasting() -> None:
     assert target["not_exhaustive"].tolist() == [4, 6]
 
 
-def test_as_a_data_set(tiny_lvis: Path) -> None:
+def test_samples_of_a_data_set(tiny_lvis: Path) -> None:
     jittered = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", large_scale_jitter(48, (0.8, 1.2)))
     pasted = CopyPaste(jittered)
     assert len(pasted) == 8

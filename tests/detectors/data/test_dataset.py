@@ -140,7 +140,7 @@ def test_an_image_without_an_instance(square: Path) -> None:
         DetectionDataset(square, square.parent, skip_empty=True)
 
 
-def test_skipping_empty_images(tiny_lvis: Path, tmp_path: Path) -> None:
+def test_empty_images_can_be_skipped(tiny_lvis: Path, tmp_path: Path) -> None:
     path = changed(tiny_lvis, tmp_path, lambda data: data.update(annotations=data["annotations"][:2]))
     dataset = DetectionDataset(path, tiny_lvis / "images", skip_empty=True)
     assert len(dataset) == 1
@@ -240,9 +240,9 @@ def test_grey_images_and_alpha_become_rgb(square: Path) -> None:
 
 
 def test_progress_is_reported(tiny_lvis: Path) -> None:
-    told: list[tuple[int, int]] = []
-    DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", on_progress=lambda *args: told.append(args))
-    assert told[0] == (0, 14)
+    progress: list[tuple[int, int]] = []
+    DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images", on_progress=lambda *args: progress.append(args))
+    assert progress[0] == (0, 14)
 
 
 def test_a_set_of_squares_only_in_negative_lists(tiny_lvis: Path, tmp_path: Path) -> None:

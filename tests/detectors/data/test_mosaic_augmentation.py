@@ -48,7 +48,7 @@ def test_each_image_fits_its_cell_and_touches_the_centre() -> None:
     assert target["image_id"] == 10
 
 
-def test_the_rest_of_a_cell_is_grey() -> None:
+def test_pixels_beside_the_image_of_a_cell_are_grey() -> None:
     image, target = tile(FOUR, 12, (6, 6))
     assert target["boxes"].tolist() == [[0, 0, 6, 6], [6, 3, 12, 6], [3, 6, 6, 12], [6, 6, 12, 12]]
     assert (image[0, :3, 6:] == GREY).all()
@@ -64,7 +64,7 @@ def test_federated_lists_of_a_mosaic() -> None:
     assert target["not_exhaustive"].tolist() == [1, 2, 3, 5]
 
 
-def test_as_a_data_set(tiny_lvis: Path) -> None:
+def test_samples_of_a_data_set(tiny_lvis: Path) -> None:
     plain = DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images")
     mosaic = Mosaic(plain, 96, large_scale_jitter(64, (0.9, 1.1)), probability=1)
     assert len(mosaic) == 8

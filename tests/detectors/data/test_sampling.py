@@ -35,7 +35,7 @@ def test_factors_follow_the_annotations() -> None:
     assert after == pytest.approx(2**0.5)
 
 
-def test_an_epoch_rounds_at_random_and_on_average_rightly() -> None:
+def test_an_epoch_rounds_at_random_with_the_right_mean() -> None:
     sampler = RepeatFactorSampler(np.array([1, 2.25, 1.5]), seed=3)
     counts = [Counter(sampler.epoch(number).tolist()) for number in range(100)]
     assert {count[0] for count in counts} == {1}
@@ -49,15 +49,15 @@ def test_the_stream_resumes_anywhere() -> None:
     whole = list(islice(RepeatFactorSampler(factors, seed=1), 40))
     for start in (0, 1, 5, 6, 17, 30):
         assert list(islice(RepeatFactorSampler(factors, seed=1, start=start), 40 - start)) == whole[start:]
-    assert len({draw.seed for draw in whole}) == 40
+    assert len({index.seed for index in whole}) == 40
     assert list(islice(RepeatFactorSampler(factors, seed=2), 40)) != whole
 
 
-def test_ranks_share_the_stream() -> None:
+def test_ranks_share_the_sample_stream() -> None:
     factors = np.array([1, 2.5, 1.2])
     whole = list(islice(RepeatFactorSampler(factors, start=4), 20))
     parts = [list(islice(RepeatFactorSampler(factors, start=4, rank=rank, ranks=2), 10)) for rank in range(2)]
-    assert [draw for pair in zip(*parts, strict=True) for draw in pair] == whole
+    assert [index for pair in zip(*parts, strict=True) for index in pair] == whole
 
 
 def test_an_empty_sampler_is_refused() -> None:

@@ -49,7 +49,7 @@ def test_one_of_several_sides_is_chosen() -> None:
     assert sizes == {20, 30, 40}
 
 
-def test_flipping() -> None:
+def test_flipping_mirrors_image_boxes_and_masks() -> None:
     image, target = short_side([20], 100, flip=1)(*sample((3, 4, 12, 10)))
     assert target["boxes"].tolist() == [[18, 4, 27, 10]]
     assert torch.equal(image[0] == 200, target["masks"][0] == 1)

@@ -126,14 +126,14 @@ def test_300_detections_an_image_of_all_categories_together(score: Callable[...,
     assert score([image(1), image(2)], TWO_RARE, [*others, HIT])["mask"].metrics["AP_r"] == 0
 
 
-def test_nothing_found_and_nothing_to_find(score: Callable[..., Any]) -> None:
+def test_no_detections_and_no_instances(score: Callable[..., Any]) -> None:
     result = score([image(1), image(2)], TWO_RARE, [])
     assert result["mask"].metrics["AP_r"] == 0
     assert result["mask"].metrics["AP_f"] is None
     assert result["mask"].per_category == {"spice_rack": 0, "legume": None, "cup": None}
 
 
-def test_boxes_alone(score: Callable[..., Any]) -> None:
+def test_results_may_have_boxes_only(score: Callable[..., Any]) -> None:
     boxes = [{key: value for key, value in one.items() if key != "segmentation"} for one in (HIT, MISS)]
     result = score([image(1), image(2)], TWO_RARE, boxes)
     assert list(result) == ["box"]
@@ -168,7 +168,7 @@ def test_a_set_without_frequencies_is_refused(tiny_lvis: Path, tmp_path: Path) -
         ({"segmentation": {"size": list(HW), "counts": "22"}}, "run lengths are damaged"),
     ],
 )
-def test_results_that_are_not_of_this_set(score: Callable[..., Any], wrong: Json, text: str) -> None:
+def test_results_of_another_set_are_refused(score: Callable[..., Any], wrong: Json, text: str) -> None:
     with pytest.raises(MosaicFusionError, match=text):
         score([image(1), image(2)], TWO_RARE, [{**HIT, **wrong}])
 
@@ -214,18 +214,18 @@ def by_definition(
 ) -> float:
     outcomes: list[tuple[float, bool]] = []  # score, hit
     of_category = [t for t in truths if t["category_id"] == category]
-    for picture in images:
-        unmatched = [t for t in of_category if t["image_id"] == picture["id"]]
-        if not unmatched and category not in picture["neg_category_ids"]:
+    for image_record in images:
+        unmatched = [t for t in of_category if t["image_id"] == image_record["id"]]
+        if not unmatched and category not in image_record["neg_category_ids"]:
             continue
-        own = [d for d in detections if (d["image_id"], d["category_id"]) == (picture["id"], category)]
+        own = [d for d in detections if (d["image_id"], d["category_id"]) == (image_record["id"], category)]
         for detection in sorted(own, key=lambda d: -d["score"]):
             overlaps = [iou(detection["bbox"], t["bbox"]) for t in unmatched]
             best = max(range(len(unmatched)), key=lambda k: overlaps[k], default=None)
             if best is not None and overlaps[best] >= threshold:
                 unmatched.pop(best)
                 outcomes.append((detection["score"], True))
-            elif category not in picture["not_exhaustive_category_ids"]:
+            elif category not in image_record["not_exhaustive_category_ids"]:
                 outcomes.append((detection["score"], False))
     hits = np.cumsum([hit for _, hit in sorted(outcomes, reverse=True)])
     recall, precision = hits / len(of_category), hits / np.arange(1, len(hits) + 1)

@@ -52,7 +52,7 @@ def test_records_are_in_pixels_of_the_image_and_ids_of_categories(classes: Class
     assert rle.box_xywh(mask) == [2, 1, 3, 2]
 
 
-def test_the_best_are_kept(classes: ClassList) -> None:
+def test_the_best_detections_are_kept(classes: ClassList) -> None:
     rows = to_results(output(5, (4, 6)), 101, (4, 6), (4, 6), classes, limit=2)
     assert [row.score for row in rows] == pytest.approx([0.9, 0.7])
 
@@ -86,14 +86,14 @@ class Oracle(nn.Module):
         }
 
 
-def test_a_model_that_finds_everything_scores_1(tiny_lvis: Path, classes: ClassList, tmp_path: Path) -> None:
+def test_a_model_that_detects_everything_scores_1(tiny_lvis: Path, classes: ClassList, tmp_path: Path) -> None:
     loader = make_loader(DetectionDataset(tiny_lvis / "val.json", tiny_lvis / "images"), None, 3, workers=0)
-    told: list[int] = []
+    done: list[int] = []
     model = Oracle().train()
-    count = write_results(model, loader, classes, tmp_path / "deep" / "results.json", on_image=told.append)
+    count = write_results(model, loader, classes, tmp_path / "deep" / "results.json", on_image=done.append)
     truth = json.loads((tiny_lvis / "val.json").read_text())
     assert count == len(truth["annotations"])
-    assert told == [3, 4]
+    assert done == [3, 4]
     assert model.training  # as it was
     for scores in evaluate(tiny_lvis / "val.json", tmp_path / "deep" / "results.json").values():
         assert {name: value for name, value in scores.metrics.items() if value is not None} == pytest.approx(
@@ -101,7 +101,7 @@ def test_a_model_that_finds_everything_scores_1(tiny_lvis: Path, classes: ClassL
         )
 
 
-def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     row = Detection(1, 2, (0.5, 1, 2, 3), 0.25)
     path = tmp_path / "results.json"
 
@@ -120,7 +120,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == []
 
 
-def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
+def test_unreadable_and_unwritable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(MosaicFusionError, match=r"cannot read .*none\.json"):
         read_results(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('[{"image_id": 1,')

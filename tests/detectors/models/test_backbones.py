@@ -63,7 +63,7 @@ def test_without_pretrained_weights_nothing_is_frozen() -> None:
         assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
 
 
-def test_lite0_brings_its_weights_along() -> None:
+def test_lite0_weights_are_bundled() -> None:
     first, second = (build_backbone(BackboneConfig(name="efficientnet_lite0")) for _ in range(2))
     assert all(map(torch.equal, first.body.state_dict().values(), second.body.state_dict().values()))
 

@@ -114,7 +114,7 @@ def test_recipes_that_do_not_fit_are_refused(settings: dict[str, Any], message: 
         build(mini(**settings))
 
 
-def test_recipes_hold_the_settings_of_the_papers() -> None:
+def test_recipes_have_the_settings_of_the_papers() -> None:
     for name in FULL_SIZE:
         recipe = load_recipe(name)
         assert recipe.heads.proposals_train == (4000, 2000)

@@ -97,7 +97,9 @@ def test_a_step_of_every_recipe_trains_all_but_clip(
     assert not [module for module in model.backbone.body.modules() if module.training]
 
 
-def test_detections(clip: Path, classes: ClassList, batch: tuple[list[Tensor], list[dict[str, Any]]]) -> None:
+def test_detections_have_boxes_labels_scores_and_masks(
+    clip: Path, classes: ClassList, batch: tuple[list[Tensor], list[dict[str, Any]]]
+) -> None:
     torch.manual_seed(0)
     model = build_detector(recipe(clip), classes, texts()).eval()
     with torch.no_grad():
@@ -158,7 +160,7 @@ class TestScores:
         assert torch.allclose(whole, expected, atol=1e-5)
         assert not torch.allclose(part, expected, atol=1e-3)
 
-    def test_clips_part_of_a_detectors_score(self, clip: Path, classes: ClassList) -> None:
+    def test_score_combines_clip_and_detector(self, clip: Path, classes: ClassList) -> None:
         """With all weight on CLIP the score of the whole image is CLIP's softmax over the vocabulary and the background."""
         embeddings = texts()
         all_clip = {"base_clip_weight": 1, "novel_clip_weight": 1, "clip_temperature": 0.05}
@@ -205,7 +207,7 @@ class TestLoss:
         assert not logits.grad[:, 2].any()
         assert logits.grad[:, [0, 1, 3]].all()
 
-    def test_which_classes_are_seen_comes_with_the_weights(self, clip: Path, classes: ClassList) -> None:
+    def test_seen_classes_are_stored_with_the_weights(self, clip: Path, classes: ClassList) -> None:
         trained = build_detector(recipe(clip), classes, texts(), image_counts=[8, 3, 0])
         assert trained.roi_heads.loss.seen.tolist() == [True, True, False]
         loaded = build_detector(recipe(clip), classes, texts(), image_counts=[1, 1, 1], load_weights=False)
@@ -214,7 +216,7 @@ class TestLoss:
 
 
 @pytest.mark.parametrize(
-    ("changes", "embeddings", "said"),
+    ("changes", "embeddings", "message"),
     [
         (
             {"backbone": {"name": "resnet50", "strides": [4, 8, 16, 32]}},
@@ -229,9 +231,9 @@ class TestLoss:
     ],
 )
 def test_settings_that_do_not_fit_are_refused(
-    clip: Path, classes: ClassList, changes: dict[str, Any], embeddings: Tensor | None, said: str
+    clip: Path, classes: ClassList, changes: dict[str, Any], embeddings: Tensor | None, message: str
 ) -> None:
-    with pytest.raises(MosaicFusionError, match=said):
+    with pytest.raises(MosaicFusionError, match=message):
         build_detector(recipe(clip, **changes), classes, embeddings)
 
 

@@ -44,7 +44,7 @@ def test_a_right_label_pulls_its_own_column() -> None:
 
 def test_classes_outside_of_the_sample_get_no_gradient() -> None:
     logits = torch.zeros(2, 4, requires_grad=True)
-    # Class 3 is in the batch; of the others only class 1 has training images to be drawn by.
+    # Class 3 is in the batch; of the others only class 1 has training images, so only it can be sampled.
     SigmoidLoss([7, 0, 2, 0], count=3)(logits, torch.tensor([3, 0])).backward()
     assert logits.grad is not None
     assert (logits.grad.abs().sum(0) > 0).tolist() == [True, False, True, False]

@@ -39,7 +39,7 @@ def classes(*names: str, first_id: int = 1) -> ClassList:
     return ClassList(tuple(DetectorClass(k, name) for k, name in enumerate(names, first_id)), "train.json")
 
 
-def test_the_mean_over_the_templates_in_the_words_of_a_prompt(made: TextEmbeddings, clip: str) -> None:
+def test_embeddings_are_the_mean_over_the_templates(made: TextEmbeddings, clip: str) -> None:
     assert (made.vectors.shape, made.vectors.dtype) == ((3, 16), np.float32)
     texts = load_clip(clip, "cpu").encode_texts(["a photo of a bow", "a drawing of a bow, it shoots arrows"])
     mean = texts.mean(axis=0)
@@ -77,13 +77,13 @@ def test_a_file_of_something_else_is_not_overwritten(made: TextEmbeddings, clip:
     before = made.source.read_bytes()
     other_clip = str(save_clip(tmp_path / "clip", side_px=64))
     reworded = (replace(VOCABULARY[0], definition="it ties hair"), *VOCABULARY[1:])
-    for vocabulary, model, templates, said in (
+    for vocabulary, model, templates, message in (
         (VOCABULARY[:2], clip, TEMPLATES, "categories"),
         (VOCABULARY, clip, TEMPLATES[:1], "templates"),
         (reworded, clip, TEMPLATES, "definitions"),
         (VOCABULARY, other_clip, TEMPLATES, "CLIP model"),
     ):
-        with pytest.raises(MosaicFusionError, match=f"holds the embeddings of other {said}"):
+        with pytest.raises(MosaicFusionError, match=f"holds the embeddings of other {message}"):
             embed_text(made.source, vocabulary, model, templates, "cpu")
     text = tmp_path / "notes.txt"
     text.write_text("notes")
@@ -114,13 +114,13 @@ def test_many_categories_are_embedded_in_parts_with_progress(clip: str, tmp_path
 
 
 @pytest.mark.parametrize("header", [None, {"identity": "{}"}, {"identity": '{"categories": 5}'}, {"identity": "["}])
-def test_safetensors_of_another_kind(tmp_path: Path, header: dict[str, str] | None) -> None:
+def test_safetensors_of_another_kind_are_refused(tmp_path: Path, header: dict[str, str] | None) -> None:
     save_file({"text_embeddings": np.zeros((2, 4), np.float32)}, tmp_path / "t", metadata=header)
     with pytest.raises(MosaicFusionError, match="holds no text embeddings"):
         read_text_embeddings(tmp_path / "t")
 
 
-def test_damaged_files(made: TextEmbeddings, tmp_path: Path) -> None:
+def test_damaged_files_are_refused(made: TextEmbeddings, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(made.source.read_bytes()[:-10])
     for path in (cut, tmp_path / "none", tmp_path):

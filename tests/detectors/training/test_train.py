@@ -99,8 +99,8 @@ def test_the_checkpoint_is_the_detector(data: TrainingSet, tmp_path: Path) -> No
     detector = load_detector(tmp_path / "a", "cpu")
     assert detector.recipe == recipe(iterations=1)
     assert detector.classes.names == ["disc", "square", "bar"]
-    held = load_file(tmp_path / "a" / "model.safetensors")
-    assert all(torch.equal(value, held[name]) for name, value in detector.model.state_dict().items())
+    saved = load_file(tmp_path / "a" / "model.safetensors")
+    assert all(torch.equal(value, saved[name]) for name, value in detector.model.state_dict().items())
     assert not detector.model.training
 
 
@@ -112,7 +112,7 @@ def test_another_training_is_refused(data: TrainingSet, tmp_path: Path) -> None:
         train(recipe(iterations=1), TrainingSet(**{**vars(data), "digest": "0"}), tmp_path, OPTIONS)
 
 
-def test_a_training_without_a_checkpoint_gives_way(data: TrainingSet, tmp_path: Path) -> None:
+def test_a_training_without_a_checkpoint_is_replaced(data: TrainingSet, tmp_path: Path) -> None:
     for chosen in (recipe(), recipe(learning_rate=0.5)):
         with training_folder(tmp_path, chosen, data.classes):
             assert load_recipe(tmp_path / "recipe.yaml") == chosen
@@ -186,7 +186,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(data: Training
         train(recipe(iterations=50, learning_rate=1e12, warmup_iterations=0, clip_norm=None), data, tmp_path, OPTIONS)
 
 
-def test_damaged_checkpoints(data: TrainingSet, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_named(data: TrainingSet, tmp_path: Path) -> None:
     train(recipe(iterations=1), data, tmp_path, OPTIONS)
     for name, call in (
         ("model.safetensors", lambda: load_detector(tmp_path, "cpu")),
@@ -197,7 +197,7 @@ def test_damaged_checkpoints(data: TrainingSet, tmp_path: Path) -> None:
             call()
 
 
-def test_a_batch_that_cannot_be_split(data: TrainingSet, tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_split_is_refused(data: TrainingSet, tmp_path: Path) -> None:
     with pytest.raises(MosaicFusionError, match="a CPU cannot train in 16-mixed"):
         train(recipe(precision="16-mixed"), data, tmp_path, OPTIONS)
     with pytest.raises(MosaicFusionError, match="cannot be split over 3 devices"):

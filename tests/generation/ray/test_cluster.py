@@ -100,7 +100,7 @@ class TestCommand:
             (["--workers", "2", "--resources", '{"tpu": "1"}'], "is not JSON of names and amounts"),
         ],
     )
-    def test_refused(self, tmp_path: Path, arguments: list[str], message: str) -> None:
+    def test_invalid_arguments_are_refused(self, tmp_path: Path, arguments: list[str], message: str) -> None:
         result = generate(tmp_path, *arguments)
         assert result.exit_code == 2
         assert message in result.stderr
