@@ -110,7 +110,7 @@ class OutputSettings(Settings):
     """
 
     policy: Policy = Field(
-        "drop",
+        "not_exhaustive",
         description="canvases with a rejected region: leave out (drop, the paper's rule), or keep and list the region's category "
         "in not_exhaustive_category_ids, so that federated losses and LVIS' evaluation ignore it there (not_exhaustive)",
     )

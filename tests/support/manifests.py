@@ -20,12 +20,12 @@ def make_manifest(
     output: OutputSettings | None = None,
     **overrides: Any,
 ) -> Manifest:
-    """The manifest of a run of the bundled model; ``overrides`` are nested settings of its config."""
+    """The manifest of a run of the bundled model, with the policy drop; ``overrides`` are nested settings of its config."""
     return Manifest(
         config=make_config("mini", overrides),
         categories=RunCategories(main=tuple(main), partners=tuple(partners)),
         model=ModelIdentity(digest="0123456789abcdef"),
         canvases_per_category=canvases_per_category,
-        output=output or OutputSettings(),
+        output=output or OutputSettings(policy="drop"),
         versions={"mosaicfusion": "0"},
     )

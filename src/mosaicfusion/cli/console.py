@@ -95,11 +95,30 @@ def print_summary(summary: Summary) -> None:
         console.print(
             f"{summary.missing} canvases are missing: the process that generates the last one compiles "
             f"{summary.path / 'lvis.json'}, or `mosaicfusion report {summary.path}` does",
+            markup=False,
             soft_wrap=True,
         )
         return
-    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", soft_wrap=True)
-    console.print(f"report: {summary.path / 'report.html'}", soft_wrap=True)
+    _print_output(console, summary)
+    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", markup=False, soft_wrap=True)
+    console.print(f"report: {summary.path / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _print_output(console: Console, summary: Summary) -> None:
+    """Print the settings in force, and the canvases that they leave out."""
+    output = summary.output
+    thresholds = {"--min-quality": output.min_quality, "--min-semantics": output.min_semantics}
+    parts = [f"--policy {output.policy}", *(f"{name} {value:g}" for name, value in thresholds.items() if value)]
+    left_out = summary.canvases - summary.used
+    text = f"in force: {', '.join(parts)}"
+    if left_out and output.policy == "drop":
+        text += f"; {left_out} canvases with a rejected region are left out, --policy not_exhaustive keeps them"
+    elif left_out:
+        text += f"; {left_out} canvases without any object are left out"
+    console.print(text, markup=False, soft_wrap=True)
+    if not summary.used and summary.canvases:
+        hint = "`mosaicfusion explain` shows why masks fail; other --template, --steps or --guidance may help"
+        console.print(f"no canvas is in the data set: {hint}", markup=False, soft_wrap=True)
 
 
 def print_profile(profile: Profile) -> None:

@@ -133,6 +133,10 @@ def generate(
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    negative: Annotated[
+        str | None,
+        typer.Option(help="Negative prompt: what images should not show.", rich_help_panel=IMAGES),
+    ] = None,
     backgrounds: Annotated[
         Path | None, typer.Option(help="Text file with one background per line.", rich_help_panel=IMAGES)
     ] = None,
@@ -188,14 +192,21 @@ def generate(
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.cli.console import GenerationBar, print_profile, print_summary
+    from mosaicfusion.config import BUNDLED_MODEL
     from mosaicfusion.generation.generate import generate as run
-    from mosaicfusion.generation.presets import load_config
+    from mosaicfusion.generation.presets import PRESETS, load_config
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
 
-    overrides = make_overrides(model, revision, seed, template, backgrounds, scheduler, steps, guidance, dtype, grid)
+    overrides = make_overrides(
+        model, revision, seed, template, negative, backgrounds, scheduler, steps, guidance, dtype, grid
+    )
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
+    if preset in PRESETS and preset != BUNDLED_MODEL and model in (None, BUNDLED_MODEL):
+        raise MosaicFusionError(
+            f"--preset {preset} is for other models than the bundled one; name a model with --model"
+        )
     settings_used = read_config(load_config(config) if config else preset, overrides, settings)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
@@ -213,6 +224,8 @@ def generate(
             scale=scale,
             on_event=bar.on_event,
         )
+    if not summary.generated and not summary.missing:
+        typer.echo(f"nothing to do: all {summary.canvases} canvases exist in {summary.path}")
     print_summary(summary)
     if profile and timed:
         print_profile(timed)

@@ -39,7 +39,7 @@ PolicyOption = Annotated[
     Literal["drop", "not_exhaustive"] | None,
     typer.Option(
         help="Canvases with a rejected region: leave out, or mark.",
-        show_default="as last time; initially drop",
+        show_default="as last time; initially not_exhaustive",
         rich_help_panel=DATASET,
     ),
 ]
@@ -143,6 +143,7 @@ def make_overrides(
     revision: str | None,
     seed: int | None,
     template: str | None,
+    negative: str | None,
     backgrounds: Path | None,
     scheduler: str | None,
     steps: int | None,
@@ -156,7 +157,7 @@ def make_overrides(
     scenes = tuple(read_lines(backgrounds)) if backgrounds else None
     if scenes == ():
         raise MosaicFusionError(f"{backgrounds} holds no background; write one per line")
-    prompt = {"template": template, "backgrounds": scenes}
+    prompt = {"template": template, "negative": negative, "backgrounds": scenes}
     return {
         "model": model,
         "revision": revision,
@@ -250,7 +251,11 @@ def make_selection(
         raise MosaicFusionError("give --categories or --vocabulary, not both")
     if main_names is not None and frequency is not None:
         raise MosaicFusionError("give --main or --frequency, not both: each selects the categories that lead a canvas")
-    known = vocabulary_for(model, split_names(categories) if categories is not None else None, vocabulary)
+    chosen = main_names is not None or frequency is not None
+    names = split_names(categories) if categories is not None else None
+    known = vocabulary_for(
+        model, names, vocabulary, skip_unknown=chosen
+    )  # unknown ones only matter if they are to lead
     main = known
     if main_names is not None:
         main = known.select(split_names(main_names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mosaicfusion.config import OutputSettings, Policy
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.files.atomic import write_stream
@@ -20,6 +20,7 @@ class Summary:
 
     ``per_category``: by name, the number of regions that were requested and that were kept. ``missing`` canvases do not exist;
     ``failed`` counts those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
+    ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated.
     """
 
     path: Path
@@ -30,8 +31,10 @@ class Summary:
     instances: int
     rejections: dict[str, int]
     per_category: dict[str, tuple[int, int]]
+    output: OutputSettings = OutputSettings()
     missing: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    generated: int = 0
 
 
 def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:
@@ -52,9 +55,10 @@ def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summa
     return _summary(run, stats)
 
 
-def summarize(run: RunFolder, policy: Policy = "drop") -> Summary:
-    """Count the parts of a run."""
-    return _summary(run, RunStats(policy).read(run.records(), max_canvases=0))
+def summarize(run: RunFolder) -> Summary:
+    """Count the parts of a run, by its own output settings."""
+    stats = RunStats(run.manifest.output.policy)
+    return _summary(run, stats.read(accepted(run), max_canvases=0))
 
 
 def _summary(run: RunFolder, stats: RunStats) -> Summary:
@@ -66,6 +70,7 @@ def _summary(run: RunFolder, stats: RunStats) -> Summary:
         regions=stats.requested,
         kept_regions=stats.kept,
         instances=stats.instances,
+        output=run.manifest.output,
         rejections=dict(stats.reasons.most_common()),
         per_category={tally.name: (tally.requested, tally.kept) for tally in tallies},
     )

@@ -99,8 +99,11 @@ def generate_with(
     selection = select(categories, config.model)
     existing = RunFolder.find(out)  # before a model is loaded
     model = ModelIdentity(digest=digest(find_model(config.model, config.revision)))
+    complete = existing is not None and bool(existing.done().all()) and not existing.without_image()
     # The dtype shapes the numbers: a run that began in float16 does not continue in float32.
-    sampling = config.sampling.model_copy(update={"dtype": engine.dtype(config.sampling.dtype)})
+    keep = existing is not None and complete and config.sampling.dtype == "auto"
+    dtype = existing.manifest.config.sampling.dtype if existing and keep else engine.dtype(config.sampling.dtype)
+    sampling = config.sampling.model_copy(update={"dtype": dtype})
     manifest = Manifest(
         config=config.model_copy(update={"sampling": sampling}),
         categories=RunCategories(main=tuple(selection.main), partners=tuple(selection.partners)),
@@ -111,13 +114,17 @@ def generate_with(
     )
     if existing:
         existing.check_same(manifest)
+        if complete and manifest.total == existing.total and manifest.output == existing.manifest.output:
+            if (out / "lvis.json").exists():
+                return summarize(existing.continued(manifest))  # nothing to do
     _check_semantics(manifest, out)
     engine.load(manifest, out)
     run = existing.continued(manifest) if existing else RunFolder.open_or_create(out, manifest)
     try:
         with Claims(run.path) as claims:
-            engine.run(missing_queue(run, claims, options.batch_size, scale.shard, observer))
-        summary = finish_run(run, "auto" if scale.on_ray else options.device)
+            queue = missing_queue(run, claims, options.batch_size, scale.shard, observer)
+            engine.run(queue)
+        summary = replace(finish_run(run, "auto" if scale.on_ray else options.device), generated=queue.generated)
     except MosaicFusionError as error:
         missing = run.total - int(run.done().sum())
         raise type(error)(
@@ -165,7 +172,7 @@ def finish_run(run: RunFolder, device: str) -> Summary:
     missing = run.total - int(done.sum())
     failed = Counter(failure.message for failure in read_failures(run) if not done[failure.canvas])
     if missing > failed.total():  # other processes generate them, or will
-        summary = summarize(run, run.manifest.output.policy)
+        summary = summarize(run)
     else:
         run.tidy()  # after workers that died
         judge_semantics(run, device)

@@ -16,9 +16,10 @@ _MAX_FAILED = 3  # batches in a row, before the run stops: no other batch would 
 
 
 class BatchQueue:
-    """Batches to generate; iterating claims them one by one, and each is to be given to :meth:`finish`.
+    """Batches to generate; iterating claims them one by one, and each must be passed to :meth:`finish`.
 
-    ``batches``: lists of rising indices. ``total``: canvases of the share, of which ``done`` exist. ``missing``: gives the
+    ``batches``: lists of rising indices. ``total``: canvases of the share, of which ``done`` exist and ``generated``
+    are of this process. ``missing``: gives the
     canvases of a batch that still do not exist once it is claimed, since another process may have been faster.
     """
 
@@ -32,7 +33,7 @@ class BatchQueue:
         missing: Callable[[list[int]], list[int]] = list,
         observer: Observer | None = None,
     ) -> None:
-        self.run, self.total, self.done = run, total, done
+        self.run, self.total, self.done, self.generated = run, total, done, 0
         self.observer = observer or Observer()
         self._claims, self._batches, self._missing = claims, batches, missing
         self._failed_in_a_row = 0
@@ -63,6 +64,7 @@ class BatchQueue:
         note_failures(self.run, failed, batch, reason)
         self._claims.give_back(batch)
         self.done += len(batch)
+        self.generated += len(batch) - len(failed)
         self.observer.canvases(canvases)
         self.observer.failed(failed, MESSAGES[reason])
         self._failed_in_a_row = self._failed_in_a_row + 1 if len(failed) == len(batch) else 0
@@ -75,12 +77,15 @@ def missing_queue(
 ) -> BatchQueue:
     """The canvases that a run, or a shard of it, lacks."""
     group_size, done = run.manifest.config.layout.group_size, run.done()
+    # The whole batch again, so that images come out to the same bytes.
+    lost = {index for part in run.without_image() for index in part if index < run.total}
+    done[list(lost)] = False
 
     def missing(batch: list[int]) -> list[int]:
         if is_remote(run.path):  # there are no claims that another process could have held
             return batch
         first = batch[0] // group_size * group_size
-        existing = run.done_among(range(first, first + group_size))
+        existing = run.done_among(range(first, first + group_size)) - lost
         return [index for index in batch if index not in existing]
 
     groups = list(shard.groups(run.total, group_size))

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mosaicfusion.categories import Selection, Vocabulary, from_json_file, from_names
+from mosaicfusion.categories import Category, Selection, Vocabulary, from_json_file, from_names
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import known_categories_file
 
+_MAX_NAMED = 10  # unknown categories in a message
 
-def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | None = None) -> Vocabulary:
+
+def vocabulary_for(
+    model: str, names: Sequence[str] | None = None, file: Path | None = None, skip_unknown: bool = False
+) -> Vocabulary:
     """The vocabulary of a json file or of a list of names, or all categories of a closed model.
 
-    A closed model (one with a ``categories.json``, such as the bundled one) refuses unknown names, with the nearest known ones.
+    A closed model (one with a ``categories.json``, such as the bundled one) refuses unknown categories, with the nearest known
+    ones, or leaves out those of a file with ``skip_unknown``.
     """
     closed_file = known_categories_file(model)
     closed = Vocabulary(from_json_file(closed_file), f"the model {model!r}") if closed_file else None
@@ -25,11 +30,32 @@ def vocabulary_for(model: str, names: Sequence[str] | None = None, file: Path | 
         return closed
     if closed is None:
         return requested
+    known = _known(closed, requested, model, skip_unknown and file is not None)
     if names is not None:
-        return Vocabulary((closed.find(category.name) for category in requested), "the list of categories")
+        return Vocabulary(known.values(), "the list of categories")
     # The file's ids and names, with the words in prompts that the model was trained with.
-    known = {category.id: closed.find(category.prompt_name or category.name).display_name for category in requested}
-    return Vocabulary((replace(category, prompt_name=known[category.id]) for category in requested), requested.source)
+    return Vocabulary(
+        (replace(one, prompt_name=known[one.id].display_name) for one in requested if one.id in known), requested.source
+    )
+
+
+def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: bool) -> dict[int, Category]:
+    """By id of each requested category, the category of the model; raises :class:`MosaicFusionError` that lists unknown ones."""
+    known: dict[int, Category] = {}
+    unknown: list[str] = []
+    for category in requested:
+        try:
+            known[category.id] = closed.find(category.prompt_name or category.name)
+        except MosaicFusionError as error:
+            unknown.append(str(error).removeprefix(f"{closed.source} "))
+    if not unknown or (skip_unknown and known):
+        return known
+    lines = unknown[0] if len(unknown) == 1 else "\n  " + "\n  ".join(unknown[:_MAX_NAMED])
+    more = f"\n  and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
+    raise MosaicFusionError(
+        f"{closed.source} {lines}{more}\n`mosaicfusion categories --search WORD` lists its {len(closed)} categories; a model "
+        "with an open vocabulary, such as Stable Diffusion, accepts any: name one with --model"
+    )
 
 
 def select(categories: Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:

@@ -14,6 +14,7 @@ run/
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -34,7 +35,8 @@ from mosaicfusion.files.writable import check_writable
 from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasRecord
 
-_LINE = re.compile(rb'\{"index":([0-9]+),.*\}\n', re.DOTALL)  # as CanvasRecord.to_line begins and ends
+# As CanvasRecord.to_line begins and ends; "n" of null or the quotation mark of a file name.
+_LINE = re.compile(rb'\{"index":([0-9]+),"hw_px":\[\d+,\d+\],"noise_seed":\d+,"file_name":(n|").*\}\n', re.DOTALL)
 
 
 class RunFolder:
@@ -172,22 +174,43 @@ class RunFolder:
     def done(self) -> NDArray[np.bool_]:
         """For each canvas of the run, bool (total,), True if it exists; raises :class:`MosaicFusionError` for a torn part."""
         done = np.zeros(self.total, np.bool_)
-        for part in ahead(self._indices, self.part_files()):
+        for part in ahead(self._canvases, self.part_files()):
             done[[index for index in part if index < self.total]] = True
         return done
+
+    def without_image(self) -> list[list[int]]:
+        """The canvases of each part of which an image file was lost since it was written; not checked at URLs."""
+        if is_remote(self.path):
+            return []
+        folder, names = None, set[str]()
+        lost = []
+        for file in self.part_files():
+            part = self._canvases(file)
+            for index in (index for index, has_image in part.items() if has_image):
+                path = self.path / self.image_name(index)
+                if path.parent != folder:  # consecutive canvases share a folder, which is listed once
+                    folder = path.parent
+                    names = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+                if path.name not in names:
+                    lost.append(list(part))
+                    break
+        return lost
 
     def done_among(self, indices: range) -> set[int]:
         """The canvases of some layout groups that exist now, including those that other processes generated."""
         files = (self.path / "parts" / _part_name(index) for index in indices)
-        return {index for file in files if file.exists() for index in self._indices(file)}
+        return {index for file in files if file.exists() for index in self._canvases(file)}
 
-    def _indices(self, file: Path) -> list[int]:
-        """The indices of a part, from the beginnings of its lines: counting 1,000,000 canvases does not parse them."""
+    def _canvases(self, file: Path) -> dict[int, bool]:
+        """The indices of a part, with True if the canvas has an image, from the beginnings of its lines.
+
+        Counting 1,000,000 canvases does not parse them.
+        """
         with suppress(OSError), file.open("rb") as lines:
             found = [_LINE.fullmatch(line) for line in lines]
             if all(found):
-                return [int(line[1]) for line in found if line]
-        return [record.index for record in self.read_part(file)]
+                return {int(line[1]): line[2] == b'"' for line in found if line}
+        return {record.index: record.file_name is not None for record in self.read_part(file)}
 
     def image_name(self, index: int) -> str:
         """Relative path of a canvas' image; a folder has at most 1000 images."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-
 _MAX_SIDE_PX = 100_000
 
 
@@ -77,7 +76,9 @@ class CanvasRecord:
             if not inside:
                 raise ValueError(f"region {k} of canvas {self.index}, {region.region_xywh}, is not on the canvas")
             if region.kept and not _is_mask(region, self.hw_px):
-                raise ValueError(f"region {k} of canvas {self.index} is kept, but its mask or box does not fit the canvas")
+                raise ValueError(
+                    f"region {k} of canvas {self.index} is kept, but its mask or box does not fit the canvas"
+                )
 
 
 def _is_mask(region: RegionRecord, hw_px: tuple[int, int]) -> bool:
