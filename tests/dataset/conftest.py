@@ -31,7 +31,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Made:
+class Example:
     """A source on disk; ``masks`` and ``category_ids`` by image id, ``images`` as bytes."""
 
     source: Path
@@ -70,7 +70,7 @@ def region(category: Category, mask: Mask | None) -> RegionRecord:
     return RegionRecord(**requested, score=0.5, area=area, box_xywh=box_xywh, segmentation=dict(rle.encode(mask)))
 
 
-def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> Made:
+def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> Example:
     run = RunFolder.open_or_create(path, make_manifest(len(canvases), CATEGORIES[:1], CATEGORIES))
     images = {index + 1: noise(index, HW) for index in range(len(canvases))}
     (path / "images/000").mkdir(parents=True)
@@ -82,7 +82,7 @@ def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> 
     for begin in range(0, len(records), 10):
         run.write_part(records[begin : begin + 10])
     kept = {i: pairs for i, pairs in enumerate(canvases, 1) if all(mask is not None for _, mask in pairs)}
-    return Made(
+    return Example(
         path,
         {i: [mask for _, mask in pairs if mask is not None] for i, pairs in kept.items()},
         {i: [category.id for category, _ in pairs] for i, pairs in kept.items()},
@@ -92,7 +92,7 @@ def make_run(path: Path, canvases: list[list[tuple[Category, Mask | None]]]) -> 
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Made:
+def run(tmp_path: Path) -> Example:
     """A run of three canvases; the policy decides on the second one, which has a rejected region."""
     kite, hostile, _ = CATEGORIES
     return make_run(
@@ -102,7 +102,7 @@ def run(tmp_path: Path) -> Made:
 
 
 @pytest.fixture
-def coco(tmp_path: Path) -> Made:
+def coco(tmp_path: Path) -> Example:
     """Polygons whose parts overlap, run lengths, a crowd with plain counts; two files of one name; a png; no fields of LVIS."""
     hw = (30, 50)
     parts = [[2.0, 2, 20, 2, 20, 12, 2, 12], [10.0, 6, 30.5, 6, 30.5, 20.25, 10, 20.25]]
@@ -139,7 +139,7 @@ def coco(tmp_path: Path) -> Made:
         "categories": [{"id": 90, "name": "cup", "supercategory": "kitchen"}, {"id": 1, "name": "person"}],
     }
     (tmp_path / "set.json").write_text(json.dumps(data))
-    return Made(
+    return Example(
         tmp_path / "set.json",
         {9: [united, crowd], 5: [whole], 6: []},
         {9: [90, 1], 5: [1], 6: []},
@@ -149,9 +149,9 @@ def coco(tmp_path: Path) -> Made:
 
 
 @pytest.fixture(params=["run", "coco"])
-def made(request: pytest.FixtureRequest) -> Made:
-    made: Made = request.getfixturevalue(request.param)
-    return made
+def example(request: pytest.FixtureRequest) -> Example:
+    example: Example = request.getfixturevalue(request.param)
+    return example
 
 
 @pytest.fixture(name="make_run")

@@ -18,12 +18,12 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
 
-def refused(made: Any, message: str, **changes: Any) -> None:
-    out = made.source.parent / "out"
+def refused(example: Any, message: str, **changes: Any) -> None:
+    out = example.source.parent / "out"
     with pytest.raises(MosaicFusionError, match=message) as caught:
-        export(made.source, "coco", out, **{**made.arguments, **changes})
+        export(example.source, "coco", out, **{**example.arguments, **changes})
     assert "\n" not in str(caught.value)
-    assert not list(made.source.parent.glob("*out*"))
+    assert not list(example.source.parent.glob("*out*"))
 
 
 def edit(coco: Any, kind: str, index: int, **changes: Any) -> None:
@@ -32,12 +32,12 @@ def edit(coco: Any, kind: str, index: int, **changes: Any) -> None:
     coco.source.write_text(json.dumps(data))
 
 
-def test_totals_of_a_run_and_of_a_json(made: Any) -> None:
-    dataset = open_dataset(made.source, **made.arguments)
-    assert dataset.images == len(made.masks)
-    assert dataset.instances == sum(len(masks) for masks in made.masks.values())
+def test_totals_of_a_run_and_of_a_json(example: Any) -> None:
+    dataset = open_dataset(example.source, **example.arguments)
+    assert dataset.images == len(example.masks)
+    assert dataset.instances == sum(len(masks) for masks in example.masks.values())
     counts = {category["id"]: category["instance_count"] for category in dataset.categories}
-    ids = [category_id for ids in made.category_ids.values() for category_id in ids]
+    ids = [category_id for ids in example.category_ids.values() for category_id in ids]
     assert counts == {category_id: ids.count(category_id) for category_id in counts}
     assert list(dataset.index_of.values()) == list(range(len(counts)))
     assert [sample.id for sample in dataset] == [sample.id for sample in dataset]

@@ -17,7 +17,7 @@ from mosaicfusion.quality.agreement import judge_masks, read_judgements, relate
 from mosaicfusion.run.folder import RunFolder
 
 
-class Boxes:
+class BoxAnnotator:
     """An annotator whose mask is the box itself; counts its calls."""
 
     name: Any = "grabcut"
@@ -58,7 +58,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def test_every_value_of_the_result(run: RunFolder) -> None:
-    result = judge_masks(run, Boxes())
+    result = judge_masks(run, BoxAnnotator())
     assert (result.model, result.instances, result.mean_iou) == ("boxes", 3, round((1 + 0.75 + 0.625) / 3, 4))
     assert result.model_dump()["categories"] == {
         "drum": {"instances": 1, "mean_iou": 0.625},
@@ -83,8 +83,8 @@ def test_grabcut_agrees_with_a_disc_and_not_with_a_shifted_one(tmp_path: Path) -
 
 
 def test_results_of_two_annotators_are_kept(run: RunFolder) -> None:
-    judge_masks(run, Boxes())
-    other = Boxes()
+    judge_masks(run, BoxAnnotator())
+    other = BoxAnnotator()
     other.name = "sam"
     judge_masks(run, other)
     assert list(read_judgements(run.path)) == ["grabcut", "sam"]
@@ -92,7 +92,7 @@ def test_results_of_two_annotators_are_kept(run: RunFolder) -> None:
 
 
 def test_judged_parts_are_not_judged_again(run: RunFolder) -> None:
-    first, second, changed = Boxes(), Boxes(), Boxes("2")
+    first, second, changed = BoxAnnotator(), BoxAnnotator(), BoxAnnotator("2")
     seen: list[tuple[float, int]] = []
     result = judge_masks(run, first, lambda done, total: seen.append((done, total)))
     assert (first.calls, seen[0], seen[-1]) == (2, (0, 3), (3, 3))  # a canvas without a mask is left out
@@ -106,10 +106,10 @@ def test_judged_parts_are_not_judged_again(run: RunFolder) -> None:
 
 def test_overlapping_parts_count_once(run: RunFolder) -> None:
     """Overlapping parts, such as after failed canvases were generated again with their batch."""
-    apart = judge_masks(run, Boxes())
+    apart = judge_masks(run, BoxAnnotator())
     run.write_part(list(run.records())[1:2])
     seen: list[tuple[float, int]] = []
-    assert judge_masks(run, Boxes("2"), lambda done, total: seen.append((done, total))) == apart
+    assert judge_masks(run, BoxAnnotator("2"), lambda done, total: seen.append((done, total))) == apart
     assert seen[-1] == (3, 3)
 
 
@@ -120,7 +120,7 @@ def test_an_interrupted_judgement_is_continued(run: RunFolder) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    annotator = Boxes()
+    annotator = BoxAnnotator()
     with pytest.raises(KeyboardInterrupt):
         judge_masks(run, annotator, stop)
     assert not (run.path / "judge.json").exists()
@@ -130,14 +130,14 @@ def test_an_interrupted_judgement_is_continued(run: RunFolder) -> None:
 
 def test_masks_without_a_quality_have_no_correlation(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[region(0, disc(0), quality=None), region(1, disc(1))]])
-    assert judge_masks(run, Boxes()).quality is None
+    assert judge_masks(run, BoxAnnotator()).quality is None
     assert relate([0.5, 0.5], [0.1, 0.9]) is None
 
 
 class TestRefused:
     def test_a_run_without_a_mask_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="has no mask to judge"):
-            judge_masks(make_run(tmp_path / "run", [[region(0, None)]]), Boxes())
+            judge_masks(make_run(tmp_path / "run", [[region(0, None)]]), BoxAnnotator())
 
     def test_a_missing_image_or_one_of_another_size_is_refused(self, run: RunFolder) -> None:
         from PIL import Image
@@ -147,10 +147,10 @@ class TestRefused:
         with pytest.raises(
             MosaicFusionError, match=r"1\.jpg has \(8, 8\) pixels \(height, width\), its record \(64, 96\)"
         ):
-            judge_masks(run, Boxes())
+            judge_masks(run, BoxAnnotator())
         image.unlink()
         with pytest.raises(MosaicFusionError, match=r"1\.jpg cannot be read as an image"):
-            judge_masks(run, Boxes())
+            judge_masks(run, BoxAnnotator())
         assert not (run.path / "judge.json").exists()
 
     @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ class TestRefused:
     def test_a_damaged_mask_is_refused(self, tmp_path: Path, segmentation: Any) -> None:
         run = make_run(tmp_path / "run", [[region(0, disc(0), segmentation=segmentation)]])
         with pytest.raises(MosaicFusionError, match=r"is damaged"):
-            judge_masks(run, Boxes())
+            judge_masks(run, BoxAnnotator())
 
     @pytest.mark.parametrize(
         "text",
@@ -180,7 +180,7 @@ class TestRefused:
             read_judgements(tmp_path)
 
     def test_text_in_place_of_a_number_is_refused(self, run: RunFolder) -> None:
-        judge_masks(run, Boxes())
+        judge_masks(run, BoxAnnotator())
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))

@@ -23,7 +23,7 @@ from mosaicfusion.quality.refine import refine_run
 from mosaicfusion.run.folder import RunFolder
 
 
-class Fixed:
+class FixedAnnotator:
     """An annotator that gives the same masks for every image."""
 
     name: Any = "sam"
@@ -77,7 +77,7 @@ def test_masks_areas_and_boxes_are_new_and_earlier_values_are_kept(run: RunFolde
 def test_pixels_outside_of_the_region_are_removed(run: RunFolder, tmp_path: Path) -> None:
     wide = np.zeros(CANVAS_HW, bool)
     wide[10:30, 20:90] = True
-    (record, *_) = refine_run(run, Fixed(wide, wide), tmp_path / "new").records()
+    (record, *_) = refine_run(run, FixedAnnotator(wide, wide), tmp_path / "new").records()
     assert [region.box_xywh for region in record.regions] == [(20, 10, 28, 20), (48, 10, 42, 20)]
 
 
@@ -85,7 +85,7 @@ def test_component_rules_are_applied_again(run: RunFolder, tmp_path: Path) -> No
     two = np.zeros(CANVAS_HW, bool)
     two[4:24, 4:20] = two[40:60, 4:20] = True
     nothing = np.zeros(CANVAS_HW, bool)
-    refined = refine_run(run, Fixed(two, nothing), tmp_path / "new")
+    refined = refine_run(run, FixedAnnotator(two, nothing), tmp_path / "new")
     first, second = next(iter(refined.records())).regions
     assert (first.reason, second.reason) == ("several_components", "empty_mask")
     assert (first.segmentation, first.box_xywh, first.area, first.quality) == (None, None, 0, None)
@@ -133,7 +133,7 @@ def test_a_refined_run_is_an_ordinary_run(run: RunFolder, tmp_path: Path) -> Non
     assert all(isinstance(annotation["segmentation"], list) for annotation in data["annotations"])
     assert judge_masks(refined, GrabCut()).mean_iou > judge_masks(run, GrabCut()).mean_iou
     assert build_dataset(refined, OutputSettings(min_quality=0.999)).rejections["low_quality"] > 0
-    again = next(iter(refine_run(refined, Fixed(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
+    again = next(iter(refine_run(refined, FixedAnnotator(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
     assert again.replaced is not None and again.replaced["replaced"]["quality"] == 0.7
 
 
@@ -150,7 +150,7 @@ class TestRefused:
         with pytest.raises(
             MosaicFusionError, match=r"holds another run.*\n  model\.refined_by\.annotator: 'grabcut' -> None"
         ):
-            refine_run(run, Fixed(disc(0), disc(1)), tmp_path / "new")
+            refine_run(run, FixedAnnotator(disc(0), disc(1)), tmp_path / "new")
         assert read_files(tmp_path / "new") == before
 
     def test_a_folder_with_other_files_is_refused(self, run: RunFolder, tmp_path: Path) -> None:

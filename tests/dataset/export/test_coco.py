@@ -22,23 +22,23 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("masks", [None, "rle", "polygon"])
-def test_pycocotools_reads_the_same_masks(made: Any, tmp_path: Path, masks: Any) -> None:
+def test_pycocotools_reads_the_same_masks(example: Any, tmp_path: Path, masks: Any) -> None:
     out = tmp_path / "out"
-    done = export(made.source, "coco", out, masks=masks, **made.arguments)
+    done = export(example.source, "coco", out, masks=masks, **example.arguments)
     coco = read(out / "coco.json")
     assert {image_id: len(coco.imgToAnns[image_id]) for image_id in coco.imgs} == {
-        i: len(m) for i, m in made.masks.items()
+        i: len(m) for i, m in example.masks.items()
     }
     for image_id, image in coco.imgs.items():
-        assert (out / image["file_name"]).read_bytes() == made.images[image_id]
+        assert (out / image["file_name"]).read_bytes() == example.images[image_id]
         for annotation, mask, category in zip(
-            coco.imgToAnns[image_id], made.masks[image_id], made.category_ids[image_id], strict=True
+            coco.imgToAnns[image_id], example.masks[image_id], example.category_ids[image_id], strict=True
         ):
             assert np.array_equal(coco.annToMask(annotation), mask)
             assert annotation["category_id"] == category
             form = dict if masks == "rle" or annotation["iscrowd"] else list
             assert masks is None or isinstance(annotation["segmentation"], form)
-    assert (done.images, done.instances) == (len(made.masks), sum(map(len, made.masks.values())))
+    assert (done.images, done.instances) == (len(example.masks), sum(map(len, example.masks.values())))
     assert done.size == sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
 
 

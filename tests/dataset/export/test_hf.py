@@ -17,27 +17,27 @@ from mosaicfusion.masks import rle
 
 
 @pytest.mark.parametrize("masks", [None, "rle", "polygon"])
-def test_pyarrow_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
-    export(made.source, "hf", tmp_path / "out", masks=masks, **made.arguments)
+def test_pyarrow_reads_the_same(example: Any, tmp_path: Path, masks: Any) -> None:
+    export(example.source, "hf", tmp_path / "out", masks=masks, **example.arguments)
     rows = {row["image_id"]: row for row in pq.read_table(tmp_path / "out/data").to_pylist()}
     names = [category["name"] for category in json.loads((tmp_path / "out/categories.json").read_text("utf-8"))]
     ids = {
         category["id"]: category["index"]
         for category in json.loads((tmp_path / "out/categories.json").read_text("utf-8"))
     }
-    assert rows.keys() == made.masks.keys()
+    assert rows.keys() == example.masks.keys()
     for image_id, row in rows.items():
-        assert row["image"]["bytes"] == made.images[image_id]
+        assert row["image"]["bytes"] == example.images[image_id]
         assert Path(row["image"]["path"]).stem == f"{image_id:012d}"
         objects = row["objects"]
         found = [
             rle.decode(parse_mask(value, (row["height"], row["width"])).run_lengths())
             for value in objects["segmentation"]
         ]
-        assert len(found) == len(made.masks[image_id])
-        assert all(np.array_equal(*pair) for pair in zip(found, made.masks[image_id], strict=True))
-        assert objects["category_id"] == made.category_ids[image_id]
-        assert objects["category"] == [ids[category_id] for category_id in made.category_ids[image_id]]
+        assert len(found) == len(example.masks[image_id])
+        assert all(np.array_equal(*pair) for pair in zip(found, example.masks[image_id], strict=True))
+        assert objects["category_id"] == example.category_ids[image_id]
+        assert objects["category"] == [ids[category_id] for category_id in example.category_ids[image_id]]
         assert {len(values) for values in objects.values()} == {len(found)}
         assert all(0 <= category < len(names) for category in objects["category"])
 

@@ -17,8 +17,8 @@ from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 
 
-def written(made: Any, out: Path, **options: Any) -> Any:
-    export(made.source, "lvis", out, **made.arguments, **options)
+def written(example: Any, out: Path, **options: Any) -> Any:
+    export(example.source, "lvis", out, **example.arguments, **options)
     return json.loads((out / "lvis.json").read_text(encoding="utf-8"))
 
 

@@ -30,21 +30,21 @@ def painted(masks: list[np.ndarray[Any, Any]], hw: tuple[int, int]) -> np.ndarra
     return values
 
 
-def test_objects_have_the_categories_boxes_and_masks_of_the_source(made: Any, tmp_path: Path) -> None:
+def test_objects_have_the_categories_boxes_and_masks_of_the_source(example: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    export(made.source, "voc", out, **made.arguments)
+    export(example.source, "voc", out, **example.arguments)
     categories = {category["id"]: category for category in json.loads((out / "categories.json").read_text("utf-8"))}
-    for image_id, masks in made.masks.items():
+    for image_id, masks in example.masks.items():
         root = ElementTree.parse(out / f"Annotations/{image_id:012d}.xml").getroot()
         with Image.open(out / "JPEGImages" / str(root.findtext("filename"))) as image:
             hw = image.size[::-1]
             assert [root.findtext(f"size/{side}") for side in ("width", "height")] == [str(side) for side in image.size]
-        assert (out / "JPEGImages" / str(root.findtext("filename"))).read_bytes() == made.images[image_id]
+        assert (out / "JPEGImages" / str(root.findtext("filename"))).read_bytes() == example.images[image_id]
         names = [thing.findtext("name") for thing in root.findall("object")]
-        assert names == [categories[category_id]["name"] for category_id in made.category_ids[image_id]]
+        assert names == [categories[category_id]["name"] for category_id in example.category_ids[image_id]]
         objects = pixels(out / f"SegmentationObject/{image_id:012d}.png")
         assert np.array_equal(objects, painted(masks, hw))
-        classes = [0, *(categories[category_id]["index"] + 1 for category_id in made.category_ids[image_id])]
+        classes = [0, *(categories[category_id]["index"] + 1 for category_id in example.category_ids[image_id])]
         assert np.array_equal(pixels(out / f"SegmentationClass/{image_id:012d}.png"), np.array(classes)[objects])
 
 

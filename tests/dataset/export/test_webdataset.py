@@ -24,21 +24,21 @@ def read(out: Path) -> dict[int, Any]:
 
 
 @pytest.mark.parametrize("masks", ["rle", "polygon"])
-def test_webdataset_reads_the_same(made: Any, tmp_path: Path, masks: Any) -> None:
+def test_webdataset_reads_the_same(example: Any, tmp_path: Path, masks: Any) -> None:
     from mosaicfusion.dataset.masks import read_mask
 
-    export(made.source, "webdataset", tmp_path / "out", masks=masks, shard_size=2, **made.arguments)
+    export(example.source, "webdataset", tmp_path / "out", masks=masks, shard_size=2, **example.arguments)
     samples = read(tmp_path / "out")
-    assert samples.keys() == made.masks.keys()
+    assert samples.keys() == example.masks.keys()
     for image_id, sample in samples.items():
         record = sample["json"]
-        suffix = "png" if made.images[image_id].startswith(b"\x89PNG") else "jpg"
+        suffix = "png" if example.images[image_id].startswith(b"\x89PNG") else "jpg"
         assert (record["id"], suffix in sample) == (image_id, True)
         hw = (record["height"], record["width"])
         found = [rle.decode(read_mask(annotation, hw).run_lengths()) for annotation in record["annotations"]]
-        assert len(found) == len(made.masks[image_id])
-        assert all(np.array_equal(*pair) for pair in zip(found, made.masks[image_id], strict=True))
-        assert [a["category_id"] for a in record["annotations"]] == made.category_ids[image_id]
+        assert len(found) == len(example.masks[image_id])
+        assert all(np.array_equal(*pair) for pair in zip(found, example.masks[image_id], strict=True))
+        assert [a["category_id"] for a in record["annotations"]] == example.category_ids[image_id]
 
 
 def test_images_are_split_into_shards(coco: Any, tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def run_dot() -> np.ndarray[Any, Any]:
     return mask
 
 
-def test_equal_sets_give_equal_bytes(made: Any, tmp_path: Path) -> None:
+def test_equal_sets_give_equal_bytes(example: Any, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        export(made.source, "webdataset", tmp_path / name, **made.arguments)
+        export(example.source, "webdataset", tmp_path / name, **example.arguments)
     one, two = (
         {
             file.relative_to(tmp_path / name): file.read_bytes()

@@ -38,17 +38,19 @@ def filled(corners: np.ndarray[Any, Any], hw: tuple[int, int]) -> np.ndarray[Any
     return np.asarray(coco_mask.decode(coco_mask.frPyObjects([outline], *hw)[0]), dtype=bool)
 
 
-def test_masks_are_the_same(made: Any, tmp_path: Path) -> None:
-    done = export(made.source, "yolo", tmp_path / "out", **made.arguments)
+def test_masks_are_the_same(example: Any, tmp_path: Path) -> None:
+    done = export(example.source, "yolo", tmp_path / "out", **example.arguments)
     names = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))["names"]
     assert list(names) == list(range(done.categories))
-    index_of = {category_id: index for index, category_id in enumerate([3, 7, 12] if 1 in made.masks else [1, 90])}
+    index_of = {category_id: index for index, category_id in enumerate([3, 7, 12] if 1 in example.masks else [1, 90])}
     objects = read(tmp_path / "out")
-    assert objects.keys() == made.masks.keys()
+    assert objects.keys() == example.masks.keys()
     crowds = 0
-    for image_id, masks in made.masks.items():
+    for image_id, masks in example.masks.items():
         kept = [
-            pair for pair in zip(masks, made.category_ids[image_id], strict=True) if not is_crowd(made, *pair, image_id)
+            pair
+            for pair in zip(masks, example.category_ids[image_id], strict=True)
+            if not is_crowd(example, *pair, image_id)
         ]
         crowds += len(masks) - len(kept)
         assert [index for index, _ in objects[image_id]] == [index_of[category_id] for _, category_id in kept]
@@ -57,8 +59,8 @@ def test_masks_are_the_same(made: Any, tmp_path: Path) -> None:
     assert ("1 crowds left out" in done.notes) == (crowds == 1)
 
 
-def is_crowd(made: Any, mask: np.ndarray[Any, Any], category_id: int, image_id: int) -> bool:
-    return bool((image_id, category_id) == (9, 1) and "images" in made.arguments)
+def is_crowd(example: Any, mask: np.ndarray[Any, Any], category_id: int, image_id: int) -> bool:
+    return bool((image_id, category_id) == (9, 1) and "images" in example.arguments)
 
 
 def test_boxes_come_out_exact(run: Any, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def begun(folder: Path) -> list[int]:
 
 
 def test_the_number_of_canvases_in_progress_is_bounded(ray: Any, tmp_path: Path) -> None:
-    class Fine:
+    class SuccessfulWorker:
         def load(self) -> None:
             pass
 
@@ -77,14 +77,14 @@ def test_the_number_of_canvases_in_progress_is_bounded(ray: Any, tmp_path: Path)
             mark(tmp_path, batch)
             return [], []
 
-    job = Job(ray, tmp_path, Fine)
+    job = Job(ray, tmp_path, SuccessfulWorker)
     assert job.generate().done == 80
     assert begun(tmp_path) == list(range(0, 80, 2))
     assert job.max_in_progress <= 2 * 2 * 2  # two workers, two batches, two canvases
 
 
 def test_a_batch_that_kills_workers_is_given_up_and_the_others_are_generated(ray: Any, tmp_path: Path) -> None:
-    class Mortal:
+    class DyingWorker:
         def load(self) -> None:
             pass
 
@@ -94,7 +94,7 @@ def test_a_batch_that_kills_workers_is_given_up_and_the_others_are_generated(ray
                 os._exit(1)
             return [], []
 
-    job = Job(ray, tmp_path, Mortal)
+    job = Job(ray, tmp_path, DyingWorker)
     assert job.generate().done == 80
     assert begun(tmp_path).count(6) == 3
     assert set(begun(tmp_path)) == set(range(0, 80, 2))
@@ -105,20 +105,20 @@ def test_a_batch_that_kills_workers_is_given_up_and_the_others_are_generated(ray
 
 
 def test_canvases_that_do_not_fit_are_noted(ray: Any, tmp_path: Path) -> None:
-    class Small:
+    class WorkerWithLittleMemory:
         def load(self) -> None:
             pass
 
         def generate(self, batch: list[int], max_size: int | None) -> tuple[list[CanvasDone], list[int]]:
             return [], [index for index in batch if index == 9]
 
-    job = Job(ray, tmp_path, Small)
+    job = Job(ray, tmp_path, WorkerWithLittleMemory)
     job.generate()
     assert [(failure.canvas, failure.reason) for failure in read_failures(job.run)] == [(9, "out_of_memory")]
 
 
 def test_the_message_of_a_worker_error_is_kept(ray: Any, tmp_path: Path) -> None:
-    class FullDisk:
+    class WorkerWithFullDisk:
         def load(self) -> None:
             pass
 
@@ -126,24 +126,24 @@ def test_the_message_of_a_worker_error_is_kept(ray: Any, tmp_path: Path) -> None
             raise MosaicFusionError("cannot write: No space left on device")
 
     with pytest.raises(MosaicFusionError) as caught:
-        Job(ray, tmp_path, FullDisk).generate()
+        Job(ray, tmp_path, WorkerWithFullDisk).generate()
     assert str(caught.value) == "cannot write: No space left on device"
 
 
 def test_an_error_while_loading_is_raised(ray: Any, tmp_path: Path) -> None:
-    class Poor:
+    class WorkerWithoutModel:
         def load(self) -> None:
             raise MosaicFusionError("there is no model folder x")
 
     with pytest.raises(MosaicFusionError) as caught:
-        Job(ray, tmp_path, Poor).generate()
+        Job(ray, tmp_path, WorkerWithoutModel).generate()
     assert str(caught.value) == "there is no model folder x"
 
 
 def test_workers_that_die_while_loading_stop_the_run(ray: Any, tmp_path: Path) -> None:
-    class Stillborn:
+    class WorkerDyingWhileLoading:
         def load(self) -> None:
             os._exit(1)
 
     with pytest.raises(MosaicFusionError, match="3 workers in a row died while they loaded the model"):
-        Job(ray, tmp_path, Stillborn).generate()
+        Job(ray, tmp_path, WorkerDyingWhileLoading).generate()
