@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from support.command_line import call
-from support.tiny_clip import save_clip
 
 from mosaicfusion.run.folder import RunFolder
 
@@ -26,11 +25,6 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = call("generate", *SMALL, "--out", path)
     assert result.exit_code == 0, result.output
     return path
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_clip(tmp_path_factory.mktemp("clip") / "model")
 
 
 @pytest.fixture

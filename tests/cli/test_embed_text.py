@@ -19,11 +19,6 @@ def embed_text(*arguments: Any) -> Result:
     return call("embed-text", *arguments)
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_clip(tmp_path_factory.mktemp("clip") / "model")
-
-
 def test_the_categories_of_a_data_set_are_embedded(clip: Path, tmp_path: Path) -> None:
     categories = [{"id": 7, "name": "bow_(weapon)", "def": "it shoots"}, {"id": 2, "name": "[red]kite"}]
     (tmp_path / "train.json").write_text(json.dumps({"images": [], "annotations": [], "categories": categories}))
