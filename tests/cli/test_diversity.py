@@ -161,7 +161,7 @@ class TestMinSemantics:
         ("arguments", "message"),
         [
             (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
-            (["--clip", "{clip}", "-c", "banana"], "classification needs at minimum two categories"),
+            (["--clip", "{clip}", "-c", "banana"], "classification needs at least two categories"),
         ],
     )
     def test_refused_before_anything_is_generated(
