@@ -27,23 +27,26 @@ class Settings(BaseModel):
             raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
 
 
-def merge_settings(base: Mapping[str, Any], top: Mapping[str, Any], *, skip_none: bool = False) -> dict[str, Any]:
+def merge_settings(
+    base: Mapping[str, Any], top: Mapping[str, Any], *, skip_none: bool = False, location: str = ""
+) -> dict[str, Any]:
     """Replace values of ``base`` by those of ``top``; a group of settings, given as a dict, is merged value by value.
 
-    ``skip_none``: ``None`` in ``top`` keeps the value of ``base``. Raises :class:`MosaicFusionError` for a name that is a group
-    in one of the two and a value in the other.
+    ``skip_none``: ``None`` in ``top`` keeps the value of ``base``. ``location``: dotted path of the group, for the message.
+    Raises :class:`MosaicFusionError` for a name that is a group in one of the two and a value in the other.
     """
     merged = dict(base)
     for name, new in top.items():
-        old = base.get(name)
+        old, path = base.get(name), f"{location}.{name}" if location else name
         if new is None and skip_none:
             continue
         if None not in (old, new) and isinstance(old, dict) != isinstance(new, dict):
             value = old if isinstance(new, dict) else new
             raise MosaicFusionError(
-                f"{name} is given as the value {value!r:.80} and as a group of settings; one of the two is wrong"
+                f"{path} is given as the value {value!r:.80} and as a group of settings; one of the two is wrong"
             )
-        merged[name] = merge_settings(old or {}, new, skip_none=skip_none) if isinstance(new, dict) else new
+        group = isinstance(new, dict)
+        merged[name] = merge_settings(old or {}, new, skip_none=skip_none, location=path) if group else new
     return merged
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text, TextType
@@ -18,26 +21,33 @@ if TYPE_CHECKING:
     from mosaicfusion.profiling import Profile
 
 
-class ProgressBar:
-    """A progress bar with rate and time left, for canvases or anything else that is counted."""
+_LOG_EVERY_S = 60
 
-    def __init__(self, doing: str, unit: str, before: str = "loading the model") -> None:
+
+class ProgressBar:
+    """Progress with rate and time left, for canvases or anything else that is counted.
+
+    A bar in a terminal; elsewhere, as in the log of a job, a line per minute.
+    """
+
+    def __init__(
+        self, doing: str, unit: str, before: str = "loading the model", console: Console | None = None
+    ) -> None:
         self._doing, self._unit, self._before = doing, unit, before
+        self._console = console or Console(stderr=True)
+        self._begin: tuple[float, float] | None = None  # (time, count) of the first call; earlier items do not count
+        self._next_line = 0.0
 
     def __enter__(self) -> Self:
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[count]} " + self._unit),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
         )
         self._bar.start()
-        self._task = self._bar.add_task(self._before, total=None, count="", rate="")
-        self._begin: float | None = None
+        self._task = self._bar.add_task(self._before, total=None, text="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,12 +56,28 @@ class ProgressBar:
 
     def show(self, done: float, total: int) -> None:
         """Show ``done`` of ``total``; the first may be fractional."""
-        if self._begin is None:  # items of an earlier run do not count for the rate
-            self._begin = done
+        now = time.monotonic()
+        if self._begin is None:
+            self._begin = now, done
             self._bar.reset(self._task, total=total, completed=int(done), description=self._doing)
-        elapsed = self._bar.tasks[0].elapsed or 0
-        rate = f"{(done - self._begin) / elapsed * 60:.1f}/min" if elapsed > 1 else ""
-        self._bar.update(self._task, completed=done, count=f"{int(done)}/{total}", rate=rate)
+        text = self._text(done, total, now)
+        self._bar.update(self._task, completed=done, text=text)
+        finished = done >= total and self._next_line < math.inf
+        if not self._console.is_terminal and (now >= self._next_line or finished):
+            self._next_line = now + _LOG_EVERY_S if done < total else math.inf  # the last line only once
+            self._console.print(f"{self._doing}: {text}", markup=False, soft_wrap=True)
+
+    def _text(self, done: float, total: int, now: float) -> str:
+        """``12/528 canvases, 33.3/min, 0:00:22 elapsed, 0:15:28 left``."""
+        begin, before = self._begin or (now, done)
+        elapsed, new = now - begin, done - before
+        parts = [f"{int(done)}/{total} {self._unit}"]
+        if elapsed > 1 and new > 0:
+            parts.append(f"{new / elapsed * 60:.1f}/min")
+        parts.append(f"{timedelta(seconds=round(elapsed))} elapsed")
+        if new > 0 and done < total:
+            parts.append(f"{timedelta(seconds=round((total - done) * elapsed / new))} left")
+        return ", ".join(parts)
 
 
 class GenerationBar(ProgressBar):

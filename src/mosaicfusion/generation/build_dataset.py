@@ -31,7 +31,7 @@ class Summary:
     instances: int
     rejections: dict[str, int]
     per_category: dict[str, tuple[int, int]]
-    output: OutputSettings = OutputSettings()
+    output: OutputSettings = field(default_factory=OutputSettings)
     missing: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     generated: int = 0

@@ -114,9 +114,9 @@ def generate_with(
     )
     if existing:
         existing.check_same(manifest)
-        if complete and manifest.total == existing.total and manifest.output == existing.manifest.output:
-            if (out / "lvis.json").exists():
-                return summarize(existing.continued(manifest))  # nothing to do
+        same_work = manifest.total == existing.total and manifest.output == existing.manifest.output
+        if complete and same_work and (out / "lvis.json").exists():
+            return summarize(existing.continued(manifest))  # nothing to do
     _check_semantics(manifest, out)
     engine.load(manifest, out)
     run = existing.continued(manifest) if existing else RunFolder.open_or_create(out, manifest)
