@@ -1,10 +1,13 @@
-"""The base of all settings models, and the merge of nested settings."""
+"""The base of all settings models, the files that hold settings, and the merge of nested settings."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mosaicfusion.errors import MosaicFusionError
@@ -25,6 +28,39 @@ class Settings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a YAML file (``.yaml``, ``.yml``) or else a JSON file.
+
+    Raises :class:`MosaicFusionError` for a file that cannot be read or holds something else than named settings.
+    """
+    try:
+        return parse_settings(path.read_text(encoding="utf-8"), str(path), is_yaml=path.suffix in (".yaml", ".yml"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise MosaicFusionError(f"cannot read the settings in {path}: {error}") from None
+
+
+def parse_settings(text: str, source: str, *, is_yaml: bool) -> dict[str, Any]:
+    """Parse the text of a settings file; ``source`` names it in messages. Raises :class:`MosaicFusionError`."""
+    try:
+        values = yaml.load(text, _NoAliasLoader) if is_yaml else json.loads(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        kind = "YAML" if is_yaml else "JSON"
+        raise MosaicFusionError(f"cannot read the settings in {source}: not valid {kind}: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        kind = "nothing" if values is None else f"a {type(values).__name__}"
+        raise MosaicFusionError(f"{source} holds {kind} instead of settings such as `seed: 1`")
+    return values
+
+
+class _NoAliasLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Loads YAML without aliases, by which a short file can grow beyond any memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases such as *{self.peek_event().anchor} are not supported")
+        return super().compose_node(parent, index)
 
 
 def merge_settings(

@@ -144,7 +144,7 @@ class TestRefused:
             (["--backgrounds", "none.txt"], "cannot read none.txt"),
             (["--scheduler", "magic"], "scheduler 'magic'"),
             (["--preset", "huge"], "unknown preset 'huge'"),
-            (["--config", "none.json"], "cannot read the config none.json"),
+            (["--config", "none.json"], "cannot read the settings in none.json"),
             (["--config", "none.json", "--preset", "mini"], "give --preset or --config, not both"),
             (["-c", "banana", "--model", "no such model"], "there is no model folder no such model"),
             (["--model", "x" * 5000, "-c", "banana"], "there is no model folder"),

@@ -44,9 +44,11 @@ def test_overrides_replace_single_values() -> None:
         ("loss: {federated: true}", "needs loss.kind=sigmoid"),
         ("schedule: {batch_size: 6, accumulate: 4}", "cannot be split"),
         ("backbone: {strides: [4, 16, 32]}", r"backbone.strides: strides \(4, 16, 32\) must double up to 32"),
-        ("[1, 2]", "has no settings"),
-        ("a: [", "is not YAML"),
-        ("detector: !!python/object/apply:os.getcwd []", "is not YAML"),
+        ("[1, 2]", "instead of settings"),
+        ("a: &a [*a]", "aliases such as"),
+        ("a: 2024-99-99", "not valid YAML"),
+        ("a: [", "not valid YAML"),
+        ("detector: !!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )
 def test_a_wrong_recipe_is_named_with_its_place(text: str, message: str, tmp_path: Path) -> None:
@@ -59,5 +61,5 @@ def test_a_wrong_recipe_is_named_with_its_place(text: str, message: str, tmp_pat
 def test_an_unknown_recipe_lists_the_choices() -> None:
     with pytest.raises(MosaicFusionError, match=r"lvis_r50, .*mini_lite0"):
         load_recipe("lvis_r51")
-    with pytest.raises(MosaicFusionError, match="cannot read the recipe"):
+    with pytest.raises(MosaicFusionError, match="cannot read the settings in absent.yaml"):
         load_recipe("absent.yaml")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.presets import PRESETS, load_config, make_config
+from mosaicfusion.generation.presets import PRESETS, as_config, load_config, make_config
 
 
 class TestPresets:
@@ -59,11 +60,16 @@ class TestLoadConfig:
         (tmp_path / "c.json").write_text(json.dumps({"model": str(tiny_sd)}))
         assert load_config(tmp_path / "c.json") == make_config("paper", {"model": str(tiny_sd)})
 
+    def test_a_config_is_read_from_yaml(self, tmp_path: Path) -> None:
+        (tmp_path / "c.yaml").write_text("seed: 5\nsampling: {steps: 3}\n")
+        assert load_config(tmp_path / "c.yaml") == make_config("mini", {"seed": 5, "sampling": {"steps": 3}})
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("{", "cannot read the config"),
-            ("[]", "holds a list, not a JSON object"),
+            ("{", "not valid JSON"),
+            ("[" * 100_000, "not valid JSON"),
+            ("[]", "holds a list instead of settings"),
             ('{"config": 3}', "do not fit together"),
             ('{"steps": 3}', "steps: Extra inputs"),
         ],
@@ -74,5 +80,24 @@ class TestLoadConfig:
             load_config(tmp_path / "c.json")
 
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(MosaicFusionError, match="cannot read the config"):
+        with pytest.raises(MosaicFusionError, match="cannot read the settings in"):
             load_config(tmp_path / "none.json")
+
+
+class TestAsConfig:
+    def test_a_preset_a_path_and_nested_settings_are_accepted(self, tmp_path: Path, tiny_sd: Path) -> None:
+        (tmp_path / "c.yaml").write_text("seed: 5")
+        assert as_config(None) == as_config("mini") == make_config()
+        assert as_config(str(tmp_path / "c.yaml")) == as_config(tmp_path / "c.yaml") == as_config({"seed": 5})
+        fast = {"preset": "fast", "model": str(tiny_sd)}
+        assert as_config(fast) == make_config("fast", {"model": str(tiny_sd)})
+
+    @pytest.mark.parametrize("config", ["sdxl", {"preset": "sdxl"}, {"preset": "paper", "model": "mini"}])
+    def test_the_bundled_model_refuses_presets_of_others(self, config: Any) -> None:
+        with pytest.raises(MosaicFusionError, match="is for other models than the bundled one"):
+            as_config(config)
+
+    @pytest.mark.parametrize("preset", ["papr", 3, ["mini"]])
+    def test_an_unknown_preset_is_refused(self, preset: Any) -> None:
+        with pytest.raises(MosaicFusionError, match="unknown preset"):
+            as_config({"preset": preset})

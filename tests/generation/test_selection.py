@@ -9,7 +9,7 @@ import pytest
 from support.lvis_sets import write_json
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.generation.selection import select, vocabulary_for
 
 
 class TestClosedModel:
@@ -69,3 +69,7 @@ def test_unknown_categories_of_a_file_may_be_skipped(tmp_path: Path) -> None:
         vocabulary_for("mini", None, tmp_path / "own.json")
     known = vocabulary_for("mini", None, tmp_path / "own.json", skip_unknown=True)
     assert [category.name for category in known] == ["banana"]
+
+
+def test_a_text_is_split_at_its_commas() -> None:
+    assert [category.display_name for category in select("banana, teapot", "mini").main] == ["banana", "teapot"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,9 @@ class _Group(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_with_home(arg) for arg in args])
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -35,6 +39,12 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("stopped; everything written is complete: run the same command again to continue", err=True)
             raise typer.Exit(130) from None
+
+
+def _with_home(arg: str) -> str:
+    """``~/x`` and ``--out=~/x`` with the home folder, which shells leave as they are in the second and in quotes."""
+    option, equals, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+    return f"{option}{equals}{Path(value).expanduser()}" if value == "~" or value.startswith("~/") else arg
 
 
 app = typer.Typer(

@@ -114,7 +114,9 @@ def generate(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="JSON file with settings, or a run.json, instead of a preset.", rich_help_panel=IMAGES),
+        typer.Option(
+            help="JSON or YAML file with settings, or a run.json, instead of a preset.", rich_help_panel=IMAGES
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -192,9 +194,8 @@ def generate(
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.cli.console import GenerationBar, print_profile, print_summary
-    from mosaicfusion.config import BUNDLED_MODEL
     from mosaicfusion.generation.generate import generate as run
-    from mosaicfusion.generation.presets import PRESETS, load_config
+    from mosaicfusion.generation.presets import check_model, load_config
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
 
@@ -203,11 +204,7 @@ def generate(
     )
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
-    if preset in PRESETS and preset != BUNDLED_MODEL and model in (None, BUNDLED_MODEL):
-        raise MosaicFusionError(
-            f"--preset {preset} is for other models than the bundled one; name a model with --model"
-        )
-    settings_used = read_config(load_config(config) if config else preset, overrides, settings)
+    settings_used = check_model(read_config(load_config(config) if config else preset, overrides, settings), preset)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
     if profile and scale.on_ray:

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.settings import Settings, merge_settings
+from mosaicfusion.settings import Settings, merge_settings, parse_settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -191,29 +191,16 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
     path = Path(source)
     known = recipe_names()
     if str(source) in known:
-        text = (RECIPES / f"{source}.yaml").read_text(encoding="utf-8")
+        values = parse_settings((RECIPES / f"{source}.yaml").read_text(encoding="utf-8"), str(source), is_yaml=True)
     elif path.suffix in (".yaml", ".yml"):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MosaicFusionError(f"cannot read the recipe {path}: {error}") from None
+        values = read_settings(path)
     else:
         raise MosaicFusionError(
             f"unknown recipe {str(source)!r:.80}; choose one of {', '.join(known)}, or a .yaml file"
         )
-    return Recipe.parse(merge_settings(_read_yaml(text, str(source)), overrides or {}))
+    return Recipe.parse(merge_settings(values, overrides or {}))
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
     """All values of a recipe as YAML, readable by :func:`load_recipe`."""
     return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-
-
-def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise MosaicFusionError(f"the recipe {source} is not YAML: {error}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise MosaicFusionError(f"the recipe {source} has no settings; begin with `detector: mask_rcnn`")
-    return values

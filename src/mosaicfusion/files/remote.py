@@ -18,10 +18,15 @@ _REQUESTS = 32  # at once
 T = TypeVar("T")
 
 
+def as_path(location: str | Path) -> Path:
+    """Convert a local path to a ``Path``, with the home folder in place of ``~``."""
+    return Path(location).expanduser()
+
+
 def as_folder(location: str | Path) -> Path:
     """Convert a path to a ``Path``, a URL to a ``UPath``; raises :class:`MosaicFusionError` for an unreachable URL."""
     if isinstance(location, Path) or "://" not in str(location):
-        return Path(location)
+        return as_path(location)
     try:
         from upath import UPath
     except ImportError:

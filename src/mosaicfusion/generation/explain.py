@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mosaicfusion.categories import Vocabulary
 from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.canvas_sampler import check_plan
+from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.recording import extract_record
+from mosaicfusion.generation.selection import select
 from mosaicfusion.layouts import GridLayout
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
@@ -26,15 +30,21 @@ if TYPE_CHECKING:
 MAX_OBJECTS = 9
 
 
-def explain(categories: Vocabulary, out: str | Path, config: RunConfig, device: DeviceOptions | str = "auto") -> Path:
+def explain(
+    categories: str | Sequence[str] | Vocabulary,
+    out: str | Path,
+    config: RunConfig | Mapping[str, Any] | str | Path | None = None,
+    device: DeviceOptions | str = "auto",
+) -> Path:
     """Generate one canvas that shows every category, and write its attention figure, a PNG, into ``out``.
 
     The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one appears twice. Returns its path.
     """
     from mosaicfusion.report.explain import explain_figure
 
-    out = Path(out)
+    out, config = as_path(out), as_config(config)
     check_writable(out)  # before a model is loaded
+    categories = select(categories, config.model).main
     canvas = sample_one(categories, config, device)
     figure = explain_figure(canvas, extract_record(canvas, config), config)
     buffer = io.BytesIO()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from mosaicfusion.categories import Selection, Vocabulary
 from mosaicfusion.config import OutputSettings, RunConfig
@@ -17,7 +18,7 @@ from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.generation.build_dataset import Summary, build_dataset, summarize
 from mosaicfusion.generation.engine import Engine, LocalEngine
 from mosaicfusion.generation.events import Observer, OnEvent
-from mosaicfusion.generation.presets import make_config
+from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.queue import failed_queue, missing_queue
 from mosaicfusion.generation.scale import Scale
 from mosaicfusion.generation.selection import select
@@ -35,11 +36,11 @@ _VERSIONS = ("mosaicfusion", "torch", "diffusers", "transformers", "numpy")
 
 
 def generate(
-    categories: Sequence[str] | Selection | Vocabulary | None,
+    categories: str | Sequence[str] | Selection | Vocabulary | None,
     out: str | Path,
     *,
     canvases_per_category: int = 25,
-    config: RunConfig | None = None,
+    config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     output: OutputSettings | None = None,
     device: DeviceOptions | str = "auto",
     scale: Scale | None = None,
@@ -49,11 +50,12 @@ def generate(
     """Generate an annotated data set, or continue one that was interrupted or is to grow.
 
     Args:
-        categories: names, a vocabulary, or a :class:`Selection` of main and partner categories; ``None`` for all that
-            the model knows (bundled model only).
+        categories: names (a list, or a text with commas), a vocabulary, or a :class:`Selection` of main and partner
+            categories; ``None`` for all that the model knows (bundled model only).
         out: the run folder; new, empty, or holding the same run. A path, or an fsspec URL such as ``s3://bucket/run``.
         canvases_per_category: canvases for each main category, before rejection; at least 1.
-        config: see :func:`mosaicfusion.generation.presets.make_config`; the bundled model's preset if left out.
+        config: a config, the name of a preset, the path of a settings file, or nested settings such as
+            ``{"model": "CompVis/stable-diffusion-v1-4", "seed": 3}``; the bundled model's preset if left out.
         output: how the data set is compiled. Fields that are not set explicitly stay as they were last time.
         device: execution settings, or the name of a device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         scale: a share of the run, or Ray workers that generate. Any number of processes may write to one folder, with shards
@@ -82,10 +84,10 @@ def generate(
 
 def generate_with(
     engine: Engine,
-    categories: Sequence[str] | Selection | Vocabulary | None,
+    categories: str | Sequence[str] | Selection | Vocabulary | None,
     out: Path,
     canvases_per_category: int = 25,
-    config: RunConfig | None = None,
+    config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     output: OutputSettings | None = None,
     options: DeviceOptions | None = None,
     scale: Scale | None = None,
@@ -95,7 +97,7 @@ def generate_with(
     options, scale = options or DeviceOptions(), scale or Scale()
     if canvases_per_category < 1:
         raise MosaicFusionError(f"canvases_per_category={canvases_per_category} must be at least 1")
-    config = config or make_config()
+    config = as_config(config)
     selection = select(categories, config.model)
     existing = RunFolder.find(out)  # before a model is loaded
     model = ModelIdentity(digest=digest(find_model(config.model, config.revision)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from mosaicfusion.config import BUNDLED_MODEL, RunConfig
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import find_model
-from mosaicfusion.settings import merge_settings
+from mosaicfusion.settings import merge_settings, read_settings
 
 # Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
 _MINI_BACKGROUNDS = (
@@ -62,8 +62,8 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     else:
         model = overrides.get("model") or BUNDLED_MODEL
         preset = preset or _default_preset(model, overrides.get("revision"))
-        if preset not in PRESETS:
-            raise MosaicFusionError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+        if not isinstance(preset, str) or preset not in PRESETS:
+            raise MosaicFusionError(f"unknown preset {preset!r:.80}; choose one of {', '.join(PRESETS)}")
         base = PRESETS[preset]
     base = _without_other_layout(base, overrides)
     prompt = overrides.get("prompt")
@@ -71,6 +71,33 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
         # A template of the user's own drops the list of the preset.
         overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
     return RunConfig.parse(merge_settings(base, overrides, skip_none=True))
+
+
+def as_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> RunConfig:
+    """Return the config that is meant by a preset's name, the path of a settings file, nested settings, or ``None``.
+
+    Settings are nested like :class:`RunConfig` and may begin with ``preset``: ``{"preset": "sdxl", "model": "..."}``.
+    Raises :class:`MosaicFusionError`.
+    """
+    if isinstance(config, RunConfig):
+        return config
+    if isinstance(config, Mapping):
+        return _from_settings(config)
+    if config is None or str(config) in PRESETS:
+        return _from_settings({"preset": config})
+    return load_config(Path(config).expanduser())
+
+
+def _from_settings(settings: Mapping[str, Any]) -> RunConfig:
+    preset = settings.get("preset")
+    return check_model(make_config(preset, {key: settings[key] for key in settings if key != "preset"}), preset)
+
+
+def check_model(config: RunConfig, preset: str | None) -> RunConfig:
+    """Return ``config``; raises :class:`MosaicFusionError` if its ``preset`` was made for other models than the bundled one."""
+    if preset not in (None, "mini") and config.model == BUNDLED_MODEL:
+        raise MosaicFusionError(f"the preset {preset} is for other models than the bundled one; name a model as well")
+    return config
 
 
 def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -82,15 +109,13 @@ def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> di
 
 
 def load_config(path: Path) -> RunConfig:
-    """Read a config from a JSON file: the ``run.json`` of a run, or some settings; the others come from the model's preset."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MosaicFusionError(f"cannot read the config {path}: {error}") from None
-    if not isinstance(values, dict):
-        raise MosaicFusionError(f"{path} holds a {type(values).__name__}, not a JSON object with settings")
+    """Read a config from a JSON or YAML file: the ``run.json`` of a run, or some settings.
+
+    The other settings come from the file's ``preset``, or else from the model's. Raises :class:`MosaicFusionError`.
+    """
+    values = read_settings(path)
     settings = values.get("config", values)
-    return make_config(None, settings) if isinstance(settings, dict) else RunConfig.parse(settings)
+    return _from_settings(settings) if isinstance(settings, dict) else RunConfig.parse(settings)
 
 
 def _default_preset(model: Any, revision: str | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mosaicfusion.categories import Category, Selection, Vocabulary, from_json_file, from_names
+from mosaicfusion.categories import Category, Selection, Vocabulary, from_json_file, from_names, split_names
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import known_categories_file
 
@@ -58,12 +58,15 @@ def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: 
     )
 
 
-def select(categories: Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
-    """The ``categories`` argument of :func:`mosaicfusion.generate` as a selection; plain names are both main and partners."""
+def select(categories: str | Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
+    """The ``categories`` argument of :func:`mosaicfusion.generate` as a selection; plain names are both main and partners.
+
+    A text is split at its commas, as on the command line.
+    """
     if isinstance(categories, Selection):
         return categories
     if isinstance(categories, str):
-        raise MosaicFusionError(f"categories is the text {categories!r}; give a list of names")
+        categories = split_names(categories)
     if not isinstance(categories, Vocabulary):
         categories = vocabulary_for(model, categories)
     return Selection(categories, categories)
