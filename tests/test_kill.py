@@ -24,10 +24,22 @@ SETTINGS = [
 ]
 
 
+def heed_ctrl_c() -> None:
+    """Background jobs of a shell ignore SIGINT and pass this on to the processes that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "mosaicfusion", "generate", *SETTINGS, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        preexec_fn=heed_ctrl_c,
+    )
 
 
 def finish(out: Path) -> None:
