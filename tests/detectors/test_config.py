@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mosaicfusion.detectors.config import load_recipe, recipe_names, recipe_to_yaml
+from mosaicfusion.detectors.config import load_recipe, recipe_names
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -14,7 +14,7 @@ from mosaicfusion.errors import MosaicFusionError
 def test_every_recipe_survives_being_written(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     path = tmp_path / "recipe.yaml"
-    path.write_text(recipe_to_yaml(recipe))
+    path.write_text(recipe.to_yaml())
     assert load_recipe(path) == recipe
 
 
@@ -61,5 +61,5 @@ def test_a_wrong_recipe_is_named_with_its_place(text: str, message: str, tmp_pat
 def test_an_unknown_recipe_lists_the_choices() -> None:
     with pytest.raises(MosaicFusionError, match=r"lvis_r50, .*mini_lite0"):
         load_recipe("lvis_r51")
-    with pytest.raises(MosaicFusionError, match="cannot read the settings in absent.yaml"):
+    with pytest.raises(MosaicFusionError, match=r"cannot read the settings in absent\.yaml"):
         load_recipe("absent.yaml")
