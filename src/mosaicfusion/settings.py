@@ -29,6 +29,10 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
 
+    def to_yaml(self) -> str:
+        """All values as YAML, which :func:`read_settings` reads."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings of a YAML file (``.yaml``, ``.yml``) or else a JSON file.

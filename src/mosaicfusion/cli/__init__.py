@@ -26,6 +26,9 @@ from mosaicfusion.cli import (
     quality as quality,
 )
 from mosaicfusion.cli import (
+    settings as settings,
+)
+from mosaicfusion.cli import (
     status as status,
 )
 from mosaicfusion.cli.app import app

@@ -12,7 +12,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 # In the order of use; commands that are not listed come last.
 _ORDER = (
-    *("generate", "status", "retry", "report", "explain", "categories"),
+    *("generate", "status", "retry", "report", "explain", "categories", "settings"),
     *("judge", "refine", "semantics", "diversity"),
     *("merge", "validate", "stats", "export"),
     *("train", "evaluate", "predict", "embed-text", "experiment"),

@@ -33,7 +33,10 @@ ModelOption = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any other setting: KEY=VALUE, such as masks.threshold=0.4; may be repeated."),
+    typer.Option(
+        "--set",
+        help="Any other setting: KEY=VALUE, such as masks.threshold=0.4; may be repeated; `settings` lists them.",
+    ),
 ]
 PolicyOption = Annotated[
     Literal["drop", "not_exhaustive"] | None,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from mosaicfusion.detectors.config import Recipe, load_recipe, recipe_to_yaml
+from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic
@@ -88,7 +88,7 @@ def _prepare(folder: Path, recipe: Recipe, classes: ClassList) -> None:
         read_classes(folder).require_same(classes)
         return
     write_atomic(folder / CLASSES, json.dumps(classes.to_json(), indent=1, ensure_ascii=False).encode())
-    write_atomic(folder / RECIPE, recipe_to_yaml(recipe).encode())
+    write_atomic(folder / RECIPE, recipe.to_yaml().encode())
 
 
 def read_classes(folder: Path) -> ClassList:

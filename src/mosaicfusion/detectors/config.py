@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from mosaicfusion.detectors.registry import BUILDERS
@@ -199,8 +198,3 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
             f"unknown recipe {str(source)!r:.80}; choose one of {', '.join(known)}, or a .yaml file"
         )
     return Recipe.parse(merge_settings(values, overrides or {}))
-
-
-def recipe_to_yaml(recipe: Recipe) -> str:
-    """All values of a recipe as YAML, readable by :func:`load_recipe`."""
-    return str(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
