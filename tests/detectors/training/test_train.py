@@ -201,4 +201,4 @@ def test_a_batch_that_cannot_be_split_is_refused(data: TrainingSet, tmp_path: Pa
     with pytest.raises(MosaicFusionError, match="a CPU cannot train in 16-mixed"):
         train(recipe(precision="16-mixed"), data, tmp_path, OPTIONS)
     with pytest.raises(MosaicFusionError, match="cannot be split over 3 devices"):
-        module._count_parts(recipe().schedule, 3)
+        module.count_parts(recipe().schedule, 3)

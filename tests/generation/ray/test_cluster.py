@@ -115,12 +115,11 @@ class TestCommand:
         assert f"nothing answers at {address} ([Errno 111] Connection refused)" in result.stderr
         assert not (tmp_path / "run").exists()
 
-    def test_a_server_that_is_not_ray_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mosaicfusion.generation.ray.cluster._CONNECT_S", 0.5)
+    def test_a_server_that_is_not_ray_is_refused(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = f"127.0.0.1:{server.getsockname()[1]}"
-            result = generate(tmp_path, "--ray-address", address)
-        assert (result.exit_code, f"what answers at {address} is not Ray" in result.stderr) == (2, True)
+            with pytest.raises(MosaicFusionError, match=f"what answers at {address} is not Ray"):
+                check_address(address, timeout_s=0.5)
 
     def test_a_server_that_speaks_grpc_is_accepted(self) -> None:
         server = grpc.server(ThreadPoolExecutor(1))

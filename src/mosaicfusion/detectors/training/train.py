@@ -89,7 +89,7 @@ def train(
     """
     options, schedule = options or TrainOptions(), recipe.schedule
     fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
-    parts = _count_parts(schedule, fabric.world_size)
+    parts = count_parts(schedule, fabric.world_size)
     checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
     with training_folder(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
@@ -187,7 +187,7 @@ class _Training:
             self.parts["averaged"].update_parameters(self.parts["model"])
 
 
-def _count_parts(schedule: ScheduleConfig, devices: int) -> int:
+def count_parts(schedule: ScheduleConfig, devices: int) -> int:
     """Number of parts that a batch is split into; raises :class:`MosaicFusionError` unless they are equal."""
     parts = devices * schedule.accumulate
     if schedule.batch_size % parts:

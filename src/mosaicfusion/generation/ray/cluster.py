@@ -102,7 +102,7 @@ def _import_ray() -> Any:
     return ray
 
 
-def check_address(address: str) -> None:
+def check_address(address: str, timeout_s: float = _CONNECT_S) -> None:
     """Raise :class:`MosaicFusionError` within seconds where no Ray answers; Ray itself would wait for minutes."""
     if address == "auto":
         return
@@ -114,21 +114,21 @@ def check_address(address: str) -> None:
     if not host or not port:
         raise MosaicFusionError(f"{address!r:.80} is no address of a Ray cluster; {example}")
     try:
-        socket.create_connection((host, port), _CONNECT_S).close()
+        socket.create_connection((host, port), timeout_s).close()
     except (OSError, UnicodeError) as error:
         raise MosaicFusionError(
             f"nothing answers at {address} ({first_line(error)}); start it with `ray start --head` there, or {example}"
         ) from None
-    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}"):
+    if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(f"{host}:{port}", 2 * timeout_s):
         raise MosaicFusionError(f"what answers at {address} is not Ray; {example}")
 
 
-def _speaks_grpc(target: str) -> bool:
+def _speaks_grpc(target: str, timeout_s: float) -> bool:
     import grpc  # of the extra, as Ray
 
     with grpc.insecure_channel(target) as channel:
         try:
-            grpc.channel_ready_future(channel).result(timeout=2 * _CONNECT_S)
+            grpc.channel_ready_future(channel).result(timeout=timeout_s)
         except grpc.FutureTimeoutError:
             return False
     return True
