@@ -28,7 +28,7 @@ class TestStatus:
         output = call("status", half).stdout
         for text in ("4 of 8 (50%)", "a minute", "time left", "of 8 regions", "out_of_memory 1", "not yet written"):
             assert text in output
-        assert f"`mosaicfusion retry {half} --failed`" in output
+        assert f"`mosaicfusion retry {half}`" in output
 
     def test_status_prints_json(self, half: Path) -> None:
         found = json.loads(call("status", half, "--json").stdout)
@@ -41,7 +41,7 @@ class TestStatus:
 
 class TestRetry:
     def test_failed_canvases_are_generated_and_missing_ones_counted(self, half: Path) -> None:
-        result = call("retry", half, "--failed")
+        result = call("retry", half)
         assert result.exit_code == 0, result.output
         assert "2 canvases are missing: the process that generates the last one compiles" in result.stdout
         assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
@@ -51,13 +51,18 @@ class TestRetry:
         monkeypatch.setattr("mosaicfusion.diffusion.compilation.compile_parts", compiled.append)
         run = RunFolder.open(half)
         note_failures(run, [run.total - 1], [run.total - 1], "worker_lost")
-        result = call("retry", half, "--failed", "--compile", "--offload", "--vae-tiling")
+        result = call("retry", half, "--compile", "--offload", "--vae-tiling")
         assert result.exit_code == 0, result.output
         assert [backend.vae.use_tiling for backend in compiled] == [True]
 
-    def test_retry_without_failed_names_the_option(self, half: Path) -> None:
-        result = call("retry", half)
-        assert (result.exit_code, f"`mosaicfusion retry {half} --failed`" in result.stderr) == (2, True)
+
+def test_deleted_images_are_reported(tiny_sd: Path, tmp_path: Path) -> None:
+    generate_tiny(tmp_path / "run", tiny_sd)
+    assert "deleted" not in call("status", tmp_path / "run").stdout
+    next((tmp_path / "run" / "images").rglob("*.jpg")).unlink()
+    for command in ("status", "report"):
+        assert "images were deleted: the command that generated this run" in call(command, tmp_path / "run").stdout
+    assert json.loads(call("status", tmp_path / "run", "--json").stdout)["lost"] > 0
 
 
 @pytest.mark.parametrize("shard", ["5/4", "0/4", "a/b", "", "3"])

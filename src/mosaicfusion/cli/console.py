@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _LOG_EVERY_S = 60
+LOST = "images were deleted: the command that generated this run generates their {} canvases again"
 
 
 class ProgressBar:
@@ -126,6 +127,8 @@ def print_summary(summary: Summary) -> None:
         )
         return
     _print_output(console, summary)
+    if summary.lost:
+        console.print(LOST.format(summary.lost), soft_wrap=True)
     console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", markup=False, soft_wrap=True)
     console.print(f"report: {summary.path / 'report.html'}", markup=False, soft_wrap=True)
 

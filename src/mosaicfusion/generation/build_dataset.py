@@ -20,6 +20,7 @@ class Summary:
 
     ``per_category``: by name, the number of regions that were requested and that were kept. ``missing`` canvases do not exist;
     ``failed`` counts those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
+    ``lost`` canvases belong to parts of which an image was deleted; the command that generated them does so again.
     ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated.
     """
 
@@ -34,6 +35,7 @@ class Summary:
     output: OutputSettings = field(default_factory=OutputSettings)
     missing: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
     generated: int = 0
 
 
@@ -73,4 +75,5 @@ def _summary(run: RunFolder, stats: RunStats) -> Summary:
         output=run.manifest.output,
         rejections=dict(stats.reasons.most_common()),
         per_category={tally.name: (tally.requested, tally.kept) for tally in tallies},
+        lost=sum(len(part) for part in run.without_image()),
     )

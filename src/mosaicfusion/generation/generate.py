@@ -189,7 +189,7 @@ def _require_complete(summary: Summary) -> Summary:
         raise MosaicFusionError(
             f"{failed} canvases could not be generated; the other {summary.canvases} are in {summary.path}\n  "
             + "\n  ".join(f"{count}: {message}" for message, count in kinds)
-            + f"\n`mosaicfusion retry {summary.path} --failed` generates these again and nothing else"
+            + f"\n`mosaicfusion retry {summary.path}` generates these again and nothing else"
         )
     return summary
 

@@ -25,7 +25,7 @@ class Status:
 
     ``rate``: canvases per minute over the last parts. ``left_s``: seconds until all exist at that rate. Both are ``None`` if
     too few were generated lately. ``idle_s``: seconds since the last part. ``requested`` and ``kept`` count regions,
-    ``failures`` counts canvases by reason.
+    ``failures`` counts canvases by reason. ``lost`` canvases belong to parts of which an image was deleted.
     """
 
     path: str
@@ -37,6 +37,7 @@ class Status:
     left_s: float | None
     idle_s: float | None
     compiled: bool
+    lost: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
 
@@ -80,6 +81,7 @@ def read_status(path: str | Path) -> Status:
         left_s=None if rate is None else (run.total - done) / rate,
         idle_s=idle_s,
         compiled=(run.path / "lvis.json").exists(),
+        lost=sum(len(part) for part in run.without_image()),
         failures=dict(failures.most_common()),
     )
 
