@@ -58,7 +58,7 @@ class TestRetry:
 
 def test_deleted_images_are_reported(tiny_sd: Path, tmp_path: Path) -> None:
     generate_tiny(tmp_path / "run", tiny_sd)
-    assert "deleted" not in call("status", tmp_path / "run").stdout
+    assert "images were deleted" not in call("status", tmp_path / "run").stdout
     next((tmp_path / "run" / "images").rglob("*.jpg")).unlink()
     for command in ("status", "report"):
         assert "images were deleted: the command that generated this run" in call(command, tmp_path / "run").stdout
