@@ -7,14 +7,16 @@ bytes: they take no more memory than the file, and go into another file digit fo
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from mosaicfusion.dataset.mend import mended_rows, root_category
+from mosaicfusion.dataset.text import to_utf8, without_infinity
 from mosaicfusion.errors import MosaicFusionError
 
 LISTS = ("images", "annotations", "categories")
@@ -93,18 +95,34 @@ class CompleteAnnotation(AnnotationRef, kw_only=True):
     iscrowd: Annotated[int, msgspec.Meta(ge=0, le=1)] = 0
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A change that was made while a json was read. ``kind`` is that of an issue; ``count`` is the number of values."""
+
+    kind: str
+    text: str
+    count: int = 1
+
+
 class DatasetFile:
-    """The top-level values of a json, not parsed yet. Read one with :meth:`open`."""
+    """The top-level values of a json, not parsed yet. Read one with :meth:`open`.
+
+    ``remarks``: what was read as something else, such as Infinity as ``null``.
+    """
 
     def __init__(self, path: Path, fields: dict[str, msgspec.Raw]) -> None:
         self.path = path
         self.fields = fields
+        self.remarks: list[Remark] = []
 
     @classmethod
     def open(cls, path: Path) -> DatasetFile:
-        """Read a file; raises :class:`MosaicFusionError` if it is missing, cut off, not JSON or not an object with the lists."""
+        """Read a file, plain or compressed with gzip.
+
+        Raises :class:`MosaicFusionError` if it is missing, cut off, not JSON or not an object with the lists.
+        """
         try:
-            data = path.read_bytes().removeprefix(BOM_UTF8)
+            data = path.read_bytes()
         except OSError as error:
             raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
         return cls.from_bytes(path, data)
@@ -112,31 +130,49 @@ class DatasetFile:
     @classmethod
     def from_bytes(cls, path: Path, data: bytes) -> DatasetFile:
         """The content of a file; ``path`` is for messages. Raises as :meth:`open`."""
-        try:
-            fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        except msgspec.ValidationError:
-            raise MosaicFusionError(
-                f"{path} is not an object with {', '.join(LISTS)}; an LVIS or COCO json is needed"
-            ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise MosaicFusionError(f"{path} is not whole JSON ({error}); was it cut off?") from None
+        fields, remarks = _top_level(path, to_utf8(path, data))
         for key in LISTS:
             if bytes(memoryview(fields.get(key, msgspec.Raw(b"-")))[:1]) != b"[":
                 raise MosaicFusionError(f"{path} has no list of {key!r}; an LVIS or COCO json is needed")
-        return cls(path, fields)
+        file = cls(path, fields)
+        file.remarks += remarks
+        file._leave_out_root()
+        return file
+
+    def _leave_out_root(self) -> None:
+        root = root_category(*(self.fields[key] for key in ("categories", "images", "annotations")))
+        if root is not None:
+            index, name = root
+            rows = self.parse("categories", list[msgspec.Raw])
+            self.fields["categories"] = msgspec.Raw(b"".join(_json_list([*rows[:index], *rows[index + 1 :]])))
+            text = f"the category {name!r:.60} is only the parent of the others, as Roboflow writes it; it is left out"
+            self.remarks.append(Remark("root-category", text))
 
     def parse(self, key: str, kind: type[T]) -> T:
         """Parse a top-level value as ``kind``, for instance ``list[AnnotationRef]``; fields that ``kind`` lacks are skipped.
 
-        Raises :class:`MosaicFusionError` with the location if a value is of another type.
+        Rows with values that have one meaning only, such as 640.0 pixels, are mended. Raises :class:`MosaicFusionError` with
+        the location if a value is of another type.
         """
         try:
             return msgspec.json.decode(self.fields[key], type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if isinstance(error, msgspec.ValidationError) and key in LISTS and self._mend(key):
+                return self.parse(key, kind)
             reason = str(error).replace("`$", f"`{key}")
             raise MosaicFusionError(
                 f"{self.path}: {key}: {reason}; `mosaicfusion validate {self.path}` lists all problems"
             ) from None
+
+    def _mend(self, key: str) -> bool:
+        rows, count = mended_rows(key, msgspec.json.decode(self.fields[key], type=list[msgspec.Raw]))
+        if count:
+            self.fields[key] = msgspec.Raw(b"".join(_json_list(rows)))
+            text = (
+                f"{count} {key} have values such as 640.0 or null where whole numbers are needed; they are read as such"
+            )
+            self.remarks.append(Remark("whole-number", text, count))
+        return count > 0
 
     def with_lists(self, **lists: Iterable[bytes]) -> bytes:
         """The file's JSON with other lists, whose rows are JSON already; everything else keeps its bytes."""
@@ -145,6 +181,24 @@ class DatasetFile:
             pieces += [b"," if pieces else b"{", msgspec.json.encode(key), b":"]
             pieces += _json_list(lists[key]) if key in lists else [value]
         return b"".join([*pieces, b"}"])
+
+
+def _top_level(path: Path, data: bytes) -> tuple[dict[str, msgspec.Raw], list[Remark]]:
+    try:
+        try:
+            return msgspec.json.decode(data, type=dict[str, msgspec.Raw]), []
+        except msgspec.DecodeError:
+            mended, count = without_infinity(data)
+            if not count:
+                raise
+            text = f"{count} numbers are Infinity or NaN, which JSON does not have; they are read as null"
+            return msgspec.json.decode(mended, type=dict[str, msgspec.Raw]), [Remark("infinity", text, count)]
+    except msgspec.ValidationError:
+        raise MosaicFusionError(
+            f"{path} is not an object with {', '.join(LISTS)}; an LVIS or COCO json is needed"
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MosaicFusionError(f"{path} is not whole JSON ({error}); was it cut off?") from None
 
 
 def _json_list(rows: Iterable[bytes]) -> Iterator[bytes]:
@@ -156,15 +210,27 @@ def _json_list(rows: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
+def is_synthetic(image: Record) -> bool:
+    """True if the record of an image is that of a synthetic one."""
+    return str(image.get("coco_url")).startswith(SYNTHETIC)
+
+
 def path_fault(name: str) -> str | None:
     """The reason why a ``file_name`` must not be used as a path under the images' folder; ``None`` for a valid one."""
     if not name.isprintable() or not name.strip():
         return "is empty or holds characters that cannot be printed"
+    if "://" in name:
+        return "is an address, not the path of a file"
     if "\\" in name or name.startswith("/") or re.match("[A-Za-z]:", name):
         return "is absolute or of another system"
-    if set(name.split("/")) & {"", ".", ".."}:
+    if set(plain_name(name).split("/")) & {"", ".", ".."}:
         return "leaves its folder, or holds an empty part"
     return None
+
+
+def plain_name(name: str) -> str:
+    """A path without parts that mean the folder itself: ``./train/./a.jpg`` is ``train/a.jpg``."""
+    return "/".join(part for part in name.split("/") if part != ".") if "./" in name else name
 
 
 def image_name(image: ImageRef) -> str | None:
@@ -172,7 +238,7 @@ def image_name(image: ImageRef) -> str | None:
 
     LVIS v1 has only the second: ``http://images.cocodataset.org/train2017/000000391895.jpg``.
     """
-    return image.file_name or url_tail(image.coco_url)
+    return plain_name(image.file_name) if image.file_name else url_tail(image.coco_url)
 
 
 def url_tail(url: str | None) -> str | None:

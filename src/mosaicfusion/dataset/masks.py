@@ -104,6 +104,16 @@ def parse_mask(segmentation: Any, hw: tuple[int, int]) -> PolygonMask | RunMask:
     raise ValueError("is empty, or neither a list of polygons nor run lengths")
 
 
+def has_extent(mask: PolygonMask | RunMask) -> bool:
+    """True if a mask is more than a line or a point: outlines of a width and a height, or at least one pixel."""
+    return mask.area > 0 if isinstance(mask, RunMask) else min(mask.box_xywh[2:]) > 0
+
+
+def is_blank(segmentation: Any) -> bool:
+    """True for ``null``, ``[]``, ``{}`` and lists of empty polygons: a box without a mask."""
+    return segmentation in (None, {}) or (isinstance(segmentation, list) and all(part == [] for part in segmentation))
+
+
 def read_mask(annotation: Record, hw: tuple[int, int]) -> PolygonMask | RunMask:
     """The mask of an annotation record; raises :class:`MosaicFusionError` that names the annotation if it is not valid."""
     try:

@@ -22,12 +22,15 @@ from mosaicfusion.dataset.coco import (
     ImageRef,
     ImageRow,
     Record,
+    Remark,
     find_image,
+    is_synthetic,
     path_fault,
     require_known,
     require_unique,
 )
 from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head, write_lvis
+from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
@@ -44,7 +47,7 @@ class Dataset:
 
     ``root``: the folder of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with
     ``image_count`` and ``instance_count``. ``masks``: the mask format that a run was last compiled with; ``None`` for a json,
-    which may hold both.
+    which may hold both. ``synthetic``: number of synthetic images. ``remarks``: what was read as something else.
     """
 
     path: Path
@@ -55,11 +58,13 @@ class Dataset:
     images: int
     instances: int
     masks: MaskFormat | None = None
+    synthetic: int = 0
+    remarks: Sequence[Remark] = ()
 
     @property
     def name(self) -> str:
         """Name of the run folder or the json."""
-        return self.path.resolve().name.removesuffix(".json")
+        return self.path.resolve().name.removesuffix(".gz").removesuffix(".json")
 
     def __iter__(self) -> Iterator[Sample]:
         for image, objects in self.rows():
@@ -124,7 +129,15 @@ def _open_run(
     categories = category_records(run.categories, counts.by_image, counts.by_instance)
     output = run.manifest.output
     return Dataset(
-        run.path, run.path, lvis_head(), categories, rows, counts.images, counts.by_instance.total(), output.masks
+        run.path,
+        run.path,
+        lvis_head(),
+        categories,
+        rows,
+        counts.images,
+        counts.by_instance.total(),
+        output.masks,
+        counts.synthetic,
     )
 
 
@@ -160,7 +173,17 @@ def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bo
         {**record, "image_count": counts.by_image[record["id"]], "instance_count": counts.by_instance[record["id"]]}
         for record in sorted(file.parse("categories", list[Record]), key=lambda record: int(record["id"]))
     ]
-    return Dataset(path, root, head, records, rows, counts.images, counts.by_instance.total())
+    return Dataset(
+        path,
+        root,
+        head,
+        records,
+        rows,
+        counts.images,
+        counts.by_instance.total(),
+        synthetic=counts.synthetic,
+        remarks=file.remarks,
+    )
 
 
 def _require_complete(path: Path, images: Sequence[ImageRef], categories: Sequence[CategoryRef]) -> None:
@@ -189,14 +212,20 @@ def _annotations_by_image(file: DatasetFile, images: set[int], categories: set[i
 
 
 def _decode(path: Path, raw: msgspec.Raw, complete: bool) -> Record:
-    record: Record = msgspec.json.decode(raw)
-    if complete:
-        try:
-            msgspec.convert(record, CompleteAnnotation)
-        except msgspec.ValidationError as error:
-            raise MosaicFusionError(
-                f"{path}: annotation {record['id']}: {error}; `mosaicfusion validate {path}` lists all problems"
-            ) from None
+    try:
+        record: Record = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:  # a number that no float holds
+        id_ = msgspec.json.decode(raw, type=AnnotationRef).id
+        raise MosaicFusionError(f"{path}: annotation {id_}: {error}; remove it or write valid numbers") from None
+    if not complete:
+        return record
+    record |= mended_values("annotations", record)
+    try:
+        msgspec.convert(record, CompleteAnnotation)
+    except msgspec.ValidationError as error:
+        raise MosaicFusionError(
+            f"{path}: annotation {record['id']}: {error}; `mosaicfusion validate {path}` lists all problems"
+        ) from None
     return record
 
 
@@ -205,6 +234,7 @@ class _Counts:
     """Number of images, and of images and instances by category id."""
 
     images: int = 0
+    synthetic: int = 0
     by_image: Counter[int] = field(default_factory=Counter)
     by_instance: Counter[int] = field(default_factory=Counter)
 
@@ -215,6 +245,7 @@ class _Counts:
         for image, objects in rows():
             ids = [annotation["category_id"] for annotation in objects]
             counts.images += 1
+            counts.synthetic += is_synthetic(image)
             counts.by_image.update(set(ids))
             counts.by_instance.update(ids)
             if root is None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from support.images import encode
 from support.lvis_sets import REAL_COCO, REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
 
 from mosaicfusion.dataset.merge import merge
 from mosaicfusion.dataset.validate import fix, validate
 from mosaicfusion.errors import MosaicFusionError
 
+IMAGE: dict[str, Any] = json.loads(json.dumps(REAL_COCO))["images"][0]
 VALID: dict[str, Any] = json.loads(REAL_LVIS)
 for number, record in enumerate(VALID["categories"], start=1):  # detectron2 requires 1 to N
     ids = {record["id"]: number}
@@ -139,8 +144,6 @@ def test_only_some_issues_of_a_kind_are_shown(tmp_path: Path) -> None:
 
 
 def test_image_files_are_checked(tmp_path: Path) -> None:
-    from PIL import Image
-
     root = tmp_path / "data"
     (root / "train2017").mkdir(parents=True)
     assert sum("[missing-file]" in line for line in lines(tmp_path, VALID, images_root=root)) == 2
@@ -169,6 +172,93 @@ def test_progress_ends_at_the_total(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     lines(tmp_path, VALID, on_progress=lambda *done: calls.append(done))
     assert calls[-1] == (5, 5)
+
+
+def coco(**fields: Any) -> dict[str, Any]:
+    """The COCO set with fields of its one annotation replaced."""
+    data: dict[str, Any] = copy.deepcopy(REAL_COCO)
+    data["annotations"][0] |= fields
+    return data
+
+
+class TestOddInput:
+    """Input that other tools write: named by a line, and repaired where it has one meaning."""
+
+    @pytest.mark.parametrize(
+        ("data", "message", "repairs"),
+        [
+            (coco(iscrowd=None), "iscrowd is null; 0 or 1 is needed; --fix writes 0", {"iscrowd": 1}),
+            (coco(category_id=2.0), "category_id is 2.0; a whole number is needed", {"category_id": 1}),
+            (coco(iscrowd=1), "all 1 have iscrowd 1, as CVAT writes masks", {"iscrowd": 1}),
+            (coco(bbox=[0, 0, 4, 0], area=0, segmentation=[[0, 0, 4, 0, 4, 0]]), "[empty-object] annotations[0] (id 5)",
+             {"annotations left out": 1}),
+            (coco(bbox=[float("inf")] * 4), "4 numbers are Infinity or NaN", {"infinity": 4, "bbox": 1}),
+            (coco(bbox=[float("nan")] * 4, segmentation=[[]]), "bbox is [null, null, null, null]",
+             {"infinity": 4, "annotations left out": 1}),
+            ({**REAL_COCO, "categories": [{"id": 0, "name": "toys-x1", "supercategory": "none"},
+                                          {"id": 2, "name": "kite", "supercategory": "toys-x1"}]},
+             "'toys-x1' is only the parent of the others", {"root-category": 1}),
+            ({**REAL_COCO, "images": [{**IMAGE, "height": 32.0}]}, "height is 32.0", {"height": 1}),
+            *(({**REAL_COCO, "images": [{**IMAGE, "file_name": name}]}, message, {"file_name": 1})
+              for name, message in (("./a/./b.jpg", '"./a/./b.jpg" is "a/b.jpg"'), ("a\\b.jpg", '--fix writes "a/b.jpg"'),
+                                    ("https://x.org/b.jpg?w=9", "is an address"))),
+        ],
+    )  # fmt: skip
+    def test_it_is_named_and_repaired(
+        self, tmp_path: Path, data: dict[str, Any], message: str, repairs: dict[str, int]
+    ) -> None:
+        found = lines(tmp_path, data)
+        assert any(message in line for line in found), found
+        assert dict(fix(tmp_path / "data.json", tmp_path / "fixed.json")) == repairs
+        assert validate(tmp_path / "fixed.json").issues.lines() == []
+
+    def test_boxes_without_masks_are_counted(self, tmp_path: Path) -> None:
+        found = lines(tmp_path, coco(segmentation=[]))
+        assert "warning [boxes-only] annotations: 1 annotations have a box and no mask" in found[1]
+
+    def test_a_number_that_no_float_holds_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "data.json"
+        path.write_text(json.dumps(coco(area=123456)).replace("123456", "1e400"))
+        (line,) = validate(path).issues.lines()
+        assert line.startswith("error [schema] annotations[0]: holds a value that cannot be read")
+
+    def test_a_compressed_file_is_repaired_in_place(self, tmp_path: Path) -> None:
+        path = tmp_path / "data.json.gz"
+        path.write_bytes(gzip.compress(json.dumps(coco(area=9)).encode()))
+        assert dict(fix(path, path)) == {"area": 1}
+        assert json.loads(gzip.decompress(path.read_bytes()))["annotations"][0]["area"] == 16
+
+
+class TestImageFiles:
+    """Files of one image, 32 x 48 (height x width), in the json."""
+
+    def found(self, folder: Path, data: bytes) -> list[str]:
+        (folder / "000000000001.jpg").write_bytes(data)
+        return lines(folder, REAL_COCO, images_root=folder)
+
+    def test_half_a_jpeg_is_broken(self, tmp_path: Path) -> None:
+        whole = encode(np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8))
+        assert self.found(tmp_path, whole) == []
+        (line,) = self.found(tmp_path, whole[: len(whole) // 2])
+        assert "[broken-file]" in line and "truncated" in line
+
+    @pytest.mark.parametrize(
+        ("orientation", "hw", "expected"),
+        [
+            (1, (32, 48), None),
+            (3, (32, 48), "warning [exif]"),
+            (6, (32, 48), "warning [exif]"),
+            (6, (48, 32), "error [exif]"),
+            (8, (48, 33), "error [image-size]"),
+        ],
+    )
+    def test_orientations_are_named(
+        self, tmp_path: Path, orientation: int, hw: tuple[int, int], expected: str | None
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        found = self.found(tmp_path, encode(np.zeros(hw, np.uint8), exif=exif))
+        assert [line.partition("] ")[0] + "]" for line in found] == ([expected] if expected else [])
 
 
 class TestFix:
@@ -225,7 +315,7 @@ class TestFix:
         assert read(path)["images"][0]["height"] == 32
 
     def test_underivable_fields_stay(self, tmp_path: Path) -> None:
-        """Nothing is removed, and nothing is invented."""
+        """Nothing with any content is removed, and nothing is invented."""
         data = changed("annotations.0", segmentation=[], image_id=77)
         data["images"][1] = {"id": 51, "file_name": "../../etc/passwd", "height": 32, "width": 48}
         data["annotations"].append("nonsense")

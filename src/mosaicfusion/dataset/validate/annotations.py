@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from mosaicfusion.dataset.coco import Record
-from mosaicfusion.dataset.masks import PolygonMask, RunMask, parse_mask
-from mosaicfusion.dataset.validate.context import Context, check_id, is_area, is_box, is_int
+from mosaicfusion.dataset.masks import PolygonMask, RunMask, has_extent, is_blank, parse_mask
+from mosaicfusion.dataset.validate.context import Context, check_id, check_whole_numbers, is_area, is_box, is_int
 from mosaicfusion.dataset.validate.issues import RowIssues
 from mosaicfusion.errors import shown
 
@@ -19,11 +19,12 @@ PIXEL_TOLERANCE = 1.0
 
 def check_annotation(row: Any, issues: RowIssues, context: Context) -> None:
     """Check ids, references, the crowd flag, and the mask with its box and area."""
-    known_id = isinstance(row, dict) and is_int(row.get("id")) and row["id"] not in context.annotation_ids
-    repair = None if known_id or not isinstance(row, dict) else {"id": context.new_annotation_id()}
-    check_id(row, issues, context.annotation_ids, repair)
     if not isinstance(row, dict):
+        check_id(row, issues, context.annotation_ids)
         return
+    row = check_whole_numbers("annotations", row, issues)
+    known_id = is_int(row.get("id")) and row["id"] not in context.annotation_ids
+    check_id(row, issues, context.annotation_ids, None if known_id else {"id": context.new_annotation_id()})
     image_id: Any = row.get("image_id")
     category_id: Any = row.get("category_id")
     for key, value, known in (
@@ -36,37 +37,62 @@ def check_annotation(row: Any, issues: RowIssues, context: Context) -> None:
     crowd = row.get("iscrowd", 0)
     if not is_int(crowd) or crowd not in (0, 1):
         issues.error("iscrowd", f"iscrowd is {shown(crowd)}; 0 or 1 is needed")
-    context.pairs.add((category_id, image_id))
-    context.instances[category_id] += 1
     hw = context.image_hw[image_id]
-    if hw is not None:
-        _check_mask(row, hw, issues, context)
+    if hw is None or _check_mask(row, hw, issues, context):
+        context.crowds += crowd == 1
+        context.pairs.add((category_id, image_id))
+        context.instances[category_id] += 1
 
 
-def _check_mask(row: Record, hw: tuple[int, int], issues: RowIssues, context: Context) -> None:
+def _check_mask(row: Record, hw: tuple[int, int], issues: RowIssues, context: Context) -> bool:
+    """Check the mask, and box and area against it; ``False`` for an object without either, which a repair leaves out."""
+    segmentation, box = row.get("segmentation"), row.get("bbox")
+    mask: PolygonMask | RunMask | None = None
+    fault = ""
     try:
-        mask = parse_mask(row.get("segmentation"), hw)
-        box_xywh = mask.box_xywh
+        mask = parse_mask(segmentation, hw)
+        if not has_extent(mask):
+            mask, fault = None, "covers nothing"
     except ValueError as error:
-        issues.error("mask", f"segmentation {error}; annotate it again or remove the annotation")
-        mask = None
+        fault = str(error)
+    if mask is None and not is_box(box) and (fault == "covers nothing" or is_blank(segmentation)):
+        issues.error("empty-object", f"has no mask with an area, and bbox is {shown(box)}; --fix leaves it out")
+        issues.remove()
+        return False
+    if mask is None:
+        context.blank += is_blank(segmentation)
+        issues.error("mask", f"segmentation {fault}; annotate it again or remove the annotation")
+    _check_box(row, mask, issues)
+    _check_area(row, mask, issues)
+    if mask:
+        _check_inside(mask.box_xywh, hw, issues)
+        context.run_lengths += isinstance(mask, RunMask)
+    return True
+
+
+def _check_box(row: Record, mask: PolygonMask | RunMask | None, issues: RowIssues) -> None:
     box: Any = row.get("bbox")
-    area: Any = row.get("area")
     if not is_box(box):
-        text = f"bbox is {shown(box)}; four numbers with a size above 0 are needed; --fix takes the mask's"
-        issues.error("bbox", text, {"bbox": box_xywh} if mask else None)
-    elif mask and not same_box(box, box_xywh):
-        text = f"bbox is {shown(box)}, the mask's {shown(box_xywh)}; --fix writes that"
-        issues.error("bbox", text, {"bbox": box_xywh})
+        text = f"bbox is {shown(box)}; four numbers with a size above 0 are needed; {_source(mask)}"
+        issues.error("bbox", text, {"bbox": mask.box_xywh} if mask else None)
+    elif mask and not same_box(box, mask.box_xywh):
+        text = f"bbox is {shown(box)}, the mask's {shown(mask.box_xywh)}; --fix writes that"
+        issues.error("bbox", text, {"bbox": mask.box_xywh})
+
+
+def _check_area(row: Record, mask: PolygonMask | RunMask | None, issues: RowIssues) -> None:
+    area: Any = row.get("area")
+    box: Any = row.get("bbox")
     if not is_area(area):
-        issues.error("area", f"area is {shown(area)}; --fix takes the mask's", {"area": mask.area} if mask else None)
+        issues.error("area", f"area is {shown(area)}; {_source(mask)}", {"area": mask.area} if mask else None)
     elif mask and not has_area(mask, area):
         of_box = ", which is its box's" if is_box(box) and abs(box[2] * box[3] - area) < 1 else ""
         text = f"area is {area:g}{of_box}; the mask has {mask.area:g}; --fix writes that"
         issues.error("area", text, {"area": mask.area})
-    if mask:
-        _check_inside(box_xywh, hw, issues)
-        context.run_lengths += isinstance(mask, RunMask)
+
+
+def _source(mask: PolygonMask | RunMask | None) -> str:
+    return "--fix takes the mask's" if mask else "there is no valid mask to take it from"
 
 
 def _check_inside(box_xywh: Sequence[float], hw: tuple[int, int], issues: RowIssues) -> None:

@@ -46,6 +46,9 @@ def check_loaders(issues: Issues, context: Context) -> None:
             f"the ids of {count} categories are not 1 to {count}; detectron2's LVIS loader takes id - 1 for the class"
         )
         issues.add("warning", "category-ids", "categories", text)
+    if context.blank:
+        text = f"{context.blank} annotations have a box and no mask, which training and exports need; annotate them"
+        issues.add("warning", "boxes-only", "annotations", text)
     if context.lvis and context.run_lengths:
         text = (
             f"{context.run_lengths} masks are run lengths; detectron2's LVIS loader takes polygons: "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mosaicfusion.dataset.coco import CATEGORY_LISTS, MAX_SIDE_PX, SYNTHETIC
+from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.validate.issues import RowIssues
 from mosaicfusion.errors import shown
 
@@ -34,6 +35,8 @@ class Context:
     pairs: set[tuple[int, int]] = field(default_factory=set)  # category and image of an annotation
     instances: Counter[int] = field(default_factory=Counter)
     run_lengths: int = 0  # masks that are not polygons
+    crowds: int = 0
+    blank: int = 0  # annotations with a box and no mask
 
     def counts(self) -> dict[str, Counter[int]]:
         """``image_count`` and ``instance_count`` by category."""
@@ -77,6 +80,19 @@ def is_box(value: Any) -> bool:
 def is_area(value: Any) -> bool:
     """True for a number of square pixels."""
     return type(value) in (int, float) and 0 <= value < MAX_NUMBER
+
+
+def check_whole_numbers(key: str, row: dict[str, Any], issues: RowIssues) -> dict[str, Any]:
+    """Check the fields of a row of the list ``key`` that must be whole numbers; the row with its repairs, as readers see it."""
+    values = mended_values(key, row)
+    if not values:
+        return row
+    row, before = {**row, **values}, row
+    issues.id = row["id"] if is_int(row.get("id")) else None
+    for name, value in values.items():
+        kind, needed = ("iscrowd", "0 or 1") if name == "iscrowd" else ("whole-number", "a whole number")
+        issues.error(kind, f"{name} is {shown(before[name])}; {needed} is needed; --fix writes {value}", {name: value})
+    return row
 
 
 def check_id(row: Any, issues: RowIssues, taken: set[int], repair: dict[str, Any] | None = None) -> bool:

@@ -29,6 +29,7 @@ class Issues:
         self.max_per_kind = max_per_kind
         self.counts: Counter[tuple[Level, str]] = Counter()
         self.repairs: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)  # list -> index of a row -> new values
+        self.removed: dict[str, set[int]] = defaultdict(set)  # list -> indices of rows without any content
         self._with_repairs = with_repairs
         self._kept: list[Issue] = []
 
@@ -42,6 +43,11 @@ class Issues:
         """Note new values of a row."""
         if self._with_repairs:
             self.repairs[key].setdefault(index, {}).update(values)
+
+    def remove(self, key: str, index: int) -> None:
+        """Note a row that the repaired file leaves out."""
+        if self._with_repairs:
+            self.removed[key].add(index)
 
     def number(self, level: Level) -> int:
         """Number of issues of a level."""
@@ -72,6 +78,10 @@ class RowIssues:
     def warning(self, kind: str, text: str, repair: dict[str, Any] | None = None) -> None:
         """Add a warning, with the values of the row that repair it."""
         self._add("warning", kind, text, repair)
+
+    def remove(self) -> None:
+        """Leave the row out of the repaired file."""
+        self._issues.remove(self._key, self._index)
 
     def _add(self, level: Level, kind: str, text: str, repair: dict[str, Any] | None) -> None:
         location = f"{self._key}[{self._index}]" + ("" if self.id is None else f" (id {self.id})")

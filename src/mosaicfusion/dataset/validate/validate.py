@@ -17,13 +17,13 @@ from typing import Any
 import msgspec
 
 from mosaicfusion.dataset.coco import LISTS, DatasetFile
+from mosaicfusion.dataset.text import write_text
 from mosaicfusion.dataset.validate.annotations import check_annotation
 from mosaicfusion.dataset.validate.categories import check_category, check_counts, check_loaders
 from mosaicfusion.dataset.validate.context import Context, is_int, is_lvis
 from mosaicfusion.dataset.validate.images import check_image, check_negative
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.atomic import write_atomic
 
 OnRows = Callable[[int, int], None]
 
@@ -54,17 +54,21 @@ def validate(
 def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
     """Write ``out``, which may be ``path``, with the repairs of all issues that have one; returns their number by field.
 
-    Nothing is removed, and everything else keeps its bytes. Repaired are, for annotations: ids that are missing or repeated,
-    ``bbox`` and ``area`` that are not the mask's; for images: ``file_name`` and ``coco_url`` from one another, a missing
-    ``height`` and ``width`` from the file, missing lists of LVIS, and categories in ``neg_category_ids`` that the image shows;
-    for categories: ``image_count`` and ``instance_count``.
+    Repaired are, for annotations: ids that are missing or repeated, ``bbox`` and ``area`` that are not the mask's, ``iscrowd``
+    that is ``null``, or 1 for all; for images: ``file_name`` and ``coco_url`` from one another, ``./`` and backslashes, a
+    missing ``height`` and ``width`` from the file, missing lists of LVIS, and categories in ``neg_category_ids`` that the image
+    shows; for categories: ``image_count`` and ``instance_count``. Left out are objects with neither a mask nor a box, and the
+    root category of Roboflow. Everything else keeps its bytes.
 
     Raises :class:`MosaicFusionError` if there is no such json; then ``out`` has not changed.
     """
     file = DatasetFile.open(path)
     issues = _check(file, images_root, Issues(with_repairs=True), None).issues
-    write_atomic(out, file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
-    return Counter(name for rows in issues.repairs.values() for values in rows.values() for name in values)
+    write_text(out, file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
+    done = Counter(name for rows in issues.repairs.values() for values in rows.values() for name in values)
+    done.update({remark.kind: remark.count for remark in file.remarks})
+    done.update({f"{key} left out": len(indices) for key, indices in issues.removed.items()})
+    return +done
 
 
 def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
@@ -72,7 +76,7 @@ def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
     rows: list[bytes] = list(file.parse(key, list[msgspec.Raw]))
     for index, values in issues.repairs[key].items():
         rows[index] = msgspec.json.encode({**msgspec.json.decode(rows[index]), **values})
-    return rows
+    return [row for index, row in enumerate(rows) if index not in issues.removed[key]]
 
 
 def _check(file: DatasetFile, root: Path | None, issues: Issues, on_progress: OnRows | None) -> Report:
@@ -83,6 +87,8 @@ def _check(file: DatasetFile, root: Path | None, issues: Issues, on_progress: On
     context = Context(is_lvis(categories, images), root, 1 + _max_id(rows))
     total = len(images) + len(rows)
 
+    for remark in file.remarks:
+        issues.add("warning", remark.kind, "file", f"{remark.text}; --fix writes it so")
     for k, category in enumerate(categories):
         check_category(category, RowIssues(issues, "categories", k), context)
     for k, image in enumerate(images):
@@ -90,9 +96,10 @@ def _check(file: DatasetFile, root: Path | None, issues: Issues, on_progress: On
         if on_progress and k % 100 == 0:
             on_progress(k, total)
     for k, row in enumerate(rows):  # one by one: of millions of masks, only one is in memory
-        check_annotation(msgspec.json.decode(row), RowIssues(issues, "annotations", k), context)
+        _check_annotation(row, RowIssues(issues, "annotations", k), context)
         if on_progress and k % 1000 == 0:
             on_progress(len(images) + k, total)
+    _check_crowds(len(rows), issues, context)
 
     shown_categories: dict[int, set[int]] = {}
     for category_id, image_id in context.pairs:
@@ -108,6 +115,24 @@ def _check(file: DatasetFile, root: Path | None, issues: Issues, on_progress: On
     return Report(issues, len(images), len(rows), len(categories))
 
 
+def _check_annotation(row: msgspec.Raw, issues: RowIssues, context: Context) -> None:
+    try:
+        value = msgspec.json.decode(row)
+    except (msgspec.DecodeError, RecursionError) as error:
+        issues.error("schema", f"holds a value that cannot be read ({error}); write valid numbers")
+        return
+    check_annotation(value, issues, context)
+
+
+def _check_crowds(rows: int, issues: Issues, context: Context) -> None:
+    """Check that not all objects are crowds: CVAT writes masks that way, and training and exports leave crowds out."""
+    if rows and context.crowds == rows:
+        text = f"all {rows} have iscrowd 1, as CVAT writes masks; training and exports leave crowds out; --fix writes 0"
+        issues.add("warning", "all-crowds", "annotations", text)
+        for k in range(rows):
+            issues.repair("annotations", k, {"iscrowd": 0})
+
+
 class _AnyId(msgspec.Struct):
     id: Any = None
 
@@ -117,6 +142,9 @@ def _max_id(rows: list[msgspec.Raw]) -> int:
     decoder, highest = msgspec.json.Decoder(_AnyId), 0
     for row in rows:
         if bytes(memoryview(row)[:1]) == b"{":
-            found = decoder.decode(row).id
+            try:
+                found = decoder.decode(row).id
+            except msgspec.DecodeError:  # a number that no float holds
+                continue
             highest = max(highest, found) if is_int(found) else highest
     return highest

@@ -1,0 +1,73 @@
+"""The orientation that a camera notes in EXIF: viewers and most loaders turn the pixels, masks of a json do not turn with them.
+
+pycocotools, CVAT and this package take an image as it is stored; detectron2, Ultralytics and ``datasets`` turn it. A file without
+the mark is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import Literal
+
+from PIL import Image, ImageOps
+
+ORIENTATION = 0x0112  # EXIF's tag
+_TURNS = (5, 6, 7, 8)  # values that swap height and width
+_QUALITY = 95
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation of an open image, 1 to 8; 1 is upright, also for an image without the mark."""
+    value = image.getexif().get(ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def upright_hw(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an open image after it is turned."""
+    width, height = image.size
+    return (width, height) if orientation_of(image) in _TURNS else (height, width)
+
+
+def without_orientation(data: bytes, hw: tuple[int, int]) -> tuple[bytes, str | None]:
+    """The bytes of an image file whose pixels, of height and width ``hw``, are those of its masks in every loader.
+
+    A file without the mark stays. If ``hw`` is the size of the stored pixels, only the mark is set to upright and the pixels stay
+    bit for bit. If it is the size of the turned ones, they are turned and encoded again. The second result says what was done:
+    ``"unmarked"``, ``"turned"`` or ``None``.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        orientation = orientation_of(image)
+        if orientation == 1:
+            return data, None
+        if (image.height, image.width) == hw and (patched := _patched(data, image, orientation)) is not None:
+            return patched, "unmarked"
+        turned = image.copy() if (image.height, image.width) == hw else ImageOps.exif_transpose(image)
+        exif = image.getexif()
+        exif[ORIENTATION] = 1
+        buffer = io.BytesIO()
+        lossless = image.format == "WEBP" and (image.height, image.width) == hw
+        turned.save(buffer, image.format, quality=_QUALITY, exif=exif, **({"lossless": True} if lossless else {}))
+    return buffer.getvalue(), "turned"
+
+
+def _patched(data: bytes, image: Image.Image, orientation: int) -> bytes | None:
+    """The same file with the value 1; ``None`` if the value does not stand where JPEG and PNG keep it."""
+    if image.format not in ("JPEG", "MPO", "PNG"):
+        return None
+    exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+    at = data.find(exif) if exif else -1
+    order: Literal["little", "big"] = "little" if exif[:2] == b"II" else "big"
+    # An entry of TIFF: tag, type 3 (a short), count 1, and the value in the first two of four bytes.
+    head = ORIENTATION.to_bytes(2, order) + (3).to_bytes(2, order) + (1).to_bytes(4, order)
+    entry = exif.find(head + orientation.to_bytes(2, order))
+    if at < 0 or entry < 0:
+        return None
+    value = at + entry + len(head)
+    patched = bytearray(data)
+    patched[value : value + 2] = (1).to_bytes(2, order)
+    if image.format == "PNG":  # the checksum of the chunk covers its type and content
+        end = at + len(exif)
+        patched[end : end + 4] = zlib.crc32(patched[at - 4 : end]).to_bytes(4, "big")
+    with Image.open(io.BytesIO(patched)) as check:
+        return bytes(patched) if orientation_of(check) == 1 else None
