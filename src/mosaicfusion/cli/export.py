@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 `mosaicfusion export runs/fruit --to hf -o fruit-hf`, then `datasets.load_dataset("fruit-hf")`
 
-The folder appears complete or not at all. Images are copied byte by byte and named by their id; categories.json lists the
-categories. Notes at the end say what the format could not hold."""
+The folder appears complete or not at all. Images are copied byte by byte and named by their id (yolo: by their own
+names); categories.json lists the categories. Notes at the end say what the format could not hold."""
 )
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
@@ -43,7 +43,10 @@ def export(
     ] = None,
     policy: PolicyOption = None,
     val_fraction: Annotated[
-        float, typer.Option(help="Fraction of the images for val, chosen by their ids; for yolo and voc.")
+        float,
+        typer.Option(
+            help="Fraction of the images (of a merged set: the real ones) for val, by their ids; for yolo and voc."
+        ),
     ] = 0.0,
     shard_size: Annotated[int, typer.Option(help="Images per file of webdataset or hf.")] = 1000,
 ) -> None:

@@ -30,6 +30,7 @@ from mosaicfusion.dataset.coco import (
     require_unique,
 )
 from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head, write_lvis
+from mosaicfusion.dataset.masks import is_blank
 from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
@@ -122,7 +123,7 @@ def _open_run(
     def rows() -> Iterator[tuple[Record, list[Record]]]:
         return lvis_entries(accepted(run), policy, masks)
 
-    counts = _Counts.of(rows, run.path if check_images else None)
+    counts = _Counts.of(run.path, rows, run.path if check_images else None)
     if not counts.images and not allow_empty:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
         raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} accepts{hint}")
@@ -164,7 +165,7 @@ def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bo
         for image, raw in zip(images, raw_images, strict=True):
             yield msgspec.json.decode(raw), [_decode(path, row, complete) for row in by_image.get(image.id, ())]
 
-    counts = _Counts.of(rows, root if check_images else None)
+    counts = _Counts.of(path, rows, root if check_images else None)
     if not counts.images and complete:
         raise MosaicFusionError(f"{path} holds no images")
     head: Record = {"info": {}, "licenses": []}
@@ -239,9 +240,9 @@ class _Counts:
     by_instance: Counter[int] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, rows: Rows, root: Path | None) -> _Counts:
+    def of(cls, path: Path, rows: Rows, root: Path | None) -> _Counts:
         """Count, and check the images in the folder ``root``, so that errors come before anything is written."""
-        counts, missing = cls(), []
+        counts, missing, blank = cls(), [], []
         for image, objects in rows():
             ids = [annotation["category_id"] for annotation in objects]
             counts.images += 1
@@ -250,14 +251,20 @@ class _Counts:
             counts.by_instance.update(ids)
             if root is None:
                 continue
+            blank += [annotation["id"] for annotation in objects if is_blank(annotation.get("segmentation"))]
             if find_image(root, msgspec.convert(image, ImageRef)) is None:
                 missing.append(describe_image(image))
             else:
-                _ = Sample(image, objects, root).suffix
+                Sample(image, objects, root).check()
         if missing:
             more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
             raise MosaicFusionError(
                 f"{len(missing)} of {counts.images} images are not in {root}: {', '.join(missing[:_MAX_NAMED])}{more}; "
                 "nothing was written"
+            )
+        if blank:
+            raise MosaicFusionError(
+                f"{path}: {len(blank)} of {counts.by_instance.total()} annotations have no mask, the first is annotation "
+                f"{blank[0]}; boxes alone cannot be exported: annotate masks, or remove these annotations"
             )
         return counts

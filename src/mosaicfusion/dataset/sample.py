@@ -11,7 +11,8 @@ import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from mosaicfusion.config import MaskFormat
-from mosaicfusion.dataset.coco import ImageRef, Record, find_image
+from mosaicfusion.dataset.coco import ImageRef, Record, find_image, is_synthetic
+from mosaicfusion.dataset.image_files import ImageFile, inspect, without_orientation
 from mosaicfusion.dataset.masks import PolygonMask, RunMask, read_mask
 from mosaicfusion.errors import MosaicFusionError
 
@@ -78,22 +79,38 @@ class Sample:
             raise MosaicFusionError(f"there is no file {describe_image(self.record)} in {self.root}")
         return file
 
+    @property
+    def synthetic(self) -> bool:
+        """True if mosaicfusion generated the image."""
+        return is_synthetic(self.record)
+
     @cached_property
-    def suffix(self) -> str:
-        """Suffix by the content of the file; raises :class:`MosaicFusionError` for another size or an unknown format."""
+    def image_file(self) -> ImageFile:
+        """Size, orientation and format by the content of the file; raises :class:`MosaicFusionError` as :meth:`check`."""
+        return self.check(whole=False)
+
+    def check(self, *, whole: bool = True) -> ImageFile:
+        """Read the header of the file, and with ``whole`` all of its data.
+
+        Raises :class:`MosaicFusionError` for a broken file, an unknown format and another size than the record's.
+        """
         try:
-            with Image.open(self.file, formats=tuple(_SUFFIXES)) as opened:
-                # Pillow reports MPO for JPEGs that hold several pictures, as some cameras write them.
-                size, suffix = opened.size, _SUFFIXES.get(str(opened.format), ".jpg")
+            # Pillow reports MPO for JPEGs that hold several pictures, as some cameras write them.
+            image = inspect(self.file, tuple(_SUFFIXES), whole=whole)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
             raise MosaicFusionError(f"{self.file} is not an image that can be exported ({error})") from None
-        height, width = self.hw
-        if size != (width, height):
+        if self.hw not in (image.hw, image.upright_hw):
+            (height, width), own = self.hw, image.hw
             raise MosaicFusionError(
-                f"{self.file} has {size[0]} x {size[1]} pixels, its record says {width} x {height}; "
+                f"{self.file} has {own[1]} x {own[0]} pixels, its record says {width} x {height}; "
                 "`mosaicfusion validate` lists all problems"
             )
-        return suffix
+        return image
+
+    @property
+    def suffix(self) -> str:
+        """Suffix by the content of the file, such as ``.jpg``."""
+        return _SUFFIXES.get(self.image_file.format, ".jpg")
 
     @property
     def stem(self) -> str:
@@ -106,11 +123,12 @@ class Sample:
         return self.stem + self.suffix
 
     def read(self) -> bytes:
-        """The content of the image file."""
+        """The content of the image file; one that EXIF turns has the pixels of its masks, without the mark."""
         try:
-            return self.file.read_bytes()
+            data = self.file.read_bytes()
         except OSError as error:
             raise MosaicFusionError(f"cannot read {self.file}: {error.strerror or error}") from None
+        return data if self.image_file.orientation == 1 else without_orientation(data, self.hw)
 
 
 def describe_image(image: Record) -> str:

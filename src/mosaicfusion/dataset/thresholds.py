@@ -9,7 +9,7 @@ from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, read_semantics
+from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
+from support.lvis_sets import jpeg, write_json
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.export.yolo import single_polygon
+from mosaicfusion.dataset.export.yolo import original_stems, single_polygon
+from mosaicfusion.dataset.reader import open_json
 from mosaicfusion.dataset.sample import Annotation
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
+IDS = {"a-same": 9, "b-same": 5, "empty.v2": 6}  # stems of the json's images; two files have one name
+
 
 def read(out: Path, split: str = "train") -> dict[int, list[tuple[int, np.ndarray[Any, Any]]]]:
-    """Objects of each image: category and corners (N, 2), from 0 to 1."""
+    """Objects of each image by its id: category and corners (N, 2), from 0 to 1."""
     data = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
     objects = {}
     for image in (out / data[split]).iterdir():
-        label = Path(str(image).replace("/images/", "/labels/")).with_suffix(".txt")
+        label = Path(str(image.with_suffix(".txt")).replace("/images/", "/labels/"))
         rows = [line.split() for line in label.read_text().splitlines()]
         assert all(len(row) >= 7 and len(row) % 2 for row in rows)  # five numbers would be a box
-        objects[int(image.stem)] = [(int(row[0]), np.array(row[1:], float).reshape(-1, 2)) for row in rows]
+        objects[IDS.get(image.stem) or int(image.stem)] = [
+            (int(row[0]), np.array(row[1:], float).reshape(-1, 2)) for row in rows
+        ]
     return objects
 
 
@@ -119,6 +126,54 @@ def test_split_has_two_folders(coco: Any, tmp_path: Path) -> None:
     assert val
     assert not train.keys() & val.keys()
     assert not any("val is train" in note for note in done.notes)
+
+
+def merged_set(folder: Path) -> Path:
+    """Six real images and two synthetic ones; one corner of each real object is 0.01 px outside, and one object is beyond."""
+    outline = [-0.01, 0, 4, 0, 4, 32.01, -0.01, 4]
+    rows = [{"file_name": f"{k}/photo{k % 5}.jpg"} for k in range(6)]
+    rows += [{"file_name": f"synthetic-a-000/{k}.jpg", "coco_url": f"mosaicfusion://run/x/{k}.jpg"} for k in (0, 1)]
+    images = [{"id": 10 + k, "height": 32, "width": 48, **row} for k, row in enumerate(rows)]
+    base = {"category_id": 1, "bbox": [0, 0, 4, 4], "area": 16}
+    objects = [{**base, "id": k, "image_id": 10 + k, "segmentation": [outline]} for k in range(8)]
+    objects.append({**base, "id": 99, "image_id": 10, "segmentation": [[-9, 0, -5, 0, -5, 4]]})
+    for image in images:
+        (folder / image["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / image["file_name"]).write_bytes(jpeg())
+    data = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "kite"}]}
+    return write_json(folder / "merged.json", data)
+
+
+def test_val_of_a_merged_set_is_real_with_the_original_names(tmp_path: Path) -> None:
+    done = export(merged_set(tmp_path), "yolo", tmp_path / "out", images=tmp_path, val_fraction=0.6)
+    stems = {split: {path.stem for path in (tmp_path / "out/images" / split).iterdir()} for split in ("train", "val")}
+    synthetic = {"synthetic-a-000-0", "synthetic-a-000-1"}
+    assert stems["train"] | stems["val"] == {"0-photo0", "photo1", "photo2", "photo3", "photo4", "5-photo0", *synthetic}
+    assert synthetic < stems["train"]
+    assert stems["val"]
+    assert "val holds real images only" in done.notes
+    labels = {path.stem for path in (tmp_path / "out/labels/val").iterdir()}
+    assert labels == stems["val"]
+
+
+def test_corners_are_clipped_and_objects_beyond_the_image_are_counted(tmp_path: Path) -> None:
+    done = export(merged_set(tmp_path), "yolo", tmp_path / "out", images=tmp_path)
+    lines = [line for path in (tmp_path / "out/labels").rglob("*.txt") for line in path.read_text().splitlines()]
+    assert len(lines) == 8
+    assert all(0 <= float(value) <= 1 for line in lines for value in line.split()[1:])
+    assert "1 objects beyond their image left out" in done.notes
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.jpg", ".hidden.jpg", "a;b.jpg", "x" * 250 + ".jpg", "-a.jpg", "000000000010.jpg"]
+)
+def test_names_that_are_no_file_name_everywhere_are_replaced_by_the_id(tmp_path: Path, name: str) -> None:
+    path = merged_set(tmp_path)
+    data = json.loads(path.read_text())
+    data["images"][2]["file_name"] = name
+    path.write_text(json.dumps(data))
+    assert 12 not in original_stems(open_json(path, tmp_path))
+    assert original_stems(open_json(path, tmp_path))[11] == "photo1"
 
 
 def test_an_empty_split_is_refused(run: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mosaicfusion.dataset.coco import Record
+from mosaicfusion.dataset.coco import SYNTHETIC, Record
 from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
@@ -40,7 +40,7 @@ def put_image(sample: Sample, out: OutFolder) -> Record:
     """Copy an image; returns its record with the new names."""
     name = f"images/{sample.name}"
     out.write(name, sample.read())
-    names = {"file_name": name, "coco_url": f"mosaicfusion://export/{name}"}
+    names = {"file_name": name, "coco_url": f"{SYNTHETIC}export/{name}" if sample.synthetic else name}
     before = {f"source_{key}": sample.record[key] for key in names if sample.record.get(key)}
     return {**before, **sample.record, **names}
 

@@ -11,13 +11,14 @@ import msgspec
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.export.format import ExportOptions, check_options, load_format
 from mosaicfusion.dataset.export.output import whole_or_absent
-from mosaicfusion.dataset.reader import Dataset, open_dataset
+from mosaicfusion.dataset.export.selection import Selection
+from mosaicfusion.dataset.reader import open_dataset
 from mosaicfusion.dataset.sample import Sample
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Counts of an export. ``size`` in bytes; ``notes`` say what the format could not hold."""
+    """Counts of what was written. ``size`` in bytes; ``notes`` say what the format could not hold."""
 
     out: str
     images: int
@@ -43,9 +44,10 @@ def export(
 
     ``source``: a run folder (``policy`` as in :class:`mosaicfusion.config.OutputSettings`), or an LVIS or COCO json whose
     images are in the folder ``images``. ``out``: a new or empty folder, as a path or any fsspec URL; it appears complete or not
-    at all. ``masks``: ``None`` keeps them as they are. ``val_fraction``, in [0, 1), is for formats with splits; ``shard_size``,
-    in images, for formats that group images into files. Images are copied byte by byte and named by their id. The module of a
-    format says what it cannot hold.
+    at all. ``masks``: ``None`` keeps them as they are. ``val_fraction``, in [0, 1), is for formats with splits; where a set has
+    real and synthetic images, val is a fraction of the real ones. ``shard_size``, in images, is for formats that group images
+    into files. Images are copied byte by byte, except those that EXIF turns, see :mod:`mosaicfusion.dataset.image_files`. The
+    module of a format says what it cannot hold.
 
     Raises :class:`MosaicFusionError` for a damaged source, missing images, and a folder that is not empty or cannot be written.
     """
@@ -56,17 +58,22 @@ def export(
         dataset = open_dataset(Path(source), root, policy, check_images=True)
         if options.masks is None and len(chosen.masks) > 1:
             options = replace(options, masks=dataset.masks)
-        notes = chosen.write(dataset, _counted(dataset, on_progress), folder, options)
+        options = replace(options, synthetic_in_val=dataset.synthetic in (0, dataset.images))
+        selection = Selection(dataset, crowds=chosen.crowds)
+        notes = chosen.write(dataset, _counted(selection, on_progress), folder, options)
+        selection.require_objects()
         categories = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
         folder.write("categories.json", msgspec.json.format(msgspec.json.encode(categories), indent=1))
         size = folder.size()
-    return Exported(str(out), dataset.images, dataset.instances, len(dataset.categories), size, tuple(notes))
+    notes = [*selection.notes(), *notes]
+    return Exported(str(out), dataset.images, selection.instances, len(dataset.categories), size, tuple(notes))
 
 
-def _counted(dataset: Dataset, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
-    for done, sample in enumerate(dataset):
+def _counted(selection: Selection, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
+    images = selection.dataset.images
+    for done, sample in enumerate(selection):
         if on_progress:
-            on_progress(done, dataset.images)
+            on_progress(done, images)
         yield sample
     if on_progress:
-        on_progress(dataset.images, dataset.images)
+        on_progress(images, images)

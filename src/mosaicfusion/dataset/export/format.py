@@ -29,26 +29,34 @@ class Format:
 
     ``write``: writes a data set to a folder and returns notes on what the format could not hold. ``masks``: the mask formats it
     can hold, empty if it stores them as images. ``splits``: True if images can be split into train and val. ``sharded``: True if
-    it groups images into files. ``needs``: packages beyond the base installation.
+    it groups images into files. ``crowds``: False if it has no term for them, then they are left out. ``needs``: packages beyond
+    the base installation.
     """
 
     write: Write
     masks: tuple[MaskFormat, ...] = ("rle", "polygon")
     splits: bool = False
     sharded: bool = False
+    crowds: bool = True
     needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Choices of an export. ``masks``: ``None`` keeps them as they are; ``val_fraction`` in [0, 1); ``shard_size`` in images."""
+    """Choices of an export. ``masks``: ``None`` keeps them as they are; ``val_fraction`` in [0, 1); ``shard_size`` in images.
+
+    ``synthetic_in_val``: False for a set of real and synthetic images, whose val split is of the real ones.
+    """
 
     masks: MaskFormat | None = None
     val_fraction: float = 0.0
     shard_size: int = 1000
+    synthetic_in_val: bool = True
 
-    def split(self, image_id: int) -> Split:
-        """The split of an image, whatever else is in the set: a set that grows keeps its split."""
+    def split(self, image_id: int, synthetic: bool = False) -> Split:
+        """The split of an image, by its id: a set that grows keeps its split."""
+        if synthetic and not self.synthetic_in_val:
+            return "train"
         digest = hashlib.sha256(str(image_id).encode()).digest()
         return "val" if int.from_bytes(digest[:8]) < self.val_fraction * 2**64 else "train"
 

@@ -40,6 +40,7 @@ _OBJECTS = {
     "iscrowd": ["int64"],
     "score": ["float64"],
 }
+_ELSEWHERE = {"segmentation", "image_id"}
 _SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[["float64"]]]}
 
 
@@ -52,17 +53,19 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     schema = _schema(form, [category["name"] for category in dataset.categories])
     index_of = dataset.index_of
     shards = math.ceil(dataset.images / options.shard_size)
+    lost: set[str] = set()
     for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
         name = f"data/train-{shard:05d}-of-{shards:05d}.parquet"
         with out.open(name) as file, pq.ParquetWriter(file, schema) as writer:
             for _, rows in groupby(group, lambda numbered: numbered[0] % options.shard_size // ROW_GROUP):
-                table = [_row(sample, form, index_of) for _, sample in rows]
+                table = [_row(sample, form, index_of, lost) for _, sample in rows]
                 writer.write_table(pa.Table.from_pylist(table, schema))
-    return []
+    return [f"fields of annotations left out: {', '.join(sorted(lost)[:10])}"] * bool(lost)
 
 
-def _row(sample: Sample, form: str, index_of: dict[int, int]) -> Record:
+def _row(sample: Sample, form: str, index_of: dict[int, int], lost: set[str]) -> Record:
     annotations = sample.annotations
+    lost.update(*(annotation.record.keys() - _OBJECTS.keys() - _ELSEWHERE for annotation in annotations))
     objects: Record = {key: [annotation.record.get(key) for annotation in annotations] for key in _OBJECTS}
     objects["iscrowd"] = [int(annotation.is_crowd) for annotation in annotations]
     objects["category"] = [index_of[annotation.category_id] for annotation in annotations]

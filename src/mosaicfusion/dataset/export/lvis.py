@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mosaicfusion.dataset.coco import Record
+from mosaicfusion.dataset.coco import CATEGORY_LISTS, Record
 from mosaicfusion.dataset.export.coco import put_image, put_json
 from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
@@ -19,20 +19,18 @@ from mosaicfusion.dataset.sample import Sample
 
 def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: ExportOptions) -> list[str]:
     """Write the set; returns notes on what the format could not hold."""
-    images, annotations, crowds = [], [], 0
+    images, annotations = [], []
     for sample in samples:
-        crowd_ids = {annotation.category_id for annotation in sample.annotations if annotation.is_crowd}
         image = put_image(sample, out)
-        image["neg_category_ids"] = image.get("neg_category_ids") or []
-        image["not_exhaustive_category_ids"] = sorted({*(image.get("not_exhaustive_category_ids") or ()), *crowd_ids})
+        for key in CATEGORY_LISTS:
+            image[key] = image.get(key) or []
         images.append(image)
-        objects = [annotation for annotation in sample.annotations if not annotation.is_crowd]
-        crowds += len(sample.annotations) - len(objects)
         annotations += [
-            {**annotation.record, "segmentation": annotation.segmentation(options.masks)} for annotation in objects
+            {**annotation.record, "segmentation": annotation.segmentation(options.masks)}
+            for annotation in sample.annotations
         ]
     put_json(out, "lvis.json", dataset, images, annotations, [_category(category) for category in dataset.categories])
-    return [f"{crowds} crowds left out, their categories marked as not exhaustive"] * bool(crowds)
+    return []
 
 
 def _category(category: Record) -> Record:
@@ -45,4 +43,4 @@ def _category(category: Record) -> Record:
     return {**defaults, **category}
 
 
-FORMAT = Format(write)
+FORMAT = Format(write, crowds=False)

@@ -43,7 +43,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     stems: dict[Split, list[str]] = {"train": [], "val": []}
     covered = 0
     for sample in samples:
-        stems[options.split(sample.id)].append(sample.stem)
+        stems[options.split(sample.id, sample.synthetic)].append(sample.stem)
         out.write(f"JPEGImages/{sample.name}", sample.read())
         each = pixels_of_each(sample)
         out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names, each))

@@ -1,4 +1,6 @@
-"""The orientation that a camera notes in EXIF: viewers and most loaders turn the pixels, masks of a json do not turn with them.
+"""Image files of a data set: whole or cut off, their size, and the orientation that a camera notes in EXIF.
+
+Viewers and most loaders turn the pixels by that mark; the masks of a json do not turn with them.
 
 pycocotools, CVAT and this package take an image as it is stored; detectron2, Ultralytics and ``datasets`` turn it. A file without
 the mark is the same for all of them.
@@ -8,13 +10,39 @@ from __future__ import annotations
 
 import io
 import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageOps
 
+Hw = tuple[int, int]  # height and width
 ORIENTATION = 0x0112  # EXIF's tag
 _TURNS = (5, 6, 7, 8)  # values that swap height and width
 _QUALITY = 95
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """The stored size, the size after it is turned, EXIF's orientation (1 is upright), and Pillow's name of the format."""
+
+    hw: Hw
+    upright_hw: Hw
+    orientation: int
+    format: str
+
+
+def inspect(file: Path, formats: tuple[str, ...] | None = None, *, whole: bool = True) -> ImageFile:
+    """Read the header of an image, and with ``whole`` all of its data; raises whatever Pillow does for a broken file."""
+    with Image.open(file, formats=formats) as image:
+        orientation = orientation_of(image)
+        height, width = hw = image.height, image.width
+        upright_hw = (width, height) if orientation in _TURNS else hw
+        if whole:
+            # A JPEG at an eighth of its size: all of its data is read, three times as fast.
+            image.draft("L", (width // 8, height // 8))
+            image.load()
+        return ImageFile(hw, upright_hw, orientation, str(image.format))
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -23,32 +51,27 @@ def orientation_of(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def upright_hw(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an open image after it is turned."""
-    width, height = image.size
-    return (width, height) if orientation_of(image) in _TURNS else (height, width)
-
-
-def without_orientation(data: bytes, hw: tuple[int, int]) -> tuple[bytes, str | None]:
+def without_orientation(data: bytes, hw: Hw) -> bytes:
     """The bytes of an image file whose pixels, of height and width ``hw``, are those of its masks in every loader.
 
     A file without the mark stays. If ``hw`` is the size of the stored pixels, only the mark is set to upright and the pixels stay
-    bit for bit. If it is the size of the turned ones, they are turned and encoded again. The second result says what was done:
-    ``"unmarked"``, ``"turned"`` or ``None``.
+    bit for bit. If it is the size of the turned ones, they are turned and encoded again.
     """
     with Image.open(io.BytesIO(data)) as image:
         orientation = orientation_of(image)
         if orientation == 1:
-            return data, None
+            return data
         if (image.height, image.width) == hw and (patched := _patched(data, image, orientation)) is not None:
-            return patched, "unmarked"
-        turned = image.copy() if (image.height, image.width) == hw else ImageOps.exif_transpose(image)
+            return patched
+        stored = (image.height, image.width) == hw
+        pixels = image.copy() if stored else ImageOps.exif_transpose(image)
         exif = image.getexif()
         exif[ORIENTATION] = 1
         buffer = io.BytesIO()
-        lossless = image.format == "WEBP" and (image.height, image.width) == hw
-        turned.save(buffer, image.format, quality=_QUALITY, exif=exif, **({"lossless": True} if lossless else {}))
-    return buffer.getvalue(), "turned"
+        kind = "JPEG" if image.format == "MPO" else image.format
+        options = {"lossless": True} if kind == "WEBP" and stored else {"quality": _QUALITY}
+        pixels.save(buffer, kind, exif=exif, **options)
+    return buffer.getvalue()
 
 
 def _patched(data: bytes, image: Image.Image, orientation: int) -> bytes | None:
