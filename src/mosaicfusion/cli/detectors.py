@@ -84,7 +84,7 @@ def train(
     workers: WorkersOption = 2,
     checkpoint_every: CheckpointOption = None,
 ) -> None:
-    """Train a detector by a recipe; an interrupted training is resumed exactly."""
+    """Train a detector by a recipe; the same command resumes an interrupted training, exactly on a CPU."""
     chosen = _load_recipe(recipe, detector, settings, pretrained)
 
     from mosaicfusion.detectors.data.training_set import open_training_set
