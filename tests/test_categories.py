@@ -266,5 +266,3 @@ class TestSplitNames:
 def test_selection_of_two_numberings_is_refused() -> None:
     with pytest.raises(MosaicFusionError, match="holds the id '1' 2 times"):
         Selection(from_names(["kite"]), from_names(["drum"]))
-    both = from_names(["kite", "drum"])
-    assert Selection(both.select(["drum"]), both).union == [both[1], both[0]]

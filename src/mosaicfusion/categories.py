@@ -149,7 +149,7 @@ class Vocabulary(Sequence[Category]):
 
 @dataclass(frozen=True)
 class Selection:
-    """The categories that lead a canvas, and those that fill its other regions."""
+    """The main categories, each shown on a canvas in turn, and the partners, which fill its other regions."""
 
     main: Vocabulary
     partners: Vocabulary
@@ -157,11 +157,6 @@ class Selection:
     def __post_init__(self) -> None:
         """Refuse two vocabularies that use an id or a name for different categories."""
         Vocabulary(dict.fromkeys([*self.main, *self.partners]), "the main and partner categories together")
-
-    @property
-    def union(self) -> list[Category]:
-        """Both without repetition: the categories of the data set."""
-        return list({category.id: category for category in [*self.main, *self.partners]}.values())
 
 
 def from_names(names: Iterable[str]) -> Vocabulary:

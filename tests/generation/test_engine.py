@@ -30,7 +30,7 @@ from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.generation.engine import LocalEngine, generate_batches
-from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Event, Progress, on_progress
+from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Event, Progress, progress_handler
 from mosaicfusion.generation.generate import generate, retry
 from mosaicfusion.generation.queue import BatchQueue
 from mosaicfusion.generation.recording import record_canvas
@@ -64,7 +64,9 @@ class TestShards:
 
     def test_progress_counts_the_canvases_of_the_shard(self, tiny_sd: Path, tmp_path: Path) -> None:
         seen: list[tuple[float, int]] = []
-        generate_tiny(tmp_path, tiny_sd, shard="2/2", on_event=on_progress(lambda *position: seen.append(position)))
+        generate_tiny(
+            tmp_path, tiny_sd, shard="2/2", on_event=progress_handler(lambda *position: seen.append(position))
+        )
         assert (seen[0], seen[-1]) == ((0, 4), (4, 4))
         assert sorted(seen) == seen
 
@@ -206,7 +208,7 @@ def test_sampling_waits_for_the_masks(tiny_sd: Path, tmp_path: Path) -> None:
 
     class BoundedEngine(LocalEngine):
         def run(self, queue: BatchQueue) -> None:
-            generate_batches(self.sampler, queue, record=slow, threads=1, max_pending=1)
+            generate_batches(self._sampler, queue, record=slow, threads=1, max_pending=1)
 
     engine = BoundedEngine(DeviceOptions(), watched_engine(count).load_sampler)
     generate_tiny(tmp_path, tiny_sd, batch_size=1, engine=engine)

@@ -23,7 +23,7 @@ from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import Summary
 from mosaicfusion.generation.engine import Engine, LocalEngine
-from mosaicfusion.generation.events import Event, Observer, OnEvent, Progress, on_progress
+from mosaicfusion.generation.events import Event, Observer, OnEvent, Progress, progress_handler
 from mosaicfusion.generation.generate import generate_with
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
@@ -245,7 +245,7 @@ class TestInterrupted:
     def test_progress_counts_existing_canvases(self, undisturbed: Path, tmp_path: Path) -> None:
         seen: list[float] = []
         generate_small(tmp_path / "run", 1)
-        generate_small(tmp_path / "run", 3, on_event=on_progress(lambda done, total: seen.append(done / total)))
+        generate_small(tmp_path / "run", 3, on_event=progress_handler(lambda done, total: seen.append(done / total)))
         assert seen == sorted(seen)
         assert (seen[0], seen[-1]) == (pytest.approx(2 / 6), 1)
 

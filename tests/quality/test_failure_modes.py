@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from mosaicfusion.quality.failure_modes import count_failures, detect_failure_modes
-from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics
 
 
 def region(area: float = 0.3, score: float = 0.6, box: Any = (20, 20, 50, 50), **changes: Any) -> RegionRecord:

@@ -9,10 +9,10 @@ from support.manifests import make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.quality.semantics import by_category, choices, is_judged, judge_images
+from mosaicfusion.quality.semantics import by_category, choices, classify_regions, is_classified
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 
 RED, GREEN, BLUE = Category(1, "red_(colour)"), Category(2, "green"), Category(3, "blue")
 
@@ -43,7 +43,7 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
 def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     seen: list[tuple[float, int]] = []
-    judged = judge_images(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
+    judged = classify_regions(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
     assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
         (0, 0, 1, "red_(colour)"),
         (0, 1, 1, "green"),  # a rejected region is judged, too
@@ -61,15 +61,15 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
 
 def test_the_model_is_stored_in_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert not is_judged(run, "colours")
-    judge_images(run, ColourClip())
+    assert not is_classified(run, "colours")
+    classify_regions(run, ColourClip())
     assert RunFolder.open(tmp_path).manifest.output.clip == "colours"
-    assert not is_judged(run, "colours"), "red on the canvas without an image has no reason of rejection here"
+    assert not is_classified(run, "colours"), "red on the canvas without an image has no reason of rejection here"
     first = next(run.records())
     (run.path / "parts").joinpath("part-00000000.jsonl").unlink()
     run.write_part([first])
-    assert is_judged(run, "colours")
-    assert not is_judged(run, "others")
+    assert is_classified(run, "colours")
+    assert not is_classified(run, "others")
 
 
 def test_choices_are_the_vocabulary_and_more_categories(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match=r"cannot be read as an image \(No such file"):
-        judge_images(run, ColourClip())
+        classify_regions(run, ColourClip())
     assert read_semantics(run.path) is None
 
 
@@ -92,7 +92,7 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
     with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
-        judge_images(run, ColourClip())
+        classify_regions(run, ColourClip())
     assert read_semantics(run.path) is None
 
 

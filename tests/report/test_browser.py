@@ -11,8 +11,8 @@ from mosaicfusion.quality.diversity import FILE_NAME as DIVERSITY
 from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
 from mosaicfusion.report.html import write_report
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, write_semantics
 from mosaicfusion.run.records import RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics, write_semantics
 
 pytestmark = pytest.mark.slow
 

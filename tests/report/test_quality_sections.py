@@ -12,8 +12,8 @@ from mosaicfusion.quality import diversity as results
 from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diversity, Gap
 from mosaicfusion.report.html import write_report
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, write_semantics
 from mosaicfusion.run.records import RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics, write_semantics
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RunOf = Callable[..., RunFolder]

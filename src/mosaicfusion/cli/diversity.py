@@ -103,15 +103,15 @@ def semantics(
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.zero_shot import TEMPLATES
-    from mosaicfusion.quality.semantics import choices, judge_images
+    from mosaicfusion.quality.semantics import choices, classify_regions
     from mosaicfusion.run.folder import RunFolder
-    from mosaicfusion.run.judgements import SEMANTICS
+    from mosaicfusion.run.semantics import SEMANTICS
 
     run = RunFolder.open(run_folder)
     categories = choices(run, from_json_file(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
     with ProgressBar("judging", "canvases") as progress:
-        judged = judge_images(run, load_clip(clip, device), categories, texts, progress.show)
+        judged = classify_regions(run, load_clip(clip, device), categories, texts, progress.show)
     print_semantics(judged, len(categories))
     typer.echo(f"result: {run.path / SEMANTICS}")
     typer.echo(f"report: {build_dataset(run).path / 'report.html'}")

@@ -115,7 +115,7 @@ def _run(experiment: Experiment, runs: Sequence[Run]) -> None:
             left = (time.monotonic() - start) / new_results * missing / 60
             typer.echo(
                 f"{_line(result)}; {len(results)} of {len(runs)} runs done"
-                + f", about {left:.0f} min left" * (missing > 0)
+                + (f", about {left:.0f} min left" if missing else "")
             )
 
     elsewhere = list(run_all(experiment, runs, _bar, on_result))

@@ -79,16 +79,14 @@ def generate(
         str | None,
         typer.Option(
             "--main",
-            help="Categories that lead a canvas (names or .txt).",
+            help="Main categories, each shown on a canvas in turn (names or .txt).",
             show_default="all",
             rich_help_panel=CATEGORIES,
         ),
     ] = None,
     frequency: Annotated[
         str | None,
-        typer.Option(
-            help="LVIS frequencies of the categories that lead a canvas: r, c, f, or r,c.", rich_help_panel=CATEGORIES
-        ),
+        typer.Option(help="LVIS frequencies of the main categories: r, c, f, or r,c.", rich_help_panel=CATEGORIES),
     ] = None,
     partners: Annotated[
         str,
@@ -98,7 +96,7 @@ def generate(
         ),
     ] = "all",
     canvases_per_category: Annotated[
-        int, typer.Option("--canvases-per-category", "-n", help="Canvases for each leading category.", min=1)
+        int, typer.Option("--canvases-per-category", "-n", help="Canvases for each main category.", min=1)
     ] = 25,
     model: Annotated[
         str | None,
@@ -243,9 +241,10 @@ def explain(
 ) -> None:
     """Show how the masks of one canvas are made: heat maps over steps and resolutions."""
     from mosaicfusion.generation.explain import explain as render
+    from mosaicfusion.generation.presets import check_model
     from mosaicfusion.models.device import DeviceOptions
 
-    settings_used = read_config(preset, {"model": model, "seed": seed}, settings)
+    settings_used = check_model(read_config(preset, {"model": model, "seed": seed}, settings), preset)
     options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
     path = render(make_selection(settings_used.model, categories).main, out, settings_used, options)
     typer.echo(f"figure: {path}")

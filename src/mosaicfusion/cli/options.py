@@ -253,12 +253,10 @@ def make_selection(
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")
     if main_names is not None and frequency is not None:
-        raise MosaicFusionError("give --main or --frequency, not both: each selects the categories that lead a canvas")
+        raise MosaicFusionError("give --main or --frequency, not both: each selects the main categories")
     chosen = main_names is not None or frequency is not None
     names = split_names(categories) if categories is not None else None
-    known = vocabulary_for(
-        model, names, vocabulary, skip_unknown=chosen
-    )  # unknown ones only matter if they are to lead
+    known = vocabulary_for(model, names, vocabulary, skip_unknown=chosen)
     main = known
     if main_names is not None:
         main = known.select(split_names(main_names))

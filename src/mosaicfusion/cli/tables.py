@@ -13,7 +13,7 @@ from mosaicfusion.cli.console import make_table
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
-    from mosaicfusion.run.judgements import RegionSemantics
+    from mosaicfusion.run.semantics import RegionSemantics
 
 _MAX_ROWS = 20
 

@@ -9,8 +9,8 @@ from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 
 
 def accepted(run: RunFolder, output: OutputSettings | None = None) -> Iterator[CanvasRecord]:

@@ -27,7 +27,7 @@ from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import CanvasSource, Part, Run, SyntheticSet
 from mosaicfusion.files.atomic import write_atomic
-from mosaicfusion.generation.events import on_progress
+from mosaicfusion.generation.events import progress_handler
 from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
@@ -135,7 +135,7 @@ class TrainingData:
             each += 1
 
     def generate(self, source: CanvasSource, canvases_per_category: int, bar: Bar) -> RunFolder:
-        """Generate a run folder with at least this number of canvases per leading category, or extend it."""
+        """Generate a run folder with at least this number of canvases per main category, or extend it."""
         path = self.out / "synthetic" / source.name
         overrides = {"layout": {"grids": source.grids}, "masks": {"refine": source.refine}}
         with _locked(self.out / "synthetic" / f"{source.name}.lock"):
@@ -148,7 +148,7 @@ class TrainingData:
                     canvases_per_category=canvases_per_category,
                     config=make_config(None, overrides),
                     device=self.device,
-                    on_event=on_progress(show),
+                    on_event=progress_handler(show),
                 )
         return RunFolder.open(path)
 

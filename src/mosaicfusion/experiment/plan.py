@@ -20,8 +20,8 @@ OPEN_VOCABULARY = ("fvlm",)
 class CanvasSource:
     """Settings of canvases that are generated into one run folder.
 
-    ``lead``: frequencies of the categories that lead a canvas, in turn. The other regions show any category: in the paper this
-    beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
+    ``lead``: frequencies of the main categories, each shown on a canvas in turn. The other regions show any category: in the
+    paper this beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Part:
 class SyntheticSet:
     """The first canvases of one or more sources.
 
-    ``canvases_per_category``: number per leading category; None: until the instances are as many as those of the set ``like``.
+    ``canvases_per_category``: number per main category; None: until the instances are as many as those of the set ``like``.
     """
 
     parts: tuple[Part, ...]
@@ -59,7 +59,7 @@ class SyntheticSet:
 
 FOUR = CanvasSource("four")
 SYNTHETIC = SyntheticSet((Part(FOUR),), canvases_per_category=10)
-# One of the four regions of a 2 x 2 canvas shows the leading category. With fewer regions, some canvases are led by any category,
+# One of the four regions of a 2 x 2 canvas shows the main category. With fewer regions, some canvases are led by any category,
 # so that the number of instances and their categories stay the same.
 _TWO_GRIDS = ("1x2", "2x1")
 TWO_REGIONS = SyntheticSet(

@@ -53,7 +53,7 @@ def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summa
         lambda file: write_lvis(file, records, run.categories, settings.policy, settings.masks),
     )
     run.remember_output(settings)
-    write_report(run, settings.policy, stats=stats)
+    write_report(run, stats=stats)
     return _summary(run, stats)
 
 

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,13 +51,15 @@ Record = Callable[["SampledCanvas", RunConfig, RunFolder], CanvasRecord]
 class LocalEngine:
     """This process, on one device. ``load_sampler`` and ``record`` may be replaced, for instance to watch them."""
 
+    _sampler: CanvasSampler
+
     def __init__(
         self,
         options: DeviceOptions,
         load_sampler: LoadSampler = CanvasSampler.load,
         record: Record = record_canvas,
     ) -> None:
-        self._options, self.load_sampler, self._record = options, load_sampler, record
+        self._options, self.load_sampler, self.record = options, load_sampler, record
 
     def dtype(self, requested: str) -> str:
         """See :class:`Engine`; raises :class:`MosaicFusionError` if there is no such device."""
@@ -64,11 +67,29 @@ class LocalEngine:
 
     def load(self, manifest: Manifest, out: Path) -> None:
         """See :class:`Engine`."""
-        self.sampler = self.load_sampler(manifest, self._options)
+        self._sampler = self.load_sampler(manifest, self._options)
 
     def run(self, queue: BatchQueue) -> None:
         """See :class:`Engine`."""
-        generate_batches(self.sampler, queue, record=self._record)
+        generate_batches(self._sampler, queue, record=self.record)
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A sampled batch whose records are being made; ``failed`` canvases of it could not be sampled."""
+
+    batch: list[int]
+    failed: list[int]
+    records: list[Future[CanvasRecord]]
+
+    @property
+    def ready(self) -> bool:
+        return all(record.done() for record in self.records)
+
+    def finish(self, queue: BatchQueue) -> None:
+        """Wait for the records, write them, and give the batch back."""
+        records = [record.result() for record in self.records]
+        queue.finish(self.batch, write_batch(queue.run, self.batch, records), self.failed)
 
 
 def generate_batches(
@@ -85,16 +106,12 @@ def generate_batches(
     left out). At most ``max_pending`` batches wait for their records.
     """
     batch: list[int] = []
-    pending: deque[tuple[list[int], list[int], list[Future[CanvasRecord]]]] = deque()  # batch, failed, records
-
-    def write_first() -> None:
-        sampled, failed, records = pending.popleft()
-        queue.finish(sampled, write_batch(queue.run, sampled, [one.result() for one in records]), failed)
+    pending: deque[_Pending] = deque()
 
     def on_step(step: int, steps: int) -> None:
-        while pending and all(one.done() for one in pending[0][2]):
-            write_first()
-        waiting = sum(len(sampled) for sampled, _, _ in pending)
+        while pending and pending[0].ready:
+            pending.popleft().finish(queue)
+        waiting = sum(len(sampled.batch) for sampled in pending)
         queue.observer.progress(queue.done + waiting + len(batch) * step / steps, queue.total)
 
     threads = threads or max(1, min(4, (os.cpu_count() or 1) - 1))
@@ -104,13 +121,13 @@ def generate_batches(
                 on_step(0, 1)
                 canvases, failed = sampler.sample(batch, on_step)
                 records = [pool.submit(record, canvas, sampler.plan.config, queue.run) for canvas in canvases]
-                pending.append((batch, failed, records))
+                pending.append(_Pending(batch, failed, records))
                 batch = []  # counts as pending now
                 while len(pending) > max_pending:
-                    write_first()
+                    pending.popleft().finish(queue)
         finally:  # after Ctrl-C and a cancellation too: nothing that was sampled is lost
             while pending:
-                write_first()
+                pending.popleft().finish(queue)
 
 
 def write_batch(run: RunFolder, batch: Sequence[int], records: Sequence[CanvasRecord]) -> list[CanvasDone]:

@@ -50,7 +50,7 @@ Event = Progress | CanvasDone | CanvasFailed
 OnEvent = Callable[[Event], None]
 
 
-def on_progress(show: Callable[[float, int], object]) -> OnEvent:
+def progress_handler(show: Callable[[float, int], object]) -> OnEvent:
     """A handler that passes (done, total) of each :class:`Progress` to ``show``, and ignores the other events."""
 
     def on_event(event: Event) -> None:

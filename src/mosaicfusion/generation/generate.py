@@ -26,7 +26,7 @@ from mosaicfusion.models.clip import find_clip, load_clip
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.profiling import stage
-from mosaicfusion.quality.semantics import check_choices, is_judged, judge_images
+from mosaicfusion.quality.semantics import check_choices, classify_regions, is_classified
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
@@ -118,10 +118,10 @@ def generate_with(
         existing.check_same(manifest)
         same_work = manifest.total == existing.total and manifest.output == existing.manifest.output
         if complete and same_work and (out / "lvis.json").exists():
-            return summarize(existing.continued(manifest))  # nothing to do
+            return summarize(existing.continue_with(manifest))  # nothing to do
     _check_semantics(manifest, out)
     engine.load(manifest, out)
-    run = existing.continued(manifest) if existing else RunFolder.open_or_create(out, manifest)
+    run = existing.continue_with(manifest) if existing else RunFolder.open_or_create(out, manifest)
     try:
         with Claims(run.path) as claims:
             queue = missing_queue(run, claims, options.batch_size, scale.shard, observer)
@@ -177,7 +177,7 @@ def finish_run(run: RunFolder, device: str) -> Summary:
         summary = summarize(run)
     else:
         run.tidy()  # after workers that died
-        judge_semantics(run, device)
+        classify_if_needed(run, device)
         with stage("compile"):
             summary = build_dataset(run)
     return replace(summary, missing=missing, failed=dict(failed.most_common()))
@@ -202,8 +202,8 @@ def _check_semantics(manifest: Manifest, out: Path) -> None:
         find_clip(manifest.output.clip)
 
 
-def judge_semantics(run: RunFolder, device: str) -> None:
+def classify_if_needed(run: RunFolder, device: str) -> None:
     """Judge the regions of a run by CLIP, if its data set needs that and it is not done yet."""
     output = run.manifest.output
-    if output.min_semantics > 0 and not is_judged(run, output.clip):
-        judge_images(run, load_clip(output.clip, device))
+    if output.min_semantics > 0 and not is_classified(run, output.clip):
+        classify_regions(run, load_clip(output.clip, device))

@@ -18,9 +18,8 @@ _MAX_FAILED = 3  # batches in a row, before the run stops: no other batch would 
 class BatchQueue:
     """Batches to generate; iterating claims them one by one, and each must be passed to :meth:`finish`.
 
-    ``batches``: lists of rising indices. ``total``: canvases of the share, of which ``done`` exist and ``generated``
-    are of this process. ``missing``: gives the
-    canvases of a batch that still do not exist once it is claimed, since another process may have been faster.
+    ``batches``: lists of rising indices. ``total``: canvases of the share, of which ``done`` exist and ``generated`` are of this
+    process. ``missing(batch)``: the canvases of a claimed batch that still do not exist; another process may have been faster.
     """
 
     def __init__(

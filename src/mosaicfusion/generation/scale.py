@@ -32,8 +32,7 @@ class Scale:
         if self.workers is not None and self.workers < 1:
             raise MosaicFusionError(f"workers={self.workers} must be at least 1")
         for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
-            whole = amount == int(amount) if 1 <= amount < 1e6 else 0 <= amount < 1
-            if not whole:
+            if not 0 <= amount < 1 and not (1 <= amount < 1e6 and amount == int(amount)):
                 raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")
 
     @property

@@ -1,1 +1,1 @@
-"""."""
+"""Model weights: found, checked and loaded; CLIP, backbones and segmenters."""

@@ -1,1 +1,1 @@
-"""."""
+"""What canvas number i shows: its categories, its prompts and its geometry."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from mosaicfusion.masks.rejection import RejectionReason
-from mosaicfusion.run.judgements import RegionSemantics
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.semantics import RegionSemantics
 
 FailureMode = Literal["entangled", "small", "abstract"]
 FAILURE_MODES: tuple[FailureMode, ...] = get_args(FailureMode)

@@ -14,8 +14,8 @@ from mosaicfusion.categories import Category
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, read_semantics, write_semantics
 from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.run.semantics import RegionSemantics, read_semantics, write_semantics
 
 _CANVASES = 16  # in a batch, which is about 64 regions
 
@@ -41,7 +41,7 @@ def check_choices(vocabulary: Sequence[Category]) -> None:
         )
 
 
-def judge_images(
+def classify_regions(
     run: RunFolder,
     clip: Clip,
     vocabulary: Sequence[Category] | None = None,
@@ -51,34 +51,34 @@ def judge_images(
     """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
 
     ``vocabulary``: the categories to choose from, by default those of the run. Canvases without an image are skipped. Masks are
-    not used, so that kept and rejected regions are judged alike. Raises :class:`MosaicFusionError`; then nothing has changed.
+    not used, so that kept and rejected regions are treated alike. Raises :class:`MosaicFusionError`; then nothing has changed.
     """
     report = on_progress or (lambda done, total: None)
     vocabulary = choices(run) if vocabulary is None else vocabulary
     texts = text_vectors(clip, vocabulary, templates)
-    judged: list[RegionSemantics] = []
+    classified: list[RegionSemantics] = []
     records, total, done = run.records(), int(run.done().sum()), 0
     while batch := list(islice(records, _CANVASES)):
-        judged += _judge(batch, run, clip, texts, vocabulary)
+        classified += _classify(batch, run, clip, texts, vocabulary)
         done += len(batch)
         report(done, total)
-    write_semantics(run.path, judged)
+    write_semantics(run.path, classified)
     run.remember_output(run.manifest.output.model_copy(update={"clip": clip.name}))  # generate continues with it
-    return judged
+    return classified
 
 
-def is_judged(run: RunFolder, clip_name: str) -> bool:
-    """True if this model has judged every region that has a mask."""
-    judged = read_semantics(run.path) or {}
+def is_classified(run: RunFolder, clip_name: str) -> bool:
+    """True if this CLIP model has classified every region that has a mask."""
+    found = read_semantics(run.path) or {}
     return all(
-        (record.index, k) in judged and judged[record.index, k].clip == clip_name
+        (record.index, k) in found and found[record.index, k].clip == clip_name
         for record in run.records()
         for k, region in enumerate(record.regions)
         if region.kept
     )
 
 
-def _judge(
+def _classify(
     records: Sequence[CanvasRecord],
     run: RunFolder,
     clip: Clip,

@@ -8,7 +8,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mosaicfusion.config import Policy
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks.rejection import reason_meaning, reason_name
 from mosaicfusion.report import text
@@ -33,19 +32,18 @@ _TEMPLATES.globals["share"] = text.share
 
 def write_report(
     run: RunFolder,
-    policy: Policy = "drop",
     max_canvases: int = MAX_CANVASES,
     sections: Sequence[SectionBuilder] = SECTIONS,
     stats: RunStats | None = None,
 ) -> Path:
     """Write ``report.html`` into the run folder, whole or not at all; returns its path.
 
-    ``policy`` decides which canvases count as used, see :func:`mosaicfusion.dataset.lvis.is_used`. At most ``max_canvases``
-    canvases are shown, about 0.1 MB each. ``stats``: statistics of the run, if the caller has them, such as those after
+    The policy of the run decides which canvases count as used. At most ``max_canvases`` of them are shown, about 0.1 MB each.
+    ``stats``: statistics of the run, if the caller has them, such as those after
     thresholds. Raises :class:`MosaicFusionError` when the file cannot be written.
     """
     if stats is None:
-        stats = RunStats(policy).read(run.records(), max_canvases)
+        stats = RunStats(run.manifest.output.policy).read(run.records(), max_canvases)
     path = run.path / "report.html"
     built = [section for build in sections if (section := build(run, stats))]
     write_atomic(path, render_page(f"{run.path.resolve().name} – mosaicfusion", built))

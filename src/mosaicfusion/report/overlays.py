@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +29,6 @@ _PALETTE: tuple[Colour, ...] = (
 )
 _REJECTED: Colour = (70, 74, 82)
 _MIN_READABLE_PX = 512
-_COLOUR_MAPS = {"viridis": cv2.COLORMAP_VIRIDIS, "inferno": cv2.COLORMAP_INFERNO}
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ def instance_colour(k: int) -> Colour:
     return _PALETTE[k % len(_PALETTE)]
 
 
-def colour_map(heat: np.ndarray[Any, Any], name: Literal["viridis", "inferno"] = "inferno") -> NDArray[np.uint8]:
+def colour_map(heat: np.ndarray[Any, Any]) -> NDArray[np.uint8]:
     """heat: float (H, W) in [0, 1] -> RGB of a perceptually uniform map, dark for 0."""
     levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(cv2.applyColorMap(levels, _COLOUR_MAPS[name])[..., ::-1])
+    return np.ascontiguousarray(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1])
 
 
 def readable_scale(hw: tuple[int, int], max_px: int | None = None) -> float:

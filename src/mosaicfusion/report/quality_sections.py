@@ -25,7 +25,7 @@ from mosaicfusion.report.section import Section, SectionBuilder, message
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.report.text import full_name
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.judgements import RegionSemantics, read_semantics
+from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 
 _MAX_EXAMPLES = 6  # images of each failure mode
 

@@ -25,7 +25,7 @@ class EvenSample(Generic[Item]):
     """A sample of at most ``capacity`` items of a stream of unknown length, spread evenly over it, in order.
 
     The stream is divided into intervals of equal length. Each keeps one random item; when there are too many intervals,
-    neighbours merge. A fixed stride is no alternative: canvas i leads with category i modulo their number, so a stride that
+    neighbours merge. A fixed stride is no alternative: canvas i shows main category i modulo their number, so a stride that
     shares a factor with that number would never show some categories. Equal streams give equal samples.
     """
 

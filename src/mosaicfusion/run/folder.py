@@ -81,7 +81,7 @@ class RunFolder:
         Raises :class:`MosaicFusionError` for a folder that holds anything else, see :meth:`find` and :meth:`check_same`.
         """
         run = cls.find(path)
-        return run.continued(manifest) if run else cls._create(path, manifest)
+        return run.continue_with(manifest) if run else cls._create(path, manifest)
 
     @classmethod
     def _create(cls, path: Path, manifest: Manifest) -> RunFolder:
@@ -90,10 +90,13 @@ class RunFolder:
         # Before any other file, since a folder without it is refused. Of several processes that start the run, one writes it.
         if write_new(path / "run.json", manifest.to_bytes()):
             return run
-        return cls.open(path).continued(manifest)
+        return cls.open(path).continue_with(manifest)
 
-    def continued(self, manifest: Manifest) -> RunFolder:
-        """This run with the number of canvases, output settings and versions of ``manifest``; see :meth:`check_same`."""
+    def continue_with(self, manifest: Manifest) -> RunFolder:
+        """Adopt and store the number of canvases, the output settings and the versions of ``manifest``; see :meth:`check_same`.
+
+        Unfinished files of killed processes are removed. Returns this folder.
+        """
         self.check_same(manifest)
         self.tidy()
         self._store(manifest)

@@ -24,7 +24,7 @@ class _Section(BaseModel):
 
 
 class RunCategories(_Section):
-    """``main`` categories lead a canvas in turn, ``partners`` fill its other regions."""
+    """``main`` categories are shown on a canvas in turn, ``partners`` fill its other regions."""
 
     main: tuple[Category, ...] = Field(min_length=1)
     partners: tuple[Category, ...]

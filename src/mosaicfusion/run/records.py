@@ -18,8 +18,8 @@ class RegionRecord:
 
     ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
     the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
-    of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one of an early version, has none.
-    ``replaced``: area, box, segmentation, score and quality of the mask that ``mosaicfusion refine`` replaced.
+    of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one of an early version, has none. ``replaced``: the
+    fields of the mask that ``mosaicfusion refine`` replaced; ``quality`` then is the IoU of both masks, ``score`` the old one's.
     """
 
     category_id: int

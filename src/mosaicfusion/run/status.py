@@ -67,7 +67,9 @@ def read_status(path: str | Path) -> Status:
         done += len(new)
         requested += sum(len(line.regions) for line in new)
         kept += sum(region.reason is None for line in new for region in line.regions)
-        (heapq.heappush if len(recent) < _RECENT else heapq.heappushpop)(recent, (written, len(new)))
+        heapq.heappush(recent, (written, len(new)))
+        if len(recent) > _RECENT:
+            heapq.heappop(recent)
     failures = Counter(failure.reason for failure in read_failures(run))
     idle_s = max(0.0, time.time() - max(recent)[0]) if recent else None
     rate = _rate(sorted(recent)) if idle_s is not None and idle_s < _PAUSE_S else None

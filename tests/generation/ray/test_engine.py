@@ -15,7 +15,7 @@ import psutil
 import pytest
 from support.tiny_runs import content, generate_tiny
 
-from mosaicfusion.generation.events import on_progress
+from mosaicfusion.generation.events import progress_handler
 from mosaicfusion.generation.generate import retry
 from mosaicfusion.generation.ray.cluster import connected
 from mosaicfusion.generation.scale import Scale
@@ -98,7 +98,7 @@ def test_run_survives_a_killed_worker(
     kill = Once(2, kill_worker)
     scale = Scale(address=cluster.address)
     generate_tiny(
-        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=on_progress(kill)
+        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=progress_handler(kill)
     )
     assert 2 <= kill.called_at < 24
     assert len(killed) == 1
@@ -111,7 +111,7 @@ def test_run_survives_a_removed_node(
     remove = Once(2, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
     scale = Scale(address=cluster.address)
     generate_tiny(
-        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=on_progress(remove)
+        tmp_path, tiny_sd, canvases_per_category=CANVASES_PER_CATEGORY, scale=scale, on_event=progress_handler(remove)
     )
     assert 2 <= remove.called_at < 24
     assert content(tmp_path) == undisturbed

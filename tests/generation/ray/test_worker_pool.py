@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.events import CanvasDone, Observer, on_progress
+from mosaicfusion.generation.events import CanvasDone, Observer, progress_handler
 from mosaicfusion.generation.queue import BatchQueue
 from mosaicfusion.generation.ray.cluster import connected
 from mosaicfusion.generation.ray.worker_pool import WorkerPool
@@ -40,7 +40,7 @@ class Job:
 
     def generate(self) -> BatchQueue:
         with Claims(self.run.path) as claims:
-            observer = Observer(on_progress(lambda done, _: self._look(done)))
+            observer = Observer(progress_handler(lambda done, _: self._look(done)))
             queue = BatchQueue(self.run, claims, self._batches(), 80, observer=observer)
             try:
                 self._pool.start()

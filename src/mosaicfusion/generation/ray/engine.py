@@ -36,11 +36,11 @@ class RayEngine:
         self._pool: WorkerPool | None = None
 
     def dtype(self, requested: str) -> str:
-        """See :func:`mosaicfusion.models.device.resolve_dtype`, for a worker's device, which this machine may lack."""
+        """See :class:`mosaicfusion.generation.engine.Engine`, for the device of a worker, which this machine may lack."""
         device = self._placement.options.device
-        if requested != "auto" or device == "auto":
-            return resolve_dtype(requested, resolve_device("auto"))
-        return "float32" if device == "cpu" else "float16"
+        if requested == "auto" and device != "auto":  # the placement has decided for CPUs or GPUs
+            return "float32" if device == "cpu" else "float16"
+        return resolve_dtype(requested, resolve_device("auto"))  # no GPU in the cluster is known of: as on this machine
 
     def load(self, manifest: Manifest, out: Path) -> None:
         """Start the workers; returns when one of them is ready."""

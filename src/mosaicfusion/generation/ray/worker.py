@@ -21,16 +21,16 @@ from mosaicfusion.run.manifest import Manifest
 class Worker:
     """A model that generates batches into a run folder. Two calls of :meth:`generate` overlap: one samples, one makes masks.
 
-    ``folder``: the working directory of the driver, which relative paths refer to.
+    ``working_folder``: that of the driver, which relative paths refer to.
     """
 
-    def __init__(self, manifest: Manifest, out: Path, options: DeviceOptions, folder: Path) -> None:
-        self._run, self._options, self._folder = RunFolder(out, manifest), options, folder
+    def __init__(self, manifest: Manifest, out: Path, options: DeviceOptions, working_folder: Path) -> None:
+        self._run, self._options, self._working_folder = RunFolder(out, manifest), options, working_folder
 
     def load(self) -> None:
         """Load the model and try everything that could fail later; raises as :meth:`CanvasSampler.load`."""
         with suppress(OSError):  # another machine may lack it
-            os.chdir(self._folder)
+            os.chdir(self._working_folder)
         self._sampler = CanvasSampler.load(self._run.manifest, self._options)
         self._turn = threading.Lock()
         self._pool = ThreadPoolExecutor(max(1, (self._options.threads or 1) - 1), thread_name_prefix="masks")

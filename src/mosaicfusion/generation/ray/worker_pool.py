@@ -34,11 +34,15 @@ class _WorkerState:
     ready: bool = False
     tasks: list[_Task] = field(default_factory=list)
 
-    def can_take(self, task: _Task) -> bool:
-        """True if there is room. A batch that a worker died on is generated alone: the next death then is its own."""
-        if task.deaths:
-            return self.ready and not self.tasks
+    @property
+    def has_room(self) -> bool:
+        """True if another batch may be given to it."""
         return self.ready and len(self.tasks) < _IN_PROGRESS and not any(task.deaths for task in self.tasks)
+
+    @property
+    def is_free(self) -> bool:
+        """True if it has no batch. One that a worker died on is generated alone: the next death then is its own."""
+        return self.ready and not self.tasks
 
 
 class WorkerPool:
@@ -99,9 +103,9 @@ class WorkerPool:
                 return
 
     def _next_task(self, worker: _WorkerState, tasks: Iterator[_Task]) -> _Task | None:
-        if self._retries and worker.can_take(self._retries[0]):
+        if self._retries and (worker.is_free if self._retries[0].deaths else worker.has_room):
             return self._retries.popleft()
-        return next(tasks, None) if worker.can_take(_Task([])) else None
+        return next(tasks, None) if worker.has_room else None
 
     def _wait(self, queue: BatchQueue | None) -> None:
         """Wait up to a second for a call to end."""

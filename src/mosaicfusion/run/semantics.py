@@ -1,4 +1,4 @@
-"""Later judgements of the regions of a run, in files beside the records."""
+"""What CLIP sees in the regions of a run, in a file beside the records."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ class RegionSemantics:
 _DECODER = msgspec.json.Decoder(RegionSemantics)
 
 
-def write_semantics(folder: Path, judged: Sequence[RegionSemantics]) -> Path:
-    """Store the judgements in a run folder, completely or not at all."""
-    lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in judged)
+def write_semantics(folder: Path, classified: Sequence[RegionSemantics]) -> Path:
+    """Store the classifications in a run folder, completely or not at all."""
+    lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in classified)
     path = folder / SEMANTICS
     write_atomic(path, lines.encode())
     return path
 
 
 def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | None:
-    """(canvas, region) -> judgement, or ``None`` if the run was not judged; raises :class:`MosaicFusionError` when damaged."""
+    """(canvas, region) -> classification, or ``None`` if there is none; raises :class:`MosaicFusionError` when damaged."""
     path = folder / SEMANTICS
     try:
         with path.open("rb") as lines:
-            judged = [_DECODER.decode(line) for line in lines]
+            classified = [_DECODER.decode(line) for line in lines]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise MosaicFusionError(f"{path} is damaged ({error}); run `mosaicfusion semantics` again") from None
-    return {(line.canvas, line.region): line for line in judged}
+    return {(line.canvas, line.region): line for line in classified}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.run.judgements import SEMANTICS, RegionSemantics, read_semantics, write_semantics
+from mosaicfusion.run.semantics import SEMANTICS, RegionSemantics, read_semantics, write_semantics
 
 
 def test_semantics_round_trip(tmp_path: Path) -> None:
