@@ -12,6 +12,10 @@ from mosaicfusion.cli.options import MasksOption, PolicyOption
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
     from mosaicfusion.dataset.merge import MergeSummary
     from mosaicfusion.dataset.stats import DatasetStats, Spread
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     epilog="""**Examples**
 
 `mosaicfusion merge lvis_v1_train.json runs/rare -o train_plus.json --masks polygon --link-images`
+
+`mosaicfusion merge train/_annotations.coco.json runs/fruit -o data/plus.json --link-images --images train`
 
 `mosaicfusion merge lvis_v1_train.json runs/rare runs/more -o open.json --open-vocabulary --max-per-category 25`
 
@@ -44,10 +50,17 @@ def merge(
         ),
     ] = None,
     copy_images: Annotated[
-        bool, typer.Option("--copy-images", help="Copy the added images to the folder of the json.")
+        bool, typer.Option("--copy-images", help="Copy all images to the folder of the merged json.")
     ] = False,
     link_images: Annotated[
-        bool, typer.Option("--link-images", help="Link the added images in the folder of the json.")
+        bool, typer.Option("--link-images", help="Link all images in the folder of the merged json.")
+    ] = False,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of the images of jsons. May be repeated.", show_default="that of the json"),
+    ] = None,
+    renumber: Annotated[
+        bool, typer.Option("--renumber", help="Number all categories from 1 without gaps, as detectron2 needs.")
     ] = False,
     match: Annotated[
         list[str] | None,
@@ -62,6 +75,8 @@ def merge(
 
     if copy_images and link_images:
         raise MosaicFusionError("give --copy-images or --link-images, not both")
+    if images and not (copy_images or link_images):
+        raise MosaicFusionError("--images is for images to be placed; add --link-images or --copy-images")
     choices = dict(_choice(text) for text in match or [])
     with ProgressBar("placing", "images", before=f"merging into {real.name}") as progress:
         summary = run(
@@ -71,6 +86,8 @@ def merge(
             open_vocabulary=open_vocabulary,
             max_per_category=max_per_category,
             image_mode="copy" if copy_images else "link" if link_images else None,
+            images=images or (),
+            renumber=renumber,
             policy=policy,
             masks=masks,
             choices=choices,
@@ -101,23 +118,43 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
         counts = (added.images, added.annotations, left_out, added.matched, len(added.new_categories))
         table.add_row(Text(str(added.path)), *map(str, counts))
     console.print(table)
+    matches = {pair for added in summary.added for pair in added.matches.items()}
+    if matches:  # other spellings first: they deserve a look
+        pairs = sorted(matches, key=lambda pair: (pair[0] == pair[1], pair))
+        texts = [name if name == real else f"{name} = {real}" for name, real in pairs]
+        console.print(f"matched categories: {_some(texts, 20)}", markup=False, soft_wrap=True)
     new = [name for added in summary.added for name in added.new_categories]
     if new:
-        names = ", ".join(new[:10]) + (f" and {len(new) - 10} more" if len(new) > 10 else "")
-        console.print(f"new categories, for which the classifier needs outputs: {names}", markup=False)
+        console.print(
+            f"new categories, for which the classifier needs outputs: {_some(new)}", markup=False, soft_wrap=True
+        )
     if any(added.run_lengths for added in summary.added):
         console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
-    folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
-    if folders:
-        where = f"are in {summary.out.parent}" if placed else "must be put there"
-        console.print(
-            f"loaders look for the added images under the image root; they {where}:", markup=False, soft_wrap=True
-        )
-        for folder, path in list(folders.items())[:10]:
-            console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
-        if len(folders) > 10:
-            console.print(f"  and {len(folders) - 10} folders more")
+    for note in summary.notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    _print_places(summary, placed, console)
     console.print(f"merged: {summary.out}", markup=False, soft_wrap=True)
+
+
+def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None:
+    if summary.placed:
+        text = f"{summary.placed} real images are in {summary.out.parent} too"
+        console.print(text, markup=False, soft_wrap=True)
+    folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
+    if not folders:
+        return
+    where = f"are in {summary.out.parent}" if placed else "must be put there"
+    console.print(
+        f"loaders look for the added images under the image root; they {where}:", markup=False, soft_wrap=True
+    )
+    for folder, path in list(folders.items())[:10]:
+        console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
+    if len(folders) > 10:
+        console.print(f"  and {len(folders) - 10} folders more")
+
+
+def _some(names: Sequence[str], number: int = 10) -> str:
+    return ", ".join(names[:number]) + (f" and {len(names) - number} more" if len(names) > number else "")
 
 
 @app.command(
@@ -217,9 +254,9 @@ def _print_stats(stats: DatasetStats) -> None:
             frequencies.add_row(frequency, *counts, _spread(of.instances_per_category))
         console.print(frequencies)
     if stats.without_image:
-        names = ", ".join(stats.without_image[:10])
-        more = f" and {len(stats.without_image) - 10} more" if len(stats.without_image) > 10 else ""
-        console.print(f"categories without an image: {names}{more}", markup=False)
+        console.print(f"categories without an image: {_some(stats.without_image)}", markup=False)
+    for remark in stats.remarks:
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
 
 
 def _spread(spread: Spread) -> str:

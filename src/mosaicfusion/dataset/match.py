@@ -18,12 +18,14 @@ class Matcher:
     underscores; the display name, without an LVIS qualifier (``bow_(weapon)`` is a ``bow``); synonyms of either side. The
     last two do not count if both categories have a synset or a qualifier and these differ, since the meanings differ too.
 
-    ``choices`` take precedence over all keys: ``{"bow": "bow_(weapon)"}``, with ``""`` for a category to be added as new.
+    ``choices`` take precedence over all keys: ``{"bow": "bow_(weapon)"}``, with ``""`` for a category to be added as new, and an
+    id such as ``"7"`` where several known categories have one name.
     """
 
     def __init__(self, known: Iterable[CategoryRef], choices: Mapping[str, str] | None = None) -> None:
         self.choices = {normalize_name(name): other for name, other in (choices or {}).items()}
         self._tables: list[dict[str, list[CategoryRef]]] = [{}, {}, {}, {}]
+        self._by_id: dict[int, CategoryRef] = {}
         self._used: set[str] = set()
         self._next_id = 1
         for category in known:
@@ -31,6 +33,7 @@ class Matcher:
 
     def _enter(self, category: CategoryRef) -> None:
         self._next_id = max(self._next_id, category.id + 1)
+        self._by_id[category.id] = category
         for table, keys in zip(self._tables, _keys(category), strict=True):
             for key in keys:
                 table.setdefault(key, []).append(category)
@@ -51,9 +54,16 @@ class Matcher:
 
     def _chosen(self, name: str, other: str) -> list[CategoryRef]:
         found = self._tables[1].get(normalize_name(other), []) if other else []
+        exact = [category for category in found if category.name == other]
+        if other and not found and other.isdecimal() and len(other) < 20:
+            found = [self._by_id[int(other)]] if int(other) in self._by_id else []
         if other and not found:
             raise MosaicFusionError(f"--match {name}={other}: no category is called {other!r}; give its full name")
-        return found
+        return exact if len(exact) == 1 else found
+
+    def name_of(self, id_: int) -> str:
+        """The name of a known category."""
+        return self._by_id[id_].name
 
     def ids(self, categories: Iterable[CategoryRef], source: str) -> tuple[dict[int, int], list[CategoryRef]]:
         """For each of a source's categories its id among the known ones; new ones get the next ids and become known.
@@ -67,7 +77,9 @@ class Matcher:
         for category in categories:
             found = self.find(category)
             if len(found) > 1:
-                options = [f"--match '{category.name}={other.name}'" for other in found]
+                names = [other.name for other in found]
+                choices = [str(one.id) if names.count(one.name) > 1 else one.name for one in found]
+                options = [f"--match '{category.name}={choice}'" for choice in choices]
                 open_questions.append(" or ".join([*options, f"--match '{category.name}=' to add it as new"]))
             elif found:
                 ids[category.id] = found[0].id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -58,13 +58,17 @@ class FrequencyStats:
 
 @dataclass(frozen=True)
 class DatasetStats:
-    """``parts``: ``all``, and ``real`` and ``synthetic`` if the set has both; ``frequencies`` is empty if the file has none."""
+    """``parts``: ``all``, and ``real`` and ``synthetic`` if the set has both; ``frequencies`` is empty if the file has none.
+
+    ``remarks`` say what was read as something else.
+    """
 
     path: str
     categories: int
     parts: dict[str, PartStats]
     frequencies: dict[str, FrequencyStats]
     without_image: list[str]
+    remarks: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -91,6 +95,7 @@ def read_stats(path: Path) -> DatasetStats:
         parts=parts,
         frequencies=_frequencies(categories, instances, image_counts),
         without_image=[category.name for category in categories if not image_counts[category.id]],
+        remarks=[remark.text for remark in file.remarks],
     )
 
 

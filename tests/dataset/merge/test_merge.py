@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 from collections import Counter
@@ -29,6 +30,7 @@ from support.lvis_sets import (
 
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.merge import merge
+from mosaicfusion.dataset.validate import validate
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
@@ -361,3 +363,102 @@ def test_merged_sets_are_consistent(
     }
     for image in data["images"][2:]:
         assert masks[image["id"]] == sum(kept for _, kept in canvases[image["file_name"]])
+
+
+class TestRealImages:
+    """Two real images of a json in Roboflow's layout, beside the json or in several folders."""
+
+    @pytest.fixture
+    def coco(self, tmp_path: Path) -> Path:
+        images = [
+            {"id": k, "file_name": name, "height": 32, "width": 48} for k, name in enumerate(("a.jpg", "b/c.jpg"))
+        ]
+        (tmp_path / "train/b").mkdir(parents=True)
+        for k, image in enumerate(images):
+            (tmp_path / "train" / str(image["file_name"])).write_bytes(jpeg(k))
+        return write_json(tmp_path / "train/_annotations.coco.json", {**REAL_COCO, "images": images})
+
+    @pytest.mark.parametrize("mode", ["copy", "link"])
+    def test_images_beside_the_json_are_placed_too(self, coco: Path, run: Path, tmp_path: Path, mode: Any) -> None:
+        summary = merge(coco, [run], tmp_path / "out/plus.json", image_mode=mode)
+        assert (summary.placed, summary.notes) == (2, [])
+        assert validate(tmp_path / "out/plus.json", tmp_path / "out").issues.number("error") == 0
+        assert (tmp_path / "out/b/c.jpg").is_symlink() == (mode == "link")
+        again = merge(coco, [run], tmp_path / "out/plus.json", image_mode=mode)
+        assert again.placed == 0
+
+    def test_images_in_several_folders_are_placed(self, coco: Path, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "train/a.jpg").rename(tmp_path / "a.jpg")
+        folders = [tmp_path / "train", str(tmp_path)]
+        assert merge(coco, [run], tmp_path / "out/plus.json", image_mode="link", images=folders).placed == 2
+        assert (tmp_path / "out/a.jpg").read_bytes() == jpeg(0)
+
+    def test_all_are_placed_or_none(self, coco: Path, run: Path, tmp_path: Path) -> None:
+        (tmp_path / "train/a.jpg").unlink()
+        summary = merge(coco, [run], tmp_path / "out/plus.json", image_mode="copy")
+        (note,) = summary.notes
+        assert "1 of 2 real images are not under" in note and "'a.jpg'; no real image was placed" in note
+        assert not (tmp_path / "out/b").exists()
+        with pytest.raises(MosaicFusionError, match=r"'a.jpg'; repeat --images for each folder"):
+            merge(coco, [run], tmp_path / "new/plus.json", image_mode="copy", images=tmp_path / "train")
+        assert not (tmp_path / "new").exists()
+
+    def test_images_of_a_source_may_be_elsewhere(self, coco: Path, tmp_path: Path) -> None:
+        (tmp_path / "more").mkdir()
+        source = write_json(tmp_path / "more/set.json", read(coco))
+        with pytest.raises(MosaicFusionError, match=r"image 0 does not exist: .*a.jpg; give its folder with --images"):
+            merge(coco, [source], tmp_path / "out/plus.json", image_mode="copy")
+        merge(coco, [source], tmp_path / "out/plus.json", image_mode="copy", images=[tmp_path / "train"])
+        assert validate(tmp_path / "out/plus.json", tmp_path / "out").issues.number("error") == 0
+
+
+class TestReport:
+    def test_matches_are_listed_with_both_spellings(self, run: Path, tmp_path: Path) -> None:
+        real = write_json(tmp_path / "real.json", {**REAL_COCO, "categories": [{"id": 2, "name": "Box_Kite"}]})
+        (added,) = merge(real, [run], tmp_path / "out.json").added
+        assert added.matches == {"box kite": "Box_Kite"}
+        assert added.new_categories == ["longbow", "zebra"]
+
+    def test_what_was_read_as_something_else_is_noted(self, run: Path, tmp_path: Path) -> None:
+        data = json.loads(json.dumps(REAL_COCO))
+        data["annotations"][0] |= {"segmentation": [], "bbox": [float("inf")] * 4}
+        notes = merge(write_json(tmp_path / "real.json", data), [run], tmp_path / "out.json").notes
+        assert notes[0].startswith("4 numbers are Infinity or NaN")
+        assert notes[1].startswith("1 of 1 real annotations have a box and no mask")
+        assert read(tmp_path / "out.json")["annotations"][0]["bbox"] == [None] * 4
+
+    def test_the_advice_for_categories_of_one_name_works(self, run: Path, tmp_path: Path) -> None:
+        for names, choice in ((("box kite", "box kite"), "5"), (("Box Kite", "box kite"), "box kite")):
+            categories = [{"id": 2, "name": names[0]}, {"id": 5, "name": names[1]}]
+            real = write_json(tmp_path / "real.json", {**REAL_COCO, "categories": categories})
+            with pytest.raises(MosaicFusionError, match=f"--match 'box kite={choice}'"):
+                merge(real, [run], tmp_path / "out.json")
+            merge(real, [run], tmp_path / "out.json", choices={"box kite": choice})
+            assert read(tmp_path / "out.json")["annotations"][1]["category_id"] == 5
+
+
+class TestRenumber:
+    def test_ids_have_no_gaps_and_other_bytes_stay(self, real: Path, run: Path, tmp_path: Path) -> None:
+        merge(real, [run], tmp_path / "plain.json")
+        merge(real, [run], tmp_path / "out.json", renumber=True)
+        plain, data = read(tmp_path / "plain.json"), read(tmp_path / "out.json")
+        new = {KITE: 1, BOW: 2, RIBBON: 3, 10: 4}
+        assert [c["id"] for c in data["categories"]] == [new[c["id"]] for c in plain["categories"]] == [1, 2, 3, 4]
+        assert [a["category_id"] for a in data["annotations"]] == [new[a["category_id"]] for a in plain["annotations"]]
+        for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+            assert [i[key] for i in data["images"]] == [[new[id_] for id_ in i[key]] for i in plain["images"]]
+        text = (tmp_path / "out.json").read_text()
+        assert all(written in text for written in ("8.000000000000001", "3.00", r"a\u0301 \u00e9"))
+
+    def test_unknown_ids_are_refused(self, real: Path, tmp_path: Path) -> None:
+        real.write_text(REAL_LVIS.replace('"neg_category_ids": [9]', '"neg_category_ids": [99]'))
+        with pytest.raises(MosaicFusionError, match="the category id 99 is used and no category has it"):
+            merge(real, [], tmp_path / "out.json", renumber=True)
+        assert not (tmp_path / "out.json").exists()
+
+
+def test_a_compressed_json_is_read_and_written(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "real.json.gz").write_bytes(gzip.compress(REAL_LVIS.encode()))
+    merge(str(tmp_path / "real.json.gz"), [str(run)], str(tmp_path / "out.json.gz"))
+    data = json.loads(gzip.decompress((tmp_path / "out.json.gz").read_bytes()))
+    assert data["images"][:2] == REAL["images"]

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from mosaicfusion.dataset.coco import ImageRef, Record, image_name, path_fault
+from mosaicfusion.dataset.coco import ImageRef, Record, find_image, image_name, path_fault
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
@@ -59,18 +59,43 @@ def _parts(dataset: Dataset, image: Record) -> list[str]:
     return parts[1:] if parts[0] == "images" and len(parts) > 2 else parts  # as in run folders
 
 
-def find_images(dataset: Dataset, names: Mapping[int, str]) -> dict[str, Path]:
-    """The current file for each new name; raises :class:`MosaicFusionError` if one is missing."""
+def find_images(dataset: Dataset, names: Mapping[int, str], roots: Sequence[Path] = ()) -> dict[str, Path]:
+    """The current file for each new name, in the data set's own folder or else in one of ``roots``.
+
+    Raises :class:`MosaicFusionError` if one is missing.
+    """
     files: dict[str, Path] = {}
     for sample in dataset:
-        if sample.id in names:
-            try:
-                files[names[sample.id]] = sample.file
-            except MosaicFusionError:
-                raise MosaicFusionError(
-                    f"{dataset.path}: image {sample.id} does not exist: {image_path(dataset, sample.record)}"
-                ) from None
+        if sample.id not in names:
+            continue
+        image = msgspec.convert(sample.record, ImageRef)
+        found = next((file for root in (dataset.root, *roots) if (file := find_image(root, image))), None)
+        if found is None:
+            hint = "" if dataset.path.is_dir() else "; give its folder with --images"
+            path = image_path(dataset, sample.record)
+            raise MosaicFusionError(f"{dataset.path}: image {sample.id} does not exist: {path}{hint}")
+        files[names[sample.id]] = found
     return files
+
+
+def find_real_images(
+    images: Iterable[ImageRef], roots: Sequence[Path], folder: Path
+) -> tuple[dict[str, Path], list[str]]:
+    """The files of real images that are under one of ``roots`` and not yet under ``folder``, by their path below the root.
+
+    The second result names the images that are in neither.
+    """
+    files: dict[str, Path] = {}
+    missing: list[str] = []
+    for image in images:
+        if find_image(folder, image) is not None:
+            continue
+        root, file = next(((root, file) for root in roots if (file := find_image(root, image))), (None, None))
+        if root is None or file is None:
+            missing.append(repr(image_name(image) or f"image {image.id} without a file_name"))
+        else:
+            files.setdefault(file.relative_to(root).as_posix(), file)
+    return files, missing
 
 
 def place_images(
@@ -91,7 +116,7 @@ def place_images(
 def _exists(path: Path, target: Path) -> bool:
     if not target.exists():
         return False
-    if target.read_bytes() != path.read_bytes():
+    if not target.samefile(path) and target.read_bytes() != path.read_bytes():
         raise MosaicFusionError(f"{target} exists and holds another image; give -o in another folder")
     return True
 
