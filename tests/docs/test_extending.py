@@ -198,6 +198,22 @@ def test_a_detector(extension: Extension, tmp_path: Path) -> None:
     assert type(detector.model.roi_heads.box_head).__name__ == "FastRCNNConvFCHead"
 
 
+USE_OF_THE_RULE = """
+import json
+from mosaicfusion.config import OutputSettings
+from mosaicfusion.dataset.thresholds import reject_below
+from mosaicfusion.masks.rejection import reason_meaning, reason_name
+from mosaicfusion.run.records import CanvasRecord, RegionRecord
+
+touches = [{"touch": 0.5}, {"touch": 0.25}, {}]
+regions = tuple(RegionRecord(1, "kite", "a kite", (0, 0, 8, 8), measures=measures) for measures in touches)
+records = [CanvasRecord(0, (8, 8), 0, "0.jpg", (*regions, RegionRecord(1, "kite", "a kite", (0, 0, 8, 8), "too_small")))]
+(unchanged,), (changed,) = (list(reject_below(records, OutputSettings(**extra))) for extra in ({}, {"max_touch": 0.25}))
+rejected = changed.regions[0]
+print(json.dumps([unchanged == records[0], [region.reason for region in changed.regions], rejected.values,
+                  reason_name(rejected.reason), reason_meaning(rejected.reason)]))
+"""
+
 USE_OF_THE_STEP = """
 import json
 import numpy as np
@@ -206,32 +222,48 @@ from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.rejection import reason_meaning, reason_name
 
 sums = {8: np.zeros((8, 8), np.float32)}
-sums[8][:, :4] = 1  # the left half: on all of one side and on half of two
+sums[8][:, :3] = 0.7
+sums[8][6, 6] = 1  # the strongest attention: a component that is too small, so it is not in the mask
 image = np.zeros((64, 64, 3), np.uint8)
-results = [extract_mask(sums, image, MaskConfig(refine=False, **extra)) for extra in ({}, {"max_border": 0.25})]
+results = [extract_mask(sums, image, MaskConfig(refine=False, **extra)) for extra in ({}, {"min_peak": 0.5})]
 rejected = results[1].rejection
 print(json.dumps([results[0].mask is not None, rejected.reason, rejected.values,
                   reason_name(rejected.reason), reason_meaning(rejected.reason)]))
 """
 
 
-def test_a_mask_step(tmp_path: Path) -> None:
-    """In a copy of the package: members cannot be added to an enum from outside."""
-    copy = tmp_path / "mosaicfusion"
+def run_in_a_copy(folder: Path, packages: tuple[str, ...], code: str) -> Any:
+    """Apply the diffs of the page to a copy of some packages, and return the JSON that the code prints.
+
+    Members cannot be added to an enum from outside.
+    """
+    copy = folder / "mosaicfusion"
     copy.mkdir()
     for file in PACKAGE.glob("*.py"):
         shutil.copy(file, copy)
-    for name in ("masks", "layouts"):
+    for name in packages:
         shutil.copytree(PACKAGE / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "masks" / "border.py").write_text(FILES["masks/border.py"])
+    (copy / "masks" / "peak.py").write_text(FILES["masks/peak.py"])
     for path, diff in DIFFS:
-        if path.startswith("masks/") or path == "config.py":
+        if path.startswith(("config", "dataset/thresholds", "masks/")) and (copy / path).exists():
             apply(diff, copy / path)
-    done = subprocess.run(
-        [sys.executable, "-c", USE_OF_THE_STEP], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    kept, reason, values, name, meaning = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_a_rule_on_records(tmp_path: Path) -> None:
+    packages = ("dataset", "files", "layouts", "masks", "run")
+    unchanged, reasons, values, name, meaning = run_in_a_copy(tmp_path, packages, USE_OF_THE_RULE)
+    assert unchanged
+    assert reasons == ["cut_off", None, None, "too_small"]
+    assert values == {"touch": 0.5, "max_touch": 0.25}
+    assert (name, meaning) == ("cut off", "The object lies on the border of its region.")
+
+
+def test_a_mask_step(tmp_path: Path) -> None:
+    kept, reason, values, name, meaning = run_in_a_copy(tmp_path, ("layouts", "masks"), USE_OF_THE_STEP)
     assert kept
-    assert (reason, name, meaning) == ("cut_off", "cut off", "The object lies on the border of its region.")
-    assert values == {"border": pytest.approx(0.5, abs=0.02)}
+    assert (reason, name) == ("missed_peak", "missed peak")
+    assert meaning == "The strongest attention lies outside the mask."
+    assert values == {"peak": 0.0}
