@@ -12,8 +12,9 @@ import pytest
 from support.images import encode
 
 from mosaicfusion.config import OutputSettings
+from mosaicfusion.dataset.coco import DatasetFile
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.reader import open_dataset
+from mosaicfusion.dataset.reader import open_dataset, open_rows
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
@@ -161,3 +162,23 @@ def test_arguments_that_do_not_fit_the_source_are_refused(run: Any, coco: Any, t
         open_dataset(tmp_path)
     with pytest.raises(MosaicFusionError, match="cannot read"):
         open_dataset(tmp_path / "none.json", tmp_path)
+
+
+def test_images_may_lie_beside_the_json_as_roboflow_stores_them(coco: Any, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (photos / "_annotations.coco.json").write_bytes(coco.source.read_bytes())
+    for source in (photos, photos / "_annotations.coco.json"):
+        dataset = open_dataset(source)
+        assert dataset.root == photos
+        assert dataset.images == 3
+    assert open_rows(photos).path == photos / "_annotations.coco.json"
+
+
+def test_a_folder_without_a_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MosaicFusionError, match=r"is a folder; give a json in it, such as .*lvis.json"):
+        DatasetFile.open(tmp_path)
+
+
+def test_a_number_that_no_float_holds_is_refused(coco: Any) -> None:
+    coco.source.write_text(coco.source.read_text().replace("380.5", "1e400"))
+    refused(coco, "annotation 70: Number out of range .*; remove it or write valid numbers")

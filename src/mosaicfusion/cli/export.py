@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 `mosaicfusion export train_plus.json --images data/ --to webdataset --shard-size 5000 -o s3://bucket/train_plus`
 
+`mosaicfusion export roboflow/train --to yolo -o fruit-yolo`, a folder with images and _annotations.coco.json
+
 `mosaicfusion export runs/fruit --to hf -o fruit-hf`, then `datasets.load_dataset("fruit-hf")`
 
 The folder appears complete or not at all. Images are copied byte by byte and named by their id (yolo: by their own
@@ -36,7 +38,9 @@ def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
     to: Annotated[str, typer.Option(metavar="FORMAT", help="coco, lvis, yolo, voc, webdataset or hf.")],
     out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL such as s3://bucket/folder.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images of a json.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images of a json.", show_default="that of the json")
+    ] = None,
     masks: Annotated[
         Literal["rle", "polygon"] | None,
         typer.Option(help="Format of the masks; not for yolo and voc.", show_default="as they are"),

@@ -123,6 +123,8 @@ class DatasetFile:
         """
         try:
             data = path.read_bytes()
+        except IsADirectoryError:
+            raise MosaicFusionError(f"{path} is a folder; give a json in it, such as {path / 'lvis.json'}") from None
         except OSError as error:
             raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
         return cls.from_bytes(path, data)
@@ -208,6 +210,12 @@ def _json_list(rows: Iterable[bytes]) -> Iterator[bytes]:
             yield b","
         yield row
     yield b"]"
+
+
+def json_of(path: Path) -> Path:
+    """The json of a folder in Roboflow's layout, where it lies beside the images; any other path as it is."""
+    file = path / "_annotations.coco.json"
+    return file if _is_file(file) else path
 
 
 def is_synthetic(image: Record) -> bool:

@@ -25,6 +25,7 @@ from mosaicfusion.dataset.coco import (
     Remark,
     find_image,
     is_synthetic,
+    json_of,
     path_fault,
     require_known,
     require_unique,
@@ -86,27 +87,37 @@ def open_dataset(
     check_images: bool = False,
     allow_empty: bool = False,
 ) -> Dataset:
-    """Open a run folder, or a json whose images are in the folder ``images``.
+    """Open a run folder, or a json whose images are in the folder ``images``, by default beside it.
 
     ``policy``: see :class:`mosaicfusion.config.OutputSettings`; that of the run if left out. ``masks``: the format of a run's
     masks. ``check_images``: refuse missing images, and images of another size than their record says. Runs are read part by
     part, however long they are. Raises :class:`MosaicFusionError` for a damaged source, and for an empty one unless
     ``allow_empty``.
     """
+    source = json_of(source)
     if source.is_dir():
         if images is not None:
             raise MosaicFusionError(f"{source} is a run folder and holds its images; leave out --images")
         return _open_run(RunFolder.open(source), policy, masks, check_images, allow_empty)
     if policy is not None:
         raise MosaicFusionError(f"--policy is for run folders, and {source} is none; leave it out")
+    if images is None and _has_images(source):
+        images = source.parent
     if images is None or not images.is_dir():
         given = "" if images is None else f"; {images} is none"
         raise MosaicFusionError(f"give the folder of the images of {source} with --images{given}")
     return open_json(source, images, check_images=check_images)
 
 
+def _has_images(source: Path) -> bool:
+    """True if the first image of a json lies beside it."""
+    images = DatasetFile.open(source).parse("images", list[ImageRef])
+    return bool(images) and find_image(source.parent, images[0]) is not None
+
+
 def open_rows(source: Path) -> DatasetFile:
     """Open a json, or a run folder as if it were one, for readers that need all rows at once."""
+    source = json_of(source)
     if not source.is_dir():
         return DatasetFile.open(source)
     run = RunFolder.open(source)

@@ -115,6 +115,6 @@ def test_an_occupied_place_is_refused_before_the_source_is_read(tmp_path: Path) 
 
 
 def test_a_bad_source_makes_no_folders(tmp_path: Path) -> None:
-    with pytest.raises(MosaicFusionError, match="--images"):
+    with pytest.raises(MosaicFusionError, match="cannot read"):
         export(tmp_path / "none", "coco", tmp_path / "deep" / "out")
     assert list(tmp_path.iterdir()) == []

@@ -387,6 +387,9 @@ class TestRealImages:
         again = merge(coco, [run], tmp_path / "out/plus.json", image_mode=mode)
         assert again.placed == 0
 
+    def test_the_folder_stands_for_its_json(self, coco: Path, run: Path, tmp_path: Path) -> None:
+        assert merge(coco.parent, [run], tmp_path / "out/plus.json", image_mode="link").placed == 2
+
     def test_images_in_several_folders_are_placed(self, coco: Path, run: Path, tmp_path: Path) -> None:
         (tmp_path / "train/a.jpg").rename(tmp_path / "a.jpg")
         folders = [tmp_path / "train", str(tmp_path)]
@@ -426,6 +429,12 @@ class TestReport:
         assert notes[0].startswith("4 numbers are Infinity or NaN")
         assert notes[1].startswith("1 of 1 real annotations have a box and no mask")
         assert read(tmp_path / "out.json")["annotations"][0]["bbox"] == [None] * 4
+
+    def test_a_set_of_crowds_alone_is_noted(self, run: Path, tmp_path: Path) -> None:
+        data = json.loads(json.dumps(REAL_COCO))
+        data["annotations"][0]["iscrowd"] = 1
+        (note,) = merge(write_json(tmp_path / "real.json", data), [run], tmp_path / "out.json").notes
+        assert note.startswith("all real annotations have iscrowd 1")
 
     def test_the_advice_for_categories_of_one_name_works(self, run: Path, tmp_path: Path) -> None:
         for names, choice in ((("box kite", "box kite"), "5"), (("Box Kite", "box kite"), "box kite")):

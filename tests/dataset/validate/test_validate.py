@@ -212,6 +212,15 @@ class TestOddInput:
         assert dict(fix(tmp_path / "data.json", tmp_path / "fixed.json")) == repairs
         assert validate(tmp_path / "fixed.json").issues.lines() == []
 
+    @pytest.mark.parametrize("name", ["/home/me/photos/b/a.jpg", "C:\\photos\\b\\a.jpg", "../b/a.jpg"])
+    def test_paths_of_another_machine_are_found_under_the_folder(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b/a.jpg").write_bytes(jpeg())
+        path = write_json(tmp_path / "data.json", {**REAL_COCO, "images": [{**IMAGE, "file_name": name}]})
+        fix(path, path, tmp_path)
+        assert read(path)["images"][0]["file_name"] == "b/a.jpg"
+        assert validate(path, tmp_path).issues.lines() == []
+
     def test_boxes_without_masks_are_counted(self, tmp_path: Path) -> None:
         found = lines(tmp_path, coco(segmentation=[]))
         assert "warning [boxes-only] annotations: 1 annotations have a box and no mask" in found[1]

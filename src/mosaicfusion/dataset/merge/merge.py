@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mosaicfusion.config import MaskFormat, Policy
-from mosaicfusion.dataset.coco import DatasetFile
+from mosaicfusion.dataset.coco import DatasetFile, json_of
 from mosaicfusion.dataset.merge.images import ImageMode, find_images, find_real_images, place_images
 from mosaicfusion.dataset.merge.merger import Added, Merger
 from mosaicfusion.dataset.reader import Dataset, open_dataset, open_json
@@ -69,7 +69,7 @@ def merge(
 
     Raises :class:`MosaicFusionError` for anything the user can fix; then ``out`` has not changed.
     """
-    real, out, folders = Path(real), Path(out), [Path(path) for path in sources]
+    real, out, folders = json_of(Path(real)), Path(out), [json_of(Path(path)) for path in sources]
     _check_paths(real, folders, out)
     merger = Merger(DatasetFile.open(real), choices, max_per_category)
     if open_vocabulary:

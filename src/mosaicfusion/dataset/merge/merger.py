@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -57,6 +58,7 @@ class Added:
 
 class _Mask(msgspec.Struct):
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: Any = 0
 
 
 class Merger:
@@ -153,10 +155,17 @@ class Merger:
         """What was read as something else, and real annotations without a mask."""
         notes = [remark.text for remark in self.file.remarks]
         decoder = msgspec.json.Decoder(_Mask)
-        blank = sum(bytes(decoder.decode(row).segmentation).replace(b" ", b"") in _BLANK for row in self.rows)
+        blank = crowds = 0
+        for row in self.rows:
+            mask = decoder.decode(row)
+            blank += bytes(mask.segmentation).replace(b" ", b"") in _BLANK
+            crowds += mask.iscrowd == 1
         if blank:
             text = f"{blank} of {len(self.rows)} real annotations have a box and no mask: training leaves them out"
             notes.append(f"{text}, and exports refuse them")
+        if self.rows and crowds == len(self.rows):
+            text = "all real annotations have iscrowd 1, as CVAT writes masks: training leaves them out"
+            notes.append(f"{text}; `mosaicfusion validate {self.file.path} --fix` clears the flag")
         return notes
 
     def to_bytes(self, renumber: bool = False) -> bytes:

@@ -65,7 +65,7 @@ def _check_names(row: Record, issues: RowIssues, context: Context) -> None:
         return
     for key, value in (("file_name", name), ("end of coco_url", tail)):
         if value is not None and (fault := path_fault(value)):
-            repair = _better_name(value) if key == "file_name" else None
+            repair = _better_name(value, context.root) if key == "file_name" else None
             fix = f"--fix writes {shown(repair)}" if repair else "name a file under the images' folder"
             issues.error("path", f"{key} {shown(value)} {fault}; {fix}", {key: repair} if repair else None)
         elif key == "file_name" and name and plain_name(name) != name:
@@ -80,10 +80,20 @@ def _check_names(row: Record, issues: RowIssues, context: Context) -> None:
     _check_loader_names(row, name, tail, issues, context.lvis)
 
 
-def _better_name(name: str) -> str | None:
-    """The name that a faulty one stands for: slashes for backslashes, the last part of an address; ``None`` if unknown."""
-    better = name.split("?")[0].rsplit("/", 1)[-1] if "://" in name else name.replace("\\", "/").removeprefix("./")
-    return better if better != name and path_fault(better) is None else None
+def _better_name(name: str, root: Path | None) -> str | None:
+    """The name that a faulty one stands for, ``None`` if unknown.
+
+    That is the last part of an address, slashes for backslashes, and the end of an absolute path that exists under ``root``.
+    """
+    if "://" in name:
+        better = [name.split("?")[0].rsplit("/", 1)[-1]]
+    else:
+        parts = name.replace("\\", "/").split("/")
+        better = ["/".join(parts)]
+        if root is not None:
+            ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
+            better += [end for end in ends if find_image(root, ImageRef(0, end))]
+    return next((plain_name(one) for one in better if one != name and path_fault(one) is None), None)
 
 
 def _check_loader_names(row: Record, name: str | None, tail: str | None, issues: RowIssues, lvis: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from mosaicfusion.dataset.coco import LISTS, DatasetFile
+from mosaicfusion.dataset.coco import LISTS, DatasetFile, json_of
 from mosaicfusion.dataset.text import write_text
 from mosaicfusion.dataset.validate.annotations import check_annotation
 from mosaicfusion.dataset.validate.categories import check_category, check_counts, check_loaders
@@ -48,7 +48,7 @@ def validate(
 
     ``on_progress``: called with (rows checked, all rows). Raises :class:`MosaicFusionError` only if there is no such json.
     """
-    return _check(DatasetFile.open(path), images_root, Issues(max_per_kind), on_progress)
+    return _check(DatasetFile.open(json_of(path)), images_root, Issues(max_per_kind), on_progress)
 
 
 def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
@@ -62,9 +62,9 @@ def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
 
     Raises :class:`MosaicFusionError` if there is no such json; then ``out`` has not changed.
     """
-    file = DatasetFile.open(path)
+    file = DatasetFile.open(json_of(path))
     issues = _check(file, images_root, Issues(with_repairs=True), None).issues
-    write_text(out, file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
+    write_text(json_of(out), file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
     done = Counter(name for rows in issues.repairs.values() for values in rows.values() for name in values)
     done.update({remark.kind: remark.count for remark in file.remarks})
     done.update({f"{key} left out": len(indices) for key, indices in issues.removed.items()})
