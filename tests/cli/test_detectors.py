@@ -99,6 +99,27 @@ def test_an_unusable_validation_set_is_refused_before_training(folder: Path) -> 
         assert not (folder / "exp").exists()
 
 
+def test_a_coco_json_with_fewer_categories_is_evaluated(folder: Path) -> None:
+    val = json.loads((folder / "val.json").read_text())
+    for one in val["images"]:
+        del one["neg_category_ids"], one["not_exhaustive_category_ids"]
+    left_out = val["categories"].pop()["id"]
+    val["annotations"] = [row for row in val["annotations"] if row["category_id"] != left_out]
+    for category in val["categories"]:
+        del category["frequency"]
+    (folder / "coco.json").write_text(json.dumps(val))
+    result = train(folder, "--val", folder / "coco.json")
+    assert result.exit_code == 0, result.output
+    for words in (
+        "COCO's AP in percent on 2 images",
+        "AP_s",
+        "by category",
+        val["categories"][0]["name"],
+    ):
+        assert words in result.stdout
+    assert "AP_r" not in result.stdout
+
+
 def test_objects_of_skipped_images_do_not_count(folder: Path) -> None:
     """The scores are those of a json without these images."""
     val = json.loads((folder / "val.json").read_text())

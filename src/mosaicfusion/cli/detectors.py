@@ -35,7 +35,8 @@ DetectorOption = Annotated[
     str | None, typer.Option(help="Another detector than the recipe's.", show_default="the recipe's")
 ]
 ValOption = Annotated[
-    Path | None, typer.Option("--val", help="LVIS json: its categories are checked first, its AP shown at the end.")
+    Path | None,
+    typer.Option("--val", help="LVIS or COCO json: its categories are checked first, its AP shown at the end."),
 ]
 TextOption = Annotated[
     Path | None, typer.Option(help="File of `mosaicfusion embed-text`, for a classifier of kind text.")
@@ -96,7 +97,7 @@ def train(
     val = None
     if val_json is not None:  # opened first, so that its errors come before hours of training
         val = ValidationSet.open(val_json, images, skip_missing)
-        data.classes.require_same(val.truth.classes)
+        data.classes.require_all_of(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
     _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors)
     if val is not None and is_first_process():
@@ -112,7 +113,7 @@ def train(
 )
 def evaluate(
     folder: FolderArgument,
-    val_json: Annotated[Path, typer.Option("--val", help="LVIS json to evaluate on.")],
+    val_json: Annotated[Path, typer.Option("--val", help="LVIS or COCO json to evaluate on.")],
     images: ImagesOption,
     open_vocabulary: Annotated[
         bool, typer.Option("--open-vocabulary", help="Also show AP of novel (rare) and base categories.")
@@ -122,7 +123,7 @@ def evaluate(
     workers: WorkersOption = 2,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 1,
 ) -> None:
-    """Show LVIS' AP of boxes and masks; scores and detections are kept in the folder."""
+    """Show the AP of boxes and masks, LVIS' if the images have its lists, else COCO's; scores and detections are kept."""
     from mosaicfusion.detectors.evaluation.folder import ValidationSet
 
     val = ValidationSet.open(val_json, images, skip_missing)
@@ -242,15 +243,26 @@ def _print_left_out(left_out: Mapping[str, int]) -> None:
 
 def _print_scores(result: Evaluation) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from mosaicfusion.cli.console import make_table
 
-    names = list(next(iter(result.scores.values())).metrics)
-    table = make_table("", *names, title=f"AP in percent on {result.images} images")
-    for kind, scores in result.scores.items():
-        values = (scores.metrics[name] for name in names)
-        table.add_row(kind, *("-" if value is None else f"{100 * value:.1f}" for value in values))
+    first = next(iter(result.scores.values()))
+    kind = "LVIS' AP" if first.federated else "COCO's AP"
+    table = make_table("", *first.metrics, title=f"{kind} in percent on {result.images} images")
+    for iou_type, scores in result.scores.items():
+        table.add_row(iou_type, *(_percent(scores.metrics[name]) for name in first.metrics))
     Console().print(table)
+    if len(first.per_category) <= _MAX_ROWS:
+        by_category = make_table("category", *result.scores, title="by category")
+        for name in first.per_category:
+            by_category.add_row(Text(name), *(_percent(scores.per_category[name]) for scores in result.scores.values()))
+        Console().print(by_category)
+
+
+def _percent(value: float | None) -> str:
+    """``-`` where no instance is annotated."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _print_objects(objects: Sequence[PredictedObject], min_score: float) -> None:

@@ -54,6 +54,13 @@ def test_differences_are_named() -> None:
     assert '1 with different names (2 is "bow" and "longbow")' in text
 
 
+def test_a_validation_set_may_lack_categories_of_the_detector() -> None:
+    own = classes((1, "kite"), (2, "bow"), (4, "cup"))
+    own.require_all_of(classes((2, "bow"), source="b.json"))
+    with pytest.raises(MosaicFusionError, match=r'1 only in b\.json \(7 "mug"\)'):
+        own.require_all_of(classes((2, "bow"), (7, "mug"), source="b.json"))
+
+
 def test_long_lists_are_cut() -> None:
     many = classes(*((number, f"thing {number}") for number in range(1, 1204)))
     with pytest.raises(MosaicFusionError, match=r"1202 only in a\.json \(.*and 1197 more\)"):

@@ -1,4 +1,4 @@
-"""LVIS' average precision on sets with a known answer, and compared with its definition on random sets."""
+"""Average precision on sets with a known answer, and on random sets compared with its definition and with pycocotools."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from mosaicfusion.detectors.evaluation.evaluate import evaluate
 from mosaicfusion.errors import MosaicFusionError
@@ -147,13 +149,72 @@ def test_a_set_without_the_federated_lists_is_refused(score: Callable[..., Any],
         score(images, TWO_RARE, [HIT])
 
 
-def test_a_set_without_frequencies_is_refused(tiny_lvis: Path, tmp_path: Path) -> None:
+def test_without_frequencies_there_are_no_means_by_frequency(tiny_lvis: Path, tmp_path: Path) -> None:
     data = json.loads((tiny_lvis / "val.json").read_text())
     del data["categories"][1]["frequency"]
     (tmp_path / "val.json").write_text(json.dumps(data))
     (tmp_path / "results.json").write_text("[]")
+    metrics = evaluate(tmp_path / "val.json", tmp_path / "results.json")["box"].metrics
+    assert list(metrics) == ["AP", "AP50", "AP75"]
     with pytest.raises(MosaicFusionError, match=r'1 categories of .* \(the first: "square"\) have no frequency'):
-        evaluate(tmp_path / "val.json", tmp_path / "results.json")
+        evaluate(tmp_path / "val.json", tmp_path / "results.json", open_vocabulary=True)
+
+
+class TestCoco:
+    """Images without LVIS' lists: every image is annotated for every category."""
+
+    def test_a_false_positive_of_an_absent_category_counts(self, score: Callable[..., Any]) -> None:
+        images = [coco_image(1), coco_image(2)]
+        annotations = [truth(1, RARE, BOX), truth(2, COMMON, BOX)]
+        found_well = [found(1, RARE, BOX, 0.8), found(2, COMMON, BOX, 0.8)]
+        assert score(images, annotations, found_well)["mask"].metrics["AP"] == pytest.approx(1)
+        worse = score(images, annotations, [*found_well, found(2, RARE, FAR, 0.9)])
+        assert worse["mask"].per_category == {"spice_rack": pytest.approx(0.5), "legume": pytest.approx(1), "cup": None}
+        assert not worse["mask"].federated
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize(("iou_type", "name"), [("box", "bbox"), ("mask", "segm")])
+    def test_random_sets_have_the_ap_of_the_reference(
+        self, tmp_path: Path, score: Callable[..., Any], seed: int, iou_type: str, name: str
+    ) -> None:
+        rng = np.random.default_rng(seed)
+
+        def box() -> Box:
+            left, top = int(rng.integers(20)), int(rng.integers(10))
+            return left, top, int(rng.integers(2, 30 - left)), int(rng.integers(2, 20 - top))
+
+        images = [coco_image(id_) for id_ in range(1, 6)]
+        annotations = [
+            {**truth(int(rng.integers(1, 6)), int(rng.choice([RARE, COMMON, FREQUENT])), box()), "iscrowd": int(k < 2)}
+            for k in range(25)
+        ]
+        near = [(row["image_id"], row["category_id"], row["bbox"]) for row in annotations[5:]]
+        far = [(int(rng.integers(1, 6)), RARE, box()) for _ in range(15)]
+        detections = [found(*one, score=float(rng.random())) for one in [*near, *far]]
+        metrics = score(images, annotations, detections)[iou_type].metrics
+        expected = reference_ap(tmp_path / "val.json", tmp_path / "results.json", name)
+        assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l"]
+        for measured, right in zip(metrics.values(), expected, strict=True):
+            assert (-1 if measured is None else measured) == pytest.approx(right, abs=1e-9)
+
+
+def coco_image(id_: int) -> Json:
+    return {key: value for key, value in image(id_).items() if not key.endswith("category_ids")}
+
+
+def reference_ap(val: Path, results: Path, iou_type: str) -> list[float]:
+    """AP, AP50, AP75 and AP by size of pycocotools, whose ids begin at 1."""
+    data = json.loads(val.read_text())
+    for row in data["annotations"]:
+        row["id"] += 1
+    ground_truth = COCO()
+    ground_truth.dataset = data
+    ground_truth.createIndex()
+    evaluation = COCOeval(ground_truth, ground_truth.loadRes(json.loads(results.read_text())), iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return [float(value) for value in evaluation.stats[:6]]
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,14 @@ class ClassList:
                 "and checkpoint need the same list"
             )
 
+    def require_all_of(self, other: ClassList) -> None:
+        """Raise :class:`MosaicFusionError` unless every category of ``other`` is here, with the same id and name.
+
+        This list may have more: a merge adds categories that a validation set lacks.
+        """
+        ids = {one.id for one in other.classes}
+        ClassList(tuple(one for one in self.classes if one.id in ids) or self.classes, self.source).require_same(other)
+
 
 def _only(source: str, classes: Sequence[DetectorClass]) -> Iterable[str]:
     if classes:

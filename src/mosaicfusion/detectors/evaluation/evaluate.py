@@ -1,6 +1,10 @@
-"""LVIS' average precision of boxes and masks (Gupta, Dollar, Girshick 2019).
+"""Average precision of boxes and masks: COCO's, or LVIS' where the images have its lists of categories.
 
-Each LVIS image is annotated for some categories only, so a detection counts only if its category was verified in the image:
+COCO's AP (Lin et al. 2014) takes every image as annotated for every category: a detection without a match is a false positive.
+At most 100 detections per image and category count.
+
+LVIS' AP is federated (Gupta, Dollar, Girshick 2019). Each image is annotated for some categories only, so a detection counts only
+if its category was verified in the image:
 
 - category with an instance in the image: a detection without a match is a false positive, unless the category is in
   ``not_exhaustive_category_ids`` (not all instances are annotated): then it is ignored;
@@ -30,6 +34,7 @@ from mosaicfusion.errors import MosaicFusionError, shown
 from mosaicfusion.masks import rle
 
 IouType = Literal["box", "mask"]
+_MAX_OF_CATEGORY = 100  # detections of a category in an image, for COCO's AP
 _EVALUATOR_IOU_TYPES: dict[IouType, str] = {"box": "bbox", "mask": "segm"}
 
 
@@ -37,12 +42,14 @@ _EVALUATOR_IOU_TYPES: dict[IouType, str] = {"box": "bbox", "mask": "segm"}
 class Scores:
     """AP in [0, 1], by default the mean over IoU 0.50 to 0.95; None if no category has an instance.
 
-    ``metrics``: AP, AP50, AP75, AP_r, AP_c, AP_f, and with an open vocabulary AP_novel (rare) and AP_base (the others).
-    ``per_category``: AP by category name.
+    ``metrics``: AP, AP50, AP75. COCO's AP adds AP_s, AP_m, AP_l, of objects below 32 x 32, below 96 x 96 and above, in pixels of
+    area. LVIS' adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
+    ``per_category``: AP by category name. ``federated``: True for LVIS' AP.
     """
 
     metrics: dict[str, float | None]
     per_category: dict[str, float | None]
+    federated: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain values."""
@@ -50,11 +57,15 @@ class Scores:
 
 
 class GroundTruth:
-    """The annotations of a validation set in LVIS format, for any number of evaluations; read by :meth:`open`."""
+    """The annotations of a validation set in LVIS or COCO format, for any number of evaluations; read by :meth:`open`.
+
+    ``federated``: True if the images have LVIS' lists, so that LVIS' AP is measured, else COCO's.
+    """
 
     def __init__(self, classes: ClassList, images: Sequence[ImageRow], annotations: list[dict[str, Any]]) -> None:
         self.classes = classes
         self.annotations = annotations
+        self.federated = any(image.neg_category_ids is not None for image in images)
         self.hw = {image.id: (image.height, image.width) for image in images}
         self.not_exhaustive = {image.id: image.not_exhaustive_category_ids or [] for image in images}
         self.negative = {image.id: image.neg_category_ids or [] for image in images}
@@ -64,11 +75,11 @@ class GroundTruth:
 
     @classmethod
     def open(cls, path: Path) -> GroundTruth:
-        """Read a json; raises :class:`MosaicFusionError` without LVIS' lists or frequencies, or if it cannot be evaluated."""
+        """Read a json; raises :class:`MosaicFusionError` if only some images have LVIS' lists, or if it cannot be evaluated."""
         file = DatasetFile.open(path)
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageRow])
-        _require_federated(path, classes, images)
+        _require_all_or_no_lists(path, images)
         require_unique(path, "images", (image.id for image in images))
         hw = {image.id: (image.height, image.width) for image in images}
         known = classes.labels()
@@ -117,14 +128,15 @@ class GroundTruth:
             }
             for id_, hw in self.hw.items()
         ]  # fmt: skip
-        categories = [asdict(one) for one in self.classes.classes]
+        # The evaluator wants a frequency of every category; its own means by frequency are not used.
+        categories = [{**asdict(one), "frequency": one.frequency or "f"} for one in self.classes.classes]
         return {"images": images, "categories": categories, "annotations": [dict(a) for a in self.annotations]}
 
 
 def evaluate(val: Path, results: Path, open_vocabulary: bool = False) -> dict[IouType, Scores]:
     """AP of a results file on a validation set, of boxes and masks; of boxes only if the results have no masks.
 
-    Raises :class:`MosaicFusionError` if the set lacks LVIS' lists, or if the results belong to another set.
+    Raises :class:`MosaicFusionError` for a set that cannot be evaluated, or if the results belong to another set.
     """
     truth, detections = GroundTruth.open(val), read_results(results)
     iou_types: list[IouType] = ["box", "mask"] if all(one.segmentation for one in detections) else ["box"]
@@ -146,26 +158,20 @@ def score(
     return {iou_type: _scores(truth, counting, iou_type, open_vocabulary) for iou_type in iou_types}
 
 
-def _require_federated(path: Path, classes: ClassList, images: Sequence[ImageRow]) -> None:
+def _require_all_or_no_lists(path: Path, images: Sequence[ImageRow]) -> None:
     without = [
         image.id for image in images if image.neg_category_ids is None or image.not_exhaustive_category_ids is None
     ]
-    if without:
+    lists = [image for image in images if image.neg_category_ids or image.not_exhaustive_category_ids]
+    if without and (len(without) < len(images) or lists):
         raise MosaicFusionError(
             f"{len(without)} of {len(images)} images of {path} (the first: {without[0]}) lack neg_category_ids or "
-            "not_exhaustive_category_ids, without which LVIS' AP is not defined; if the set is fully annotated, list the "
-            "categories that are absent from an image in its neg_category_ids, and leave the other list empty"
-        )
-    unknown = [one.name for one in classes.classes if one.frequency is None]
-    if unknown:
-        raise MosaicFusionError(
-            f"{len(unknown)} categories of {path} (the first: {shown(unknown[0])}) have no frequency; AP_r, AP_c and "
-            "AP_f need r, c or f, by the number of training images"
+            "not_exhaustive_category_ids, the others have both: give them to all images for LVIS' AP, or to none for COCO's"
         )
 
 
 def _counting(detections: Iterable[Detection], truth: GroundTruth, source: str) -> list[Detection]:
-    """The detections that count: the best 300 of each image, of categories that were verified there."""
+    """The detections that count: the best 300 of each image, for LVIS' AP of categories that were verified there."""
     by_image: dict[int, list[Detection]] = defaultdict(list)
     known = truth.classes.labels()
     for one in detections:
@@ -178,7 +184,7 @@ def _counting(detections: Iterable[Detection], truth: GroundTruth, source: str) 
     counting: list[Detection] = []
     for image_id, rows in by_image.items():
         best = sorted(rows, key=lambda one: -one.score)[:MAX_DETECTIONS]
-        counting += [one for one in best if one.category_id in truth.verified[image_id]]
+        counting += [one for one in best if not truth.federated or one.category_id in truth.verified[image_id]]
     for one in counting:
         _require_mask(one, truth, source)
     return counting
@@ -199,17 +205,34 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
 
 
 def _scores(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType, open_vocabulary: bool) -> Scores:
-    precision = _precision(truth, counting, iou_type)
-    groups = {"AP_r": "r", "AP_c": "c", "AP_f": "f"} | ({"AP_novel": "r", "AP_base": "cf"} if open_vocabulary else {})
-    labels_of = {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
-    metrics = {"AP": _mean(precision), "AP50": _mean(precision[0]), "AP75": _mean(precision[5])}
-    metrics |= {name: _mean(precision[:, :, np.array(labels, np.int64) - 1]) for name, labels in labels_of.items()}
-    names = truth.classes.names
-    return Scores(metrics, {name: _mean(precision[:, :, k]) for k, name in enumerate(names)})
+    precision = _precision(truth, counting, iou_type)  # of all sizes, small, medium, large
+    everything = precision[..., 0]
+    metrics = {"AP": _mean(everything), "AP50": _mean(everything[0]), "AP75": _mean(everything[5])}
+    if not truth.federated:
+        metrics |= {name: _mean(precision[..., k]) for k, name in enumerate(("AP_s", "AP_m", "AP_l"), start=1)}
+    metrics |= {
+        name: _mean(everything[:, :, np.array(labels, np.int64) - 1])
+        for name, labels in _groups(truth, open_vocabulary).items()
+    }
+    per_category = {name: _mean(everything[:, :, k]) for k, name in enumerate(truth.classes.names)}
+    return Scores(metrics, per_category, truth.federated)
+
+
+def _groups(truth: GroundTruth, open_vocabulary: bool) -> dict[str, list[int]]:
+    """The labels that AP_r and the like are the means of; none if a category has no frequency."""
+    unknown = [one.name for one in truth.classes.classes if one.frequency is None]
+    if unknown and open_vocabulary:
+        raise MosaicFusionError(
+            f"{len(unknown)} categories of {truth.classes.source} (the first: {shown(unknown[0])}) have no frequency; AP_novel "
+            "and AP_base need r, c or f, by the number of training images"
+        )
+    groups = {"AP_r": "r", "AP_c": "c", "AP_f": "f"} if truth.federated and not unknown else {}
+    groups |= {"AP_novel": "r", "AP_base": "cf"} if open_vocabulary else {}
+    return {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
 
 
 def _precision(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType) -> NDArray[np.float64]:
-    """Precision at 10 IoU thresholds, 101 recalls and C categories, (10, 101, C); -1 for categories without an instance."""
+    """Precision at 10 IoU thresholds, 101 recalls, C categories and 4 sizes, (10, 101, C, 4); -1 without an instance."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
@@ -217,13 +240,13 @@ def _precision(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouT
     ground_truth = COCO(truth.to_coco())
     rows = [_row(one, iou_type) for one in counting]
     evaluator = COCOeval_faster(
-        ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[iou_type], lvis_style=True
+        ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[iou_type], lvis_style=truth.federated
     )
-    evaluator.params.maxDets = [MAX_DETECTIONS]
+    evaluator.params.maxDets = [MAX_DETECTIONS if truth.federated else _MAX_OF_CATEGORY]
     evaluator.evaluate()
     evaluator.accumulate()
     precision: NDArray[np.float64] = np.asarray(evaluator.eval["precision"])
-    return precision[:, :, :, 0, 0]  # of all sizes
+    return precision[..., 0]  # of the only number of detections
 
 
 def _row(one: Detection, iou_type: IouType) -> dict[str, Any]:

@@ -21,7 +21,7 @@ OnImage = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """An LVIS json, opened once: ground truth and samples of the same images."""
+    """An LVIS or COCO json, opened once: ground truth and samples of the same images."""
 
     path: Path
     truth: GroundTruth
@@ -65,8 +65,9 @@ def evaluate_folder(
     batch_size: int = 1,
     on_image: OnImage | None = None,
 ) -> Evaluation:
-    """Evaluate the detector in ``folder`` on an LVIS json with its images under the folder ``images``.
+    """Evaluate the detector in ``folder`` on an LVIS or COCO json with its images under the folder ``images``.
 
+    LVIS' AP is measured if the images have its lists, else COCO's. Categories that only the detector has do not count.
     ``open_vocabulary`` adds AP_novel and AP_base. ``device``: a name, or options of which only the device counts. ``workers``:
     processes that load images; ``batch_size``: images at a time.
     Raises :class:`MosaicFusionError` if the detector or the set cannot be used, or if their categories differ.
@@ -95,7 +96,7 @@ def evaluate_on(
 ) -> Evaluation:
     """Evaluate the detector in ``folder`` on an open validation set; see :func:`evaluate_folder`."""
     detector = load_detector(folder, device)
-    detector.classes.require_same(val.truth.classes)
+    detector.classes.require_all_of(val.truth.classes)
     total = len(val.samples)
     detections, scores_path = folder / f"detections-{val.path.stem}.json", folder / f"scores-{val.path.stem}.json"
     write_results(
@@ -106,7 +107,9 @@ def evaluate_on(
         next(detector.model.parameters()).device,
         on_image=None if on_image is None else lambda done: on_image(done, total),
     )
-    scores = score(val.truth, read_results(detections), open_vocabulary=open_vocabulary, source=str(detections))
+    known = val.truth.classes.labels()  # the detector may have been trained for more
+    found = [one for one in read_results(detections) if one.category_id in known]
+    scores = score(val.truth, found, open_vocabulary=open_vocabulary, source=str(detections))
     values = {kind: one.to_json() for kind, one in scores.items()}
     write_atomic(scores_path, json.dumps(values, indent=1, ensure_ascii=False).encode())
     return Evaluation(scores, total, dict(val.samples.left_out), detections, scores_path)
