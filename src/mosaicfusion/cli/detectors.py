@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
+from mosaicfusion.cli.extras import DETECTING, EVALUATING, TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption, apply_settings
 from mosaicfusion.errors import MosaicFusionError
 
@@ -86,6 +87,7 @@ def train(
     checkpoint_every: CheckpointOption = None,
 ) -> None:
     """Train a detector by a recipe; the same command resumes an interrupted training, exactly on a CPU."""
+    require_train_extra(TRAINING)
     chosen = _load_recipe(recipe, detector, settings, pretrained)
 
     from mosaicfusion.detectors.data.training_set import open_training_set
@@ -124,6 +126,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 1,
 ) -> None:
     """Show the AP of boxes and masks, LVIS' if the images have its lists, else COCO's; scores and detections are kept."""
+    require_train_extra(EVALUATING)
     from mosaicfusion.detectors.evaluation.folder import ValidationSet
 
     val = ValidationSet.open(val_json, images, skip_missing)
@@ -139,6 +142,7 @@ def predict(
     device: DeviceOption = "auto",
 ) -> None:
     """Detect the objects of one image, and render them over it."""
+    require_train_extra(DETECTING)
     import io
 
     from PIL import Image

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
+from mosaicfusion.cli.extras import EMBEDDING, require_train_extra
 from mosaicfusion.cli.options import CLIP_HELP, CategoriesOption, DeviceOption
 from mosaicfusion.errors import MosaicFusionError
 
@@ -42,6 +43,7 @@ def embed_text(
     device: DeviceOption = "auto",
 ) -> None:
     """Embed category names by a CLIP model, as the classifier of open-vocabulary detectors."""
+    require_train_extra(EMBEDDING)
     from mosaicfusion.categories import read_lines, split_names
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.detectors.models.text_embeddings import embed_text as embed

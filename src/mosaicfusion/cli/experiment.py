@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
+from mosaicfusion.cli.extras import TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption
-from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
     from mosaicfusion.experiment.data import Show
@@ -84,10 +84,8 @@ def minilvis(
     runs = make_plan([name.strip() for name in detectors.split(",")], seeds, ablation_seeds, only or [], quick)
     scales = (QUICK if quick else FULL).times(scale)
 
-    try:
-        from mosaicfusion.experiment.runner import Experiment
-    except ModuleNotFoundError as error:
-        raise MosaicFusionError(f'training needs {error.name}: pip install "mosaicfusion[train]"') from None
+    require_train_extra(TRAINING)
+    from mosaicfusion.experiment.runner import Experiment
 
     experiment = Experiment(data, out or Path("exp-quick" if quick else "exp"), scales, device, workers)
     if show_plan:
