@@ -31,7 +31,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.generation.engine import LocalEngine, generate_batches
 from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Event, Progress, progress_handler
-from mosaicfusion.generation.generate import generate, retry
+from mosaicfusion.generation.generate import generate, retry, retry_with
 from mosaicfusion.generation.queue import BatchQueue
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.models.device import DeviceOptions
@@ -155,7 +155,7 @@ class TestOutOfMemory:
         sampled: list[int] = []
         left_over = tmp_path / "parts" / ".part-00000002.jsonl.x1.tmp"  # of a worker that died
         left_over.write_text("half")
-        assert retry(tmp_path, engine=watched_engine(sampled.extend)).missing == 0
+        assert retry_with(watched_engine(sampled.extend), RunFolder.open(tmp_path)).missing == 0
         assert not left_over.exists()
         assert sampled == [2, 3]  # in the batch of the undisturbed run: to the same bytes
         assert content(tmp_path) == undisturbed
@@ -267,7 +267,7 @@ class TestEvents:
 def test_retry_with_nothing_failed_generates_nothing(tiny_sd: Path, tmp_path: Path) -> None:
     generate_tiny(tmp_path, tiny_sd, shard="1/2")
     before = content(tmp_path)
-    assert retry(tmp_path, engine=watched_engine(nothing_is_sampled)).missing == 4
+    assert retry_with(watched_engine(nothing_is_sampled), RunFolder.open(tmp_path)).missing == 4
     assert content(tmp_path) == before
 
 

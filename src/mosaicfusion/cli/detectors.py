@@ -20,16 +20,32 @@ if TYPE_CHECKING:
 
     from mosaicfusion.detectors.config import Recipe
     from mosaicfusion.detectors.data.classes import ClassList
+    from mosaicfusion.dataset.coco import json_of
     from mosaicfusion.detectors.data.training_set import TrainingSet
     from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
     from mosaicfusion.detectors.evaluation.predict import PredictedObject
     from mosaicfusion.detectors.training.train import TrainOptions, TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
-ImagesOption = Annotated[Path, typer.Option("--images", help="Folder that the file names of the json are relative to.")]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Folder that the file names of a json are relative to; a run folder holds its images.",
+        show_default="the folder of the json",
+    ),
+]
+ValImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--val-images",
+        help="The same for --val.",
+        show_default="--images if given, else the folder of the json",
+    ),
+]
 SkipOption = Annotated[bool, typer.Option("--skip-missing", help="Leave out images that are not on disk.")]
 WorkersOption = Annotated[int, typer.Option(help="Processes that load images, for each device.", min=0)]
-TrainOption = Annotated[Path, typer.Option("--train", help="LVIS or COCO json to train on.")]
+TrainOption = Annotated[Path, typer.Option("--train", help="A run folder, or an LVIS or COCO json.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the detector: new, empty, or to be resumed.")]
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", help="Name of a recipe, or a .yaml file.")]
 DetectorOption = Annotated[
@@ -37,7 +53,7 @@ DetectorOption = Annotated[
 ]
 ValOption = Annotated[
     Path | None,
-    typer.Option("--val", help="LVIS or COCO json: its categories are checked first, its AP shown at the end."),
+    typer.Option("--val", help="A run folder or json: its categories are checked first, its AP shown at the end."),
 ]
 TextOption = Annotated[
     Path | None, typer.Option(help="File of `mosaicfusion embed-text`, for a classifier of kind text.")
@@ -62,7 +78,7 @@ _MAX_ROWS = 20
 
 `mosaicfusion train --train merged.json --images data/ --recipe lvis_r50 --devices 8 -o exp/mf`
 
-`mosaicfusion train --train runs/fruit/lvis.json --images runs/fruit --recipe mini_lite0 --set schedule.iterations=300 -o exp/a`
+`mosaicfusion train --train runs/fruit --recipe mini_lite0 --set schedule.iterations=300 -o exp/a`
 
 `mosaicfusion train --train train.json --val val.json --images data/ --recipe my.yaml --set seed=1 -o exp/seed1`
 
@@ -70,12 +86,13 @@ Run the same command again to resume an interrupted training. On several machine
 --nodes."""
 )
 def train(
-    train_json: TrainOption,
-    images: ImagesOption,
+    train_source: TrainOption,
     out: OutOption,
+    images: ImagesOption = None,
     recipe: RecipeOption = "lvis_r50",
     detector: DetectorOption = None,
-    val_json: ValOption = None,
+    val_source: ValOption = None,
+    val_images: ValImagesOption = None,
     text_embeddings: TextOption = None,
     settings: SettingsOption = None,
     pretrained: PretrainedOption = None,
@@ -90,15 +107,17 @@ def train(
     require_train_extra(TRAINING)
     chosen = _load_recipe(recipe, detector, settings, pretrained)
 
+    from mosaicfusion.dataset.coco import json_of
     from mosaicfusion.detectors.data.training_set import open_training_set
     from mosaicfusion.detectors.evaluation.folder import ValidationSet
     from mosaicfusion.detectors.training.launch import is_first_process
     from mosaicfusion.detectors.training.train import TrainOptions
 
-    data = open_training_set(chosen.data, train_json, images, skip_missing)
+    data = open_training_set(chosen.data, train_source, images, skip_missing)
     val = None
-    if val_json is not None:  # opened first, so that its errors come before hours of training
-        val = ValidationSet.open(val_json, images, skip_missing)
+    if val_source is not None:  # opened first, so that its errors come before hours of training
+        holds_images = json_of(val_source).is_dir()
+        val = ValidationSet.open(val_source, val_images or (None if holds_images else images), skip_missing)
         data.classes.require_all_of(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
     _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors)
@@ -115,8 +134,8 @@ def train(
 )
 def evaluate(
     folder: FolderArgument,
-    val_json: Annotated[Path, typer.Option("--val", help="LVIS or COCO json to evaluate on.")],
-    images: ImagesOption,
+    val_source: Annotated[Path, typer.Option("--val", help="A run folder, or an LVIS or COCO json.")],
+    images: ImagesOption = None,
     open_vocabulary: Annotated[
         bool, typer.Option("--open-vocabulary", help="Also show AP of novel (rare) and base categories.")
     ] = False,
@@ -129,7 +148,7 @@ def evaluate(
     require_train_extra(EVALUATING)
     from mosaicfusion.detectors.evaluation.folder import ValidationSet
 
-    val = ValidationSet.open(val_json, images, skip_missing)
+    val = ValidationSet.open(val_source, images, skip_missing)
     _evaluate(folder, val, open_vocabulary, device, workers, batch_size)
 
 

@@ -16,6 +16,7 @@ from mosaicfusion.cli.options import (
     IMAGES,
     MACHINE,
     MODEL_HELP,
+    PRESET_HELP,
     PROCESSES,
     CategoriesOption,
     CompileOption,
@@ -108,7 +109,7 @@ def generate(
         str | None, typer.Option(help="Branch, tag or commit of a hub id.", rich_help_panel=IMAGES)
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model", rich_help_panel=IMAGES)
+        str | None, typer.Option(help=PRESET_HELP, show_default="by the model", rich_help_panel=IMAGES)
     ] = None,
     config: Annotated[
         Path | None,
@@ -233,7 +234,7 @@ def explain(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
     seed: SeedOption = 0,
     model: ModelOption = "mini",
-    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    preset: Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="by the model")] = None,
     settings: SetOption = None,
     device: DeviceOption = "auto",
     offload: OffloadOption = False,

@@ -28,6 +28,7 @@ CategoriesOption = Annotated[
         rich_help_panel=CATEGORIES,
     ),
 ]
+PRESET_HELP = "mini, paper, fast, sdxl."
 MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id such as owner/name."
 ModelOption = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]

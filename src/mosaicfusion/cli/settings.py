@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import MODEL_HELP, SetOption, apply_settings, read_config
+from mosaicfusion.cli.options import MODEL_HELP, PRESET_HELP, SetOption, apply_settings, read_config
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -22,7 +22,7 @@ from mosaicfusion.errors import MosaicFusionError
 `mosaicfusion settings --recipe mini_lite0 > my.yaml`, then `train --recipe my.yaml`"""
 )
 def settings(
-    preset: Annotated[str | None, typer.Option(help="mini, paper, fast, sdxl.", show_default="by the model")] = None,
+    preset: Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="by the model")] = None,
     config: Annotated[
         Path | None, typer.Option(help="JSON or YAML file with settings, or a run.json, instead of a preset.")
     ] = None,

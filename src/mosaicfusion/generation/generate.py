@@ -93,35 +93,52 @@ def generate_with(
     scale: Scale | None = None,
     observer: Observer | None = None,
 ) -> Summary:
-    """:func:`generate` with an engine of the caller's own."""
+    """:func:`generate` with an engine of the caller's own. Raises :class:`MosaicFusionError` as it does."""
     options, scale = options or DeviceOptions(), scale or Scale()
     if canvases_per_category < 1:
         raise MosaicFusionError(f"canvases_per_category={canvases_per_category} must be at least 1")
     config = as_config(config)
     selection = select(categories, config.model)
     existing = RunFolder.find(out)  # before a model is loaded
-    model = ModelIdentity(digest=digest(find_model(config.model, config.revision)))
     complete = existing is not None and bool(existing.done().all()) and not existing.without_image()
-    # The dtype shapes the numbers: a run that began in float16 does not continue in float32.
-    keep = existing is not None and complete and config.sampling.dtype == "auto"
-    dtype = existing.manifest.config.sampling.dtype if existing and keep else engine.dtype(config.sampling.dtype)
-    sampling = config.sampling.model_copy(update={"dtype": dtype})
     manifest = Manifest(
-        config=config.model_copy(update={"sampling": sampling}),
+        config=_with_dtype(config, engine, existing if complete else None),
         categories=RunCategories(main=tuple(selection.main), partners=tuple(selection.partners)),
-        model=model,
+        model=ModelIdentity(digest=digest(find_model(config.model, config.revision))),
         canvases_per_category=canvases_per_category,
         output=(existing.manifest.output if existing else OutputSettings()).updated(output),
         versions={name: version(name) for name in _VERSIONS},
     )
     if existing:
         existing.check_same(manifest)
-        same_work = manifest.total == existing.total and manifest.output == existing.manifest.output
-        if complete and same_work and (out / "lvis.json").exists():
+        if complete and _is_compiled(existing, manifest):
             return summarize(existing.continue_with(manifest))  # nothing to do
     _check_semantics(manifest, out)
     engine.load(manifest, out)
     run = existing.continue_with(manifest) if existing else RunFolder.open_or_create(out, manifest)
+    return _generate_missing(engine, run, options, scale, observer)
+
+
+def _with_dtype(config: RunConfig, engine: Engine, complete: RunFolder | None) -> RunConfig:
+    """``config`` with the dtype that ``auto`` means: that of a complete run, which has no use for a device, or the engine's.
+
+    The dtype shapes the numbers: a run that began in float16 does not continue in float32.
+    """
+    auto = config.sampling.dtype == "auto"
+    dtype = complete.manifest.config.sampling.dtype if complete and auto else engine.dtype(config.sampling.dtype)
+    return config.model_copy(update={"sampling": config.sampling.model_copy(update={"dtype": dtype})})
+
+
+def _is_compiled(run: RunFolder, manifest: Manifest) -> bool:
+    """True if the data set of a complete run is what ``manifest`` asks for."""
+    before = run.manifest
+    same = manifest.total == before.total and manifest.output == before.output
+    return same and (run.path / "lvis.json").exists()
+
+
+def _generate_missing(
+    engine: Engine, run: RunFolder, options: DeviceOptions, scale: Scale, observer: Observer | None
+) -> Summary:
     try:
         with Claims(run.path) as claims:
             queue = missing_queue(run, claims, options.batch_size, scale.shard, observer)
@@ -142,20 +159,30 @@ def retry(
     scale: Scale | None = None,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
-    engine: Engine | None = None,
 ) -> Summary:
     """Generate the canvases that failed again, each in its batch, and nothing else.
 
-    ``path``: a run folder. ``engine``: in place of the one that ``device`` and ``scale`` describe. For the other arguments,
-    the result and the errors see :func:`generate`.
+    ``path``: a run folder. For the other arguments, the result and the errors see :func:`generate`.
     """
     run, options, scale = RunFolder.open(path), DeviceOptions.of(device), scale or Scale()
+    with make_engine(scale, options) as engine:
+        return retry_with(engine, run, options, scale, Observer(on_event, cancel))
+
+
+def retry_with(
+    engine: Engine,
+    run: RunFolder,
+    options: DeviceOptions | None = None,
+    scale: Scale | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """:func:`retry` with an engine of the caller's own. Raises :class:`MosaicFusionError` as it does."""
+    options, scale = options or DeviceOptions(), scale or Scale()
     with Claims(run.path) as claims:
-        queue = failed_queue(run, claims, Observer(on_event, cancel))
+        queue = failed_queue(run, claims, observer)
         if queue.total:
-            with nullcontext(engine) if engine else make_engine(scale, options) as generator:
-                generator.load(run.manifest, run.path)
-                generator.run(queue)
+            engine.load(run.manifest, run.path)
+            engine.run(queue)
     return _require_complete(finish_run(run, "auto" if scale.on_ray else options.device))
 
 
