@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from mosaicfusion.dataset.coco import ImageRef, find_image, image_name, path_fault, url_tail
+from mosaicfusion.dataset.coco import ImageRef, find_image, image_name, is_synthetic, path_fault, url_tail
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "train2017/000000000001.jpg", "a b/ü.png", "10:30.jpg", "...jpg", "a..b/c"])
@@ -66,3 +68,18 @@ def test_the_best_existing_file_is_chosen(tmp_path: Path) -> None:
         assert find_image(tmp_path, image) == tmp_path / name
     assert image_name(ImageRef(1, None, image.coco_url)) == "val2017/000000000001.jpg"
     assert find_image(tmp_path / "val2017", ImageRef(1, "../COCO_val2014_000000000001.jpg")) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "synthetic"),
+    [
+        ({"coco_url": "images/000/000000000000.jpg", "synthetic": True}, True),
+        ({"coco_url": "mosaicfusion://run/images/000/000000000000.jpg"}, True),  # of earlier versions
+        ({"coco_url": "http://images.cocodataset.org/train2017/000000000050.jpg"}, False),
+        ({"coco_url": "images/000000000050.jpg", "synthetic": "no"}, False),
+        ({}, False),
+    ],
+)
+def test_synthetic_images_have_a_mark(image: dict[str, Any], synthetic: bool) -> None:
+    assert is_synthetic(image) == synthetic
+    assert msgspec.convert({"id": 1, **image}, ImageRef).synthetic == synthetic

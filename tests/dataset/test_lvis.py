@@ -60,7 +60,8 @@ def test_every_value_of_the_json() -> None:
         {
             "id": 1,
             "file_name": "images/000/000000000000.jpg",
-            "coco_url": "mosaicfusion://run/images/000/000000000000.jpg",
+            "coco_url": "images/000/000000000000.jpg",
+            "synthetic": True,
             "width": 16,
             "height": 8,
             "neg_category_ids": [],

@@ -21,7 +21,8 @@ from mosaicfusion.errors import MosaicFusionError
 
 LISTS = ("images", "annotations", "categories")
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")  # of an image in LVIS
-SYNTHETIC = "mosaicfusion://"  # start of the coco_url of a synthetic image
+SYNTHETIC = "synthetic"  # field of an image: true for one that mosaicfusion generated
+_OLD_MARK = "mosaicfusion://"  # start of the coco_url of such an image in files of earlier versions
 MAX_SIDE_PX = 100_000
 
 T = TypeVar("T")
@@ -49,11 +50,12 @@ class ImageRef(msgspec.Struct):
     coco_url: str | None = None
     neg_category_ids: list[int] | None = None
     not_exhaustive_category_ids: list[int] | None = None
+    mark: Any = msgspec.field(default=None, name=SYNTHETIC)
 
     @property
     def synthetic(self) -> bool:
         """True if mosaicfusion generated the image."""
-        return (self.coco_url or "").startswith(SYNTHETIC)
+        return self.mark is True or (self.coco_url or "").startswith(_OLD_MARK)
 
 
 class ImageRow(ImageRef, kw_only=True):
@@ -220,7 +222,7 @@ def json_of(path: Path) -> Path:
 
 def is_synthetic(image: Record) -> bool:
     """True if the record of an image is that of a synthetic one."""
-    return str(image.get("coco_url")).startswith(SYNTHETIC)
+    return image.get(SYNTHETIC) is True or str(image.get("coco_url")).startswith(_OLD_MARK)
 
 
 def path_fault(name: str) -> str | None:

@@ -2,8 +2,8 @@
 
 One image and one annotation of the result::
 
-    {"id": 124, "file_name": "images/000/000000000123.jpg", "coco_url": "mosaicfusion://run/images/000/000000000123.jpg",
-     "width": 256, "height": 256, "neg_category_ids": [], "not_exhaustive_category_ids": []}
+    {"id": 124, "file_name": "images/000/000000000123.jpg", "coco_url": "images/000/000000000123.jpg",
+     "synthetic": true, "width": 256, "height": 256, "neg_category_ids": [], "not_exhaustive_category_ids": []}
     {"id": 1, "image_id": 124, "category_id": 45, "bbox": [12, 20, 96, 80], "area": 5210, "iscrowd": 0,
      "segmentation": {"size": [256, 256], "counts": "..."}, "score": 0.61, "quality": 0.93}
 """
@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from mosaicfusion.categories import Category, Frequency
 from mosaicfusion.config import MaskFormat, Policy
+from mosaicfusion.dataset.coco import SYNTHETIC
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
@@ -106,8 +107,9 @@ def _image(record: CanvasRecord) -> dict[str, Any]:
     return {
         "id": record.index + 1,  # ids start at 1: some loaders take 0 for "none"
         "file_name": record.file_name,
-        # LVIS' loaders take folder and file from the last two parts of this address.
-        "coco_url": f"mosaicfusion://run/{record.file_name}",
+        # detectron2 takes folder and file from the last two parts of this address, MMDetection all of it.
+        "coco_url": record.file_name,
+        SYNTHETIC: True,
         "width": width,
         "height": height,
         "neg_category_ids": [],

@@ -100,7 +100,8 @@ class TestSyntheticPart:
         assert data["images"][2] == {
             "id": 52,
             "file_name": "synthetic-rare-000/000000000000.jpg",
-            "coco_url": "mosaicfusion://run/synthetic-rare-000/000000000000.jpg",
+            "coco_url": "synthetic-rare-000/000000000000.jpg",
+            "synthetic": True,
             "width": 48,
             "height": 32,
             "neg_category_ids": [],

@@ -40,9 +40,10 @@ def put_image(sample: Sample, out: OutFolder) -> Record:
     """Copy an image; returns its record with the new names."""
     name = f"images/{sample.name}"
     out.write(name, sample.read())
-    names = {"file_name": name, "coco_url": f"{SYNTHETIC}export/{name}" if sample.synthetic else name}
+    names = {"file_name": name, "coco_url": name}
     before = {f"source_{key}": sample.record[key] for key in names if sample.record.get(key)}
-    return {**before, **sample.record, **names}
+    mark = {SYNTHETIC: True} if sample.synthetic else {}
+    return {**before, **sample.record, **names, **mark}
 
 
 def put_json(

@@ -138,7 +138,8 @@ class Merger:
         negative, not_exhaustive = ({ids[id_] for id_ in image.get(key) or []} for key in CATEGORY_LISTS)
         negative -= {ids[annotation["category_id"]] for annotation in annotations}  # two categories may have become one
         lists = dict(zip(CATEGORY_LISTS, (sorted(negative), sorted(not_exhaustive)), strict=True))
-        new = {**image, **lists, "id": self.next_image_id, "file_name": name, "coco_url": f"{SYNTHETIC}run/{name}"}
+        names = {"file_name": name, "coco_url": name, SYNTHETIC: True}
+        new = {**image, **lists, "id": self.next_image_id, **names}
         new.pop("license", None)  # a number in the source's own list of licences
         self.images.append(new)
         for annotation in annotations:

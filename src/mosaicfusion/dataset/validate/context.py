@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mosaicfusion.dataset.coco import CATEGORY_LISTS, MAX_SIDE_PX, SYNTHETIC
+from mosaicfusion.dataset.coco import CATEGORY_LISTS, MAX_SIDE_PX, is_synthetic
 from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.validate.issues import RowIssues
 from mosaicfusion.errors import shown
@@ -51,7 +51,7 @@ class Context:
 def is_lvis(categories: Sequence[Any], images: Sequence[Any]) -> bool:
     """True if a set has LVIS' own fields. Synthetic images have them also in a COCO set that they were merged into."""
     rows = [image for image in images if isinstance(image, dict)]
-    real = [image for image in rows if not str(image.get("coco_url")).startswith(SYNTHETIC)] or rows
+    real = [image for image in rows if not is_synthetic(image)] or rows
     lists = any(key in image for image in real for key in CATEGORY_LISTS)
     frequencies = bool(categories) and all(isinstance(c, dict) and "frequency" in c for c in categories)
     return lists or frequencies
