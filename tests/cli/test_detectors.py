@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 from support.command_line import call
+from support.hand_made_runs import disc, make_run, region
 from support.shapes_set import write_set
 
 from mosaicfusion.detectors.config import RECIPES
@@ -67,6 +68,51 @@ def test_train_evaluate_predict(folder: Path) -> None:
     with Image.open(overlay) as rendered:
         assert rendered.size[0] >= 64
     assert "nothing scores 1 or more" in call("predict", exp, image, "-o", overlay, "--min-score", 1).stdout
+
+
+def train_on(source: Path, out: Path, *more: Any) -> Result:
+    """Train without --images."""
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    return call("train", "--train", source, "--recipe", "mini_lite0", *settings, "--no-pretrained", "--workers", 0,
+                "--device", "cpu", "--out", out, *more)  # fmt: skip
+
+
+def test_a_run_folder_holds_its_images(tmp_path: Path) -> None:
+    canvases = [[region(0, disc(0)), region(1, disc(1), "drum")] for _ in range(3)]
+    run, val = (make_run(tmp_path / name, canvases).path for name in ("run", "other.run"))
+    result = train_on(run, tmp_path / "exp", "--val", val)
+    assert result.exit_code == 0, result.output
+    assert "LVIS' AP in percent on 3 images" in result.stdout
+    assert "all 2 steps were taken before" in train_on(run, tmp_path / "exp", "--images", run).stdout
+    shown = call("evaluate", tmp_path / "exp", "--val", val, "--workers", 0, "--device", "cpu")
+    assert shown.exit_code == 0, shown.output
+    assert (tmp_path / "exp/scores-other.json").exists()
+
+
+def test_images_lie_in_the_folder_of_the_json_by_default(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in ("train", "val"):
+        (folder / f"{name}.json").rename(folder / f"images/{name}.json")
+    inside = folder / "images/train.json"
+    result = train_on(inside, folder / "exp", "--val", folder / "images/val.json")
+    assert result.exit_code == 0, result.output
+    shown = call("evaluate", folder / "exp", "--val", folder / "images/val.json", "--workers", 0, "--device", "cpu")
+    assert shown.exit_code == 0, shown.output
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (folder / "images/val").rename(elsewhere / "val")
+    missing = train_on(inside, folder / "exp", "--val", folder / "images/val.json")
+    assert missing.exit_code == 2
+    assert "2 of 2 images are not under" in missing.output and "--images" in missing.output
+    found = train_on(inside, folder / "exp", "--val", folder / "images/val.json", "--val-images", elsewhere)
+    assert found.exit_code == 0, found.output
+
+
+def test_a_folder_of_roboflow_is_trained_on(folder: Path) -> None:
+    (folder / "train.json").rename(folder / "images/_annotations.coco.json")
+    result = train_on(folder / "images", folder / "exp")
+    assert result.exit_code == 0, result.output
 
 
 def test_errors_come_before_any_file_is_written(folder: Path) -> None:

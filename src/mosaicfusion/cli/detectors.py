@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mosaicfusion.detectors.config import Recipe
     from mosaicfusion.detectors.data.classes import ClassList
-    from mosaicfusion.dataset.coco import json_of
     from mosaicfusion.detectors.data.training_set import TrainingSet
     from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
     from mosaicfusion.detectors.evaluation.predict import PredictedObject

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mosaicfusion.dataset.coco import ImageRow, find_image, image_name, path_fault
+from mosaicfusion.dataset.coco import ImageRow, find_image, image_name, json_of, path_fault
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
@@ -27,7 +27,7 @@ from mosaicfusion.files.images import read_rgb
 
 
 class DetectionDataset(SampleSet):
-    """A run folder, or an LVIS or COCO json, with its images under the folder ``root``.
+    """A run folder, or an LVIS or COCO json, with its images under the folder ``root``, by default :func:`images_folder`.
 
     ``transform``: sample -> sample, whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
     ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, for training.
@@ -41,13 +41,14 @@ class DetectionDataset(SampleSet):
     def __init__(
         self,
         path: Path,
-        root: Path,
+        root: Path | None = None,
         transform: Transform | None = None,
         *,
         skip_missing: bool = False,
         skip_empty: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
+        root = root or images_folder(path)
         self.path, self.root, self.transform = path, root, transform
         file = open_rows(path)
         self.classes = ClassList.of(file)
@@ -114,6 +115,12 @@ class DetectionDataset(SampleSet):
         return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(uncertain), dtype=torch.int64)
 
 
+def images_folder(source: Path) -> Path:
+    """The folder where a data set's images are by default: the run folder itself, or that of the json."""
+    source = json_of(source)
+    return source if source.is_dir() else source.parent
+
+
 def _find(root: Path, image: ImageRow, path: Path) -> str | None:
     name = image_name(image)
     fault = "is missing, and so is coco_url" if name is None else path_fault(name)
@@ -126,7 +133,7 @@ def _find(root: Path, image: ImageRow, path: Path) -> str | None:
 def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
     names = ", ".join(shown(image_name(image)) for image in missing[:5])
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    fix = "give the folder that their names are relative to"
+    fix = "give the folder that their names are relative to with --images"
     if len(missing) < total:
         fix += ", or leave them out with --skip-missing"
     return f"{len(missing)} of {total} images are not under {root}: {names}{more}; {fix}"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mosaicfusion.dataset.coco import json_of
 from mosaicfusion.detectors.config import DataConfig
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.copy_paste import CopyPaste
@@ -40,9 +41,16 @@ class TrainingSet:
 
 
 def open_training_set(
-    config: DataConfig, path: Path, root: Path, skip_missing: bool = False, on_progress: OnProgress | None = None
+    config: DataConfig,
+    path: Path,
+    root: Path | None = None,
+    skip_missing: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> TrainingSet:
-    """Open an LVIS or COCO json with its images under ``root``; raises :class:`MosaicFusionError` if it cannot be used."""
+    """Open a run folder, or an LVIS or COCO json with its images under ``root``, by default the folder of the json.
+
+    Raises :class:`MosaicFusionError` if it cannot be used.
+    """
     transform = training_transform(config)
     base = DetectionDataset(
         path,
@@ -66,6 +74,7 @@ def open_training_set(
 
 
 def _digest(path: Path, base: DetectionDataset) -> str:
+    path = json_of(path)
     files = [path / "run.json", *sorted((path / "parts").glob("part-*.jsonl"))] if path.is_dir() else [path]
     digest = hashlib.sha256()
     for each in files:

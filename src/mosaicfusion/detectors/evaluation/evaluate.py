@@ -26,8 +26,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.dataset.coco import CompleteAnnotation, DatasetFile, ImageRow, require_known, require_unique
+from mosaicfusion.dataset.coco import CompleteAnnotation, ImageRow, require_known, require_unique
 from mosaicfusion.dataset.masks import read_mask
+from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.results import MAX_DETECTIONS, Detection, read_results
 from mosaicfusion.errors import MosaicFusionError, shown
@@ -75,8 +76,11 @@ class GroundTruth:
 
     @classmethod
     def open(cls, path: Path) -> GroundTruth:
-        """Read a json; raises :class:`MosaicFusionError` if only some images have LVIS' lists, or if it cannot be evaluated."""
-        file = DatasetFile.open(path)
+        """Read a json or a run folder.
+
+        Raises :class:`MosaicFusionError` if only some images have LVIS' lists, or if it cannot be evaluated.
+        """
+        file = open_rows(path)
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageRow])
         _require_all_or_no_lists(path, images)

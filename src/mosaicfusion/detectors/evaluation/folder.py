@@ -21,15 +21,15 @@ OnImage = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """An LVIS or COCO json, opened once: ground truth and samples of the same images."""
+    """A run folder, or an LVIS or COCO json, opened once: ground truth and samples of the same images."""
 
     path: Path
     truth: GroundTruth
     samples: DetectionDataset
 
     @classmethod
-    def open(cls, path: Path, images: Path, skip_missing: bool = False) -> ValidationSet:
-        """Read a json with its images under the folder ``images``.
+    def open(cls, path: Path, images: Path | None = None, skip_missing: bool = False) -> ValidationSet:
+        """Read a run folder, or a json with its images under the folder ``images``, by default the folder of the json.
 
         ``skip_missing`` leaves out images that are not on disk, with their annotations. Raises :class:`MosaicFusionError` for
         a set that cannot be evaluated.
@@ -56,7 +56,7 @@ class Evaluation:
 def evaluate_folder(
     folder: Path,
     val_json: Path,
-    images: Path,
+    images: Path | None = None,
     *,
     open_vocabulary: bool = False,
     skip_missing: bool = False,
@@ -65,7 +65,9 @@ def evaluate_folder(
     batch_size: int = 1,
     on_image: OnImage | None = None,
 ) -> Evaluation:
-    """Evaluate the detector in ``folder`` on an LVIS or COCO json with its images under the folder ``images``.
+    """Evaluate the detector in ``folder`` on a run folder, or an LVIS or COCO json with its images in the folder ``images``.
+
+    ``images``: by default the folder of the json.
 
     LVIS' AP is measured if the images have its lists, else COCO's. Categories that only the detector has do not count.
     ``open_vocabulary`` adds AP_novel and AP_base. ``device``: a name, or options of which only the device counts. ``workers``:
@@ -98,7 +100,8 @@ def evaluate_on(
     detector = load_detector(folder, device)
     detector.classes.require_all_of(val.truth.classes)
     total = len(val.samples)
-    detections, scores_path = folder / f"detections-{val.path.stem}.json", folder / f"scores-{val.path.stem}.json"
+    name = val.path.absolute().stem
+    detections, scores_path = folder / f"detections-{name}.json", folder / f"scores-{name}.json"
     write_results(
         detector.model,
         make_loader(val.samples, None, batch_size, workers),
