@@ -27,8 +27,12 @@ MaskFormat = Literal["rle", "polygon"]
 class PromptConfig(Settings):
     """The prompt of a category; see :func:`mosaicfusion.mosaic.prompts.render` for the template's rules."""
 
-    template: str = Field("a photo of a single {name}[, {definition}]", max_length=400)
-    backgrounds: tuple[str, ...] = ()
+    template: str = Field(
+        "a photo of a single {name}[, {definition}]",
+        max_length=400,
+        description="[parts] whose field is empty are left out",
+    )
+    backgrounds: tuple[str, ...] = Field((), description="one of them, at random, is {background} of a region's prompt")
     negative: str = Field("", max_length=400, description="prompt of the unconditional half of the guidance")
 
     @field_validator("template")
@@ -58,10 +62,10 @@ class PromptConfig(Settings):
 class SamplingConfig(Settings):
     """Diffusion sampling. ``scheduler`` is a short name (``lms``, ``dpm++``) or any diffusers scheduler class."""
 
-    scheduler: str = "lms"
+    scheduler: str = Field("lms", description="lms, dpm++, ddim, euler, ..., or a scheduler class of diffusers")
     steps: Positive = 50
-    guidance: Annotated[float, Field(ge=1, le=50)] = 7.5
-    dtype: Dtype = "auto"
+    guidance: Annotated[float, Field(ge=1, le=50)] = Field(7.5, description="classifier-free guidance scale; 1 is none")
+    dtype: Dtype = Field("auto", description="auto: float16 on a GPU, else float32")
 
 
 class AttentionConfig(Settings):
@@ -84,15 +88,19 @@ class AttentionConfig(Settings):
 class MaskConfig(Settings):
     """From heat map to mask (paper, section 3.3; Barron & Poole 2016 for the bilateral solver)."""
 
-    threshold: Literal["otsu"] | Annotated[float, Field(gt=0, lt=1)] = "otsu"
-    refine: bool = True
-    rounds: Positive = 2
-    sigma_spatial_px: PositiveFloat = 16
-    sigma_luma: PositiveFloat = 16
-    sigma_chroma: PositiveFloat = 8
-    smoothness: PositiveFloat = 256
-    cg_iterations: Positive = 25
-    cut: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    threshold: Literal["otsu"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "otsu", description="of the heat map, in (0, 1)"
+    )
+    refine: bool = Field(True, description="align the mask with the image by the bilateral solver")
+    rounds: Positive = Field(2, description="runs of the solver, each on the result of the last")
+    sigma_spatial_px: PositiveFloat = Field(16, description="cell of the bilateral grid, in pixels")
+    sigma_luma: PositiveFloat = Field(16, description="cell of the bilateral grid, in levels of 0 to 255")
+    sigma_chroma: PositiveFloat = Field(8, description="the same for both colour channels")
+    smoothness: PositiveFloat = Field(256, description="weight of smoothness against the binary mask")
+    cg_iterations: Positive = Field(25, description="steps of conjugate gradients in the solver")
+    cut: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="threshold of the solver's result, relative to its maximum"
+    )
     min_area: Fraction = Field(0.05, description="smallest component kept, as a part of the region's area")
     max_area: Fraction = Field(0.95, description="largest component kept")
 
@@ -132,9 +140,9 @@ class RunConfig(Settings):
     The defaults of the fields are the paper's; :func:`mosaicfusion.generation.presets.make_config` gives the preset of a model.
     """
 
-    model: str = BUNDLED_MODEL
-    revision: str | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    model: str = Field(BUNDLED_MODEL, description="mini (bundled), a folder in diffusers format, or a hub id")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub id")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="the same seed gives the same data")
     layout: SerializeAsAny[Layout] = GridLayout()
     prompt: PromptConfig = PromptConfig()
     sampling: SamplingConfig = SamplingConfig()

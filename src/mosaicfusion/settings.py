@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mosaicfusion.errors import MosaicFusionError
 
+_LONG = 10**6  # characters; a line of YAML is not broken
+
 
 class Settings(BaseModel):
     """Frozen values; unknown names and numbers that are not finite are refused."""
@@ -30,8 +32,17 @@ class Settings(BaseModel):
             raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
 
     def to_yaml(self) -> str:
-        """All values as YAML, which :func:`read_settings` reads."""
-        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        """All values as YAML, with their descriptions as comments; :func:`read_settings` reads it."""
+        lines = []
+        for name, field in type(self).model_fields.items():
+            value, comment = getattr(self, name), f"  # {field.description}" if field.description else ""
+            if isinstance(value, Settings):
+                lines += [f"{name}:{comment}", *(f"  {line}" for line in value.to_yaml().splitlines())]
+            else:
+                plain = self.model_dump(mode="json", include={name})
+                flow = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=_LONG)
+                lines.append(flow.strip()[1:-1] + comment)  # without the braces of the mapping
+        return "\n".join(lines) + "\n"
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -19,6 +19,10 @@ def test_the_settings_of_a_preset_are_read_back(tmp_path: Path, preset: str) -> 
     assert load_config(tmp_path / "my.yaml") == make_config(preset, {"masks": {"threshold": 0.4}})
 
 
+def test_settings_are_described() -> None:
+    assert "guidance: 4.0  # classifier-free guidance scale; 1 is none" in call("settings").stdout
+
+
 def test_the_settings_of_a_recipe_are_read_back(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(call("settings", "--recipe", "mini_lite0", "--set", "seed=3").stdout)
     assert load_recipe(tmp_path / "my.yaml") == load_recipe("mini_lite0", {"seed": 3})

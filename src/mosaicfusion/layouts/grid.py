@@ -22,7 +22,7 @@ class GridLayout(Layout):
     kind: Literal["grid"] = "grid"
     grids: tuple[str, ...] = Field(("2x2",), min_length=1, description="rows x columns; each group gets one of them")
     region_hw_px: tuple[_Pixels, _Pixels] = Field((384, 512), description="nominal region, before jitter and overlap")
-    overlap_xy_px: tuple[_Overlap, _Overlap] = (64, 48)
+    overlap_xy_px: tuple[_Overlap, _Overlap] = Field((64, 48), description="pixels that neighbours share")
     centre: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.375, description="paper's s: the centre of a 2 x 2 canvas lies in [s, 1 - s] of its side; 0.5 is no jitter"
     )

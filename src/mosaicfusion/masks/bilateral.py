@@ -31,7 +31,7 @@ def refine_mask(
 
     mask: bool (H, W). image: uint8 RGB (H, W, 3). Each of ``config.rounds`` solves for a soft mask and thresholds it at
     ``config.cut`` times its maximum; the next round starts from the result.
-    Returns bool (H, W); an empty mask stays empty and a full one full. Raises ValueError.
+    Returns bool (H, W); an empty mask stays empty and a full one full. Raises ValueError for other shapes or dtypes.
     """
     require_mask(mask)
     require_image(image, mask.shape)

@@ -29,7 +29,7 @@ def keep_single_component(
 
     mask: bool (H, W). Areas are parts of the region in [0, 1]; both bounds are allowed sizes. The rejection is ``EMPTY_MASK``
     for a mask without pixels, ``SEVERAL_COMPONENTS`` if more than one has an allowed size, and if none has, ``TOO_LARGE`` or
-    ``TOO_SMALL`` by the largest. Raises ValueError.
+    ``TOO_SMALL`` by the largest. Raises ValueError for another shape or dtype.
     """
     require_mask(mask)
     if not 0 <= min_area <= max_area <= 1:
