@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 from support.command_line import call
-from support.lvis_sets import REAL_LVIS, category, make_run, read, write_json, write_lvis
+from support.lvis_sets import REAL_LVIS, category, jpeg, make_run, read, write_json, write_lvis
 
 
 @pytest.fixture
@@ -44,6 +45,28 @@ class TestMerge:
         (synthetic,) = read(out)["images"][2:]
         assert (out.parent / synthetic["file_name"]).is_symlink()
 
+    def test_real_images_are_placed_and_matches_listed(self, tmp_path: Path) -> None:
+        """A folder as Roboflow exports it: images beside the json, and a root category."""
+        names = [(0, "balls-x7", "none"), (1, "sports ball", "balls-x7"), (2, "gnu\x1b[31m", "balls-x7")]
+        categories = [{"id": id_, "name": name, "supercategory": parent} for id_, name, parent in names]
+        image = {"id": 1, "file_name": "a.jpg", "height": 32, "width": 48}
+        square = {"bbox": [4, 4, 8, 8], "area": 64, "iscrowd": 0, "segmentation": [[4, 4, 12, 4, 12, 12, 4, 12]]}
+        objects = [{"id": k, "image_id": 1, "category_id": k, **square} for k in (1, 2)]
+        (tmp_path / "train").mkdir()
+        (tmp_path / "train/a.jpg").write_bytes(jpeg())
+        data = {"images": [image], "annotations": objects, "categories": categories}
+        write_json(tmp_path / "train/_annotations.coco.json", data)
+        run = make_run(
+            tmp_path / "run", [category(1, "sports_ball"), category(2, "GNU\x1b[31m")], [[(1, True), (2, True)]]
+        )
+        result = call("merge", tmp_path / "train", run, "-o", tmp_path / "out/plus.json", "--copy-images", "--renumber")
+        assert result.exit_code == 0, result.output
+        assert "matched categories: GNU?[31m = gnu?[31m, sports_ball = sports ball" in result.stdout
+        assert "note: the category 'balls-x7' is only the parent of the others" in result.stdout
+        assert f"1 real images are in {tmp_path / 'out'} too" in result.stdout
+        assert [c["id"] for c in read(tmp_path / "out/plus.json")["categories"]] == [1, 2]
+        assert call("validate", tmp_path / "out/plus.json", "--images", tmp_path / "out").exit_code == 0
+
     def test_merging_nothing_copies_the_real_set(self, real: Path, tmp_path: Path) -> None:
         assert call("merge", real, "-o", tmp_path / "out.json").exit_code == 0
         assert read(tmp_path / "out.json") == json.loads(REAL_LVIS)
@@ -58,6 +81,8 @@ class TestMerge:
             (["--policy", "not_exhaustive"], "'bow=bow_(weapon)' or --match 'bow=bow_(decorative_ribbons)'"),
             (["no_such_run"], "cannot read no_such_run"),
             (["--max-per-category", "-1"], "Invalid value"),
+            (["--images", "."], "--images is for images to be placed; add --link-images or --copy-images"),
+            (["--link-images", "--images", "nowhere"], "there is no folder nowhere; give --images"),
         ],
     )
     def test_invalid_arguments_are_refused(
@@ -119,3 +144,31 @@ def test_help_has_examples(command: str) -> None:
     output = call(command, "--help").stdout
     assert "Example" in output
     assert f"mosaicfusion {command}" in output
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (REAL_LVIS.encode("latin-1", "replace").replace(b"kite", b"\xe9", 1), "is not UTF-8 (byte 0xe9 near position"),
+        (gzip.compress(REAL_LVIS.encode())[:99], "is compressed with gzip and cannot be unpacked"),
+        (REAL_LVIS.encode()[:99], "is not whole JSON"),
+        (b"<html>", "is HTML or XML, not JSON"),
+        (b"[]", "is not an object with images, annotations, categories"),
+    ],
+    ids=["latin-1", "half gzip", "half", "html", "list"],
+)
+def test_files_that_cannot_be_read_give_one_line(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "set.json"
+    path.write_bytes(data)
+    out = tmp_path / "out"
+    for arguments in (
+        ["merge", path, "-o", out / "a.json"],
+        ["validate", path, "--fix", "-o", out / "b.json"],
+        ["stats", path],
+        ["export", path, "--to", "coco", "--images", tmp_path, "-o", out / "c"],
+    ):
+        result = call(*arguments)
+        assert result.exit_code == 2
+        assert result.stderr.splitlines()[-1].startswith(f"error: {path} {message}")
+        assert not out.exists()
+    assert path.read_bytes() == data

@@ -182,3 +182,5 @@ def test_a_folder_without_a_json_is_named(tmp_path: Path) -> None:
 def test_a_number_that_no_float_holds_is_refused(coco: Any) -> None:
     coco.source.write_text(coco.source.read_text().replace("380.5", "1e400"))
     refused(coco, "annotation 70: Number out of range .*; remove it or write valid numbers")
+    coco.source.write_text(coco.source.read_text().replace("1e400", "380.5").replace('"d"', "1e400", 1))
+    refused(coco, "image 9: Number out of range .*; remove it or write valid numbers")

@@ -154,7 +154,9 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
 
 
 def _some(names: Sequence[str], number: int = 10) -> str:
-    return ", ".join(names[:number]) + (f" and {len(names) - number} more" if len(names) > number else "")
+    """The first names, which come from outside: characters that a terminal would obey become question marks."""
+    shown = ("".join(c if c.isprintable() else "?" for c in name) for name in names[:number])
+    return ", ".join(shown) + (f" and {len(names) - number} more" if len(names) > number else "")
 
 
 @app.command(

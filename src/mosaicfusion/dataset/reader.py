@@ -174,7 +174,8 @@ def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bo
 
     def rows() -> Iterator[tuple[Record, list[Record]]]:
         for image, raw in zip(images, raw_images, strict=True):
-            yield msgspec.json.decode(raw), [_decode(path, row, complete) for row in by_image.get(image.id, ())]
+            record = _decode(path, "image", raw)
+            yield record, [_annotation(path, row, complete) for row in by_image.get(image.id, ())]
 
     counts = _Counts.of(path, rows, root if check_images else None)
     if not counts.images and complete:
@@ -223,12 +224,17 @@ def _annotations_by_image(file: DatasetFile, images: set[int], categories: set[i
     return by_image
 
 
-def _decode(path: Path, raw: msgspec.Raw, complete: bool) -> Record:
+def _decode(path: Path, kind: str, raw: msgspec.Raw) -> Record:
     try:
         record: Record = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:  # a number that no float holds
-        id_ = msgspec.json.decode(raw, type=AnnotationRef).id
-        raise MosaicFusionError(f"{path}: annotation {id_}: {error}; remove it or write valid numbers") from None
+        id_ = msgspec.json.decode(raw, type=ImageRef).id
+        raise MosaicFusionError(f"{path}: {kind} {id_}: {error}; remove it or write valid numbers") from None
+    return record
+
+
+def _annotation(path: Path, raw: msgspec.Raw, complete: bool) -> Record:
+    record = _decode(path, "annotation", raw)
     if not complete:
         return record
     record |= mended_values("annotations", record)

@@ -153,7 +153,7 @@ class Merger:
         self.next_image_id += 1
 
     def notes(self) -> list[str]:
-        """What was read as something else, and real annotations without a mask."""
+        """Notes on values that were read as something else, and on real annotations without a usable mask."""
         notes = [remark.text for remark in self.file.remarks]
         decoder = msgspec.json.Decoder(_Mask)
         blank = crowds = 0
