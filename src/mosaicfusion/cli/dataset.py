@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     from mosaicfusion.dataset.merge import MergeSummary
     from mosaicfusion.dataset.stats import DatasetStats, Spread
 
+MaxPerCategoryOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Maximum of added instances per category; images are added whole, in order, or left out."),
+]
+CopyOption = Annotated[bool, typer.Option("--copy-images", help="Copy all images to the folder of the merged json.")]
+LinkOption = Annotated[bool, typer.Option("--link-images", help="Link all images in the folder of the merged json.")]
+ImagesOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder of the images of jsons. May be repeated.", show_default="that of the json"),
+]
+RenumberOption = Annotated[
+    bool, typer.Option("--renumber", help="Number all categories from 1 without gaps, as detectron2 needs.")
+]
+MatchOption = Annotated[
+    list[str] | None,
+    typer.Option(help="SYNTHETIC=REAL name of a category; SYNTHETIC= adds it as new. May be repeated."),
+]
+
 
 @app.command(
     epilog="""**Examples**
@@ -43,29 +61,12 @@ def merge(
     open_vocabulary: Annotated[
         bool, typer.Option("--open-vocabulary", help="Remove the real annotations of rare categories.")
     ] = False,
-    max_per_category: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Maximum of added instances per category; images are added whole, in order, or left out."
-        ),
-    ] = None,
-    copy_images: Annotated[
-        bool, typer.Option("--copy-images", help="Copy all images to the folder of the merged json.")
-    ] = False,
-    link_images: Annotated[
-        bool, typer.Option("--link-images", help="Link all images in the folder of the merged json.")
-    ] = False,
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder of the images of jsons. May be repeated.", show_default="that of the json"),
-    ] = None,
-    renumber: Annotated[
-        bool, typer.Option("--renumber", help="Number all categories from 1 without gaps, as detectron2 needs.")
-    ] = False,
-    match: Annotated[
-        list[str] | None,
-        typer.Option(help="SYNTHETIC=REAL name of a category; SYNTHETIC= adds it as new. May be repeated."),
-    ] = None,
+    max_per_category: MaxPerCategoryOption = None,
+    copy_images: CopyOption = False,
+    link_images: LinkOption = False,
+    images: ImagesOption = None,
+    renumber: RenumberOption = False,
+    match: MatchOption = None,
     policy: PolicyOption = None,
     masks: MasksOption = None,
 ) -> None:

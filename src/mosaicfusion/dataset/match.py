@@ -94,9 +94,12 @@ class Matcher:
             self._enter(structs.replace(category, id=ids[category.id]))
         return ids, new
 
-    def unused_choices(self) -> list[str]:
-        """The names in ``choices`` that no source has."""
-        return sorted(self.choices.keys() - self._used)
+    def require_all_used(self) -> None:
+        """Raise :class:`MosaicFusionError` if no source has a name in ``choices``."""
+        if unused := sorted(self.choices.keys() - self._used):
+            raise MosaicFusionError(
+                f"--match names {', '.join(unused)}, which no source has; give an added category's name"
+            )
 
 
 def _differ_in_meaning(one: CategoryRef, other: CategoryRef) -> bool:

@@ -83,12 +83,8 @@ def merge(
         names, result = merger.add(dataset)
         added.append(result)
         notes += [f"{path}: {remark.text}" for remark in dataset.remarks]
-        if image_mode:
-            files |= find_images(dataset, names, roots)
-    if unused := merger.matcher.unused_choices():
-        raise MosaicFusionError(
-            f"--match names {', '.join(unused)}, which no source has; give an added category's name"
-        )
+        files |= find_images(dataset, names, roots) if image_mode else {}
+    merger.matcher.require_all_used()
     data = merger.to_bytes(renumber)
     notes = [*merger.notes(), *notes]
     if image_mode:
