@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from mosaicfusion.dataset.reader import open_dataset
     from mosaicfusion.dataset.stats import read_stats
     from mosaicfusion.dataset.validate import fix, validate
+    from mosaicfusion.detectors.checkpoint import load_detector
+    from mosaicfusion.detectors.config import load_recipe
+    from mosaicfusion.detectors.data.training_set import open_training_set
     from mosaicfusion.detectors.evaluation.folder import evaluate_folder
+    from mosaicfusion.detectors.evaluation.predict import predict, render_detections
+    from mosaicfusion.detectors.training.train import TrainOptions, train
     from mosaicfusion.generation.batches import Shard
     from mosaicfusion.generation.build_dataset import Summary, build_dataset
     from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Progress
@@ -23,7 +28,13 @@ if TYPE_CHECKING:
     from mosaicfusion.generation.presets import load_config, make_config
     from mosaicfusion.generation.scale import Scale
     from mosaicfusion.generation.selection import vocabulary_for
+    from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.device import DeviceOptions
+    from mosaicfusion.models.segmenters import load_annotator
+    from mosaicfusion.quality.agreement import judge_masks
+    from mosaicfusion.quality.refine import refine_run
+    from mosaicfusion.quality.semantics import classify_regions
+    from mosaicfusion.report.show import show
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.records import CanvasRecord, RegionRecord
     from mosaicfusion.run.status import read_status
@@ -44,20 +55,33 @@ _MODULES = {
     "Selection": "categories",
     "Shard": "generation.batches",
     "Summary": "generation.build_dataset",
+    "TrainOptions": "detectors.training.train",
     "Vocabulary": "categories",
     "build_dataset": "generation.build_dataset",
+    "classify_regions": "quality.semantics",
     "evaluate_folder": "detectors.evaluation.folder",
     "explain": "generation.explain",
     "export": "dataset.export",
     "fix": "dataset.validate",
     "generate": "generation.generate",
+    "judge_masks": "quality.agreement",
+    "load_annotator": "models.segmenters",
+    "load_clip": "models.clip",
     "load_config": "generation.presets",
+    "load_detector": "detectors.checkpoint",
+    "load_recipe": "detectors.config",
     "make_config": "generation.presets",
     "merge": "dataset.merge",
     "open_dataset": "dataset.reader",
+    "open_training_set": "detectors.data.training_set",
+    "predict": "detectors.evaluation.predict",
     "read_stats": "dataset.stats",
     "read_status": "run.status",
+    "refine_run": "quality.refine",
+    "render_detections": "detectors.evaluation.predict",
     "retry": "generation.generate",
+    "show": "report.show",
+    "train": "detectors.training.train",
     "validate": "dataset.validate",
     "vocabulary_for": "generation.selection",
 }
@@ -79,20 +103,33 @@ __all__ = [
     "Selection",
     "Shard",
     "Summary",
+    "TrainOptions",
     "Vocabulary",
     "build_dataset",
+    "classify_regions",
     "evaluate_folder",
     "explain",
     "export",
     "fix",
     "generate",
+    "judge_masks",
+    "load_annotator",
+    "load_clip",
     "load_config",
+    "load_detector",
+    "load_recipe",
     "make_config",
     "merge",
     "open_dataset",
+    "open_training_set",
+    "predict",
     "read_stats",
     "read_status",
+    "refine_run",
+    "render_detections",
     "retry",
+    "show",
+    "train",
     "validate",
     "vocabulary_for",
 ]
@@ -102,6 +139,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``mosaicfusion --help`` loads none of them."""
     from importlib import import_module
 
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
