@@ -46,8 +46,11 @@ def inspect(file: Path, formats: tuple[str, ...] | None = None, *, whole: bool =
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation of an open image, 1 to 8; 1 is upright, also for an image without the mark."""
-    value = image.getexif().get(ORIENTATION, 1)
+    """EXIF's orientation of an open image, 1 to 8; 1 is upright, also for an image without the mark or with damaged EXIF."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # the pixels can be read without it
+        return 1
     return value if value in range(1, 9) else 1
 
 
