@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from mosaicfusion.cli import console as module
-from mosaicfusion.cli.console import ProgressBar
+from mosaicfusion.cli.console import ProgressBar, print_summary
+from mosaicfusion.generation.build_dataset import Summary
 
 
 def make(terminal: bool) -> tuple[ProgressBar, io.StringIO]:
@@ -68,3 +70,11 @@ def test_a_terminal_gets_a_bar(clock: Clock) -> None:
         bar.show(1, 4)
     assert "1/4 canvases" in output.getvalue()
     assert "generating:" not in output.getvalue()
+
+
+def test_a_long_table_begins_with_the_lowest_yield(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    per_category = {f"thing {k:02}": (100, 50 + k) for k in reversed(range(25))}
+    print_summary(Summary(tmp_path, 9, 9, 2500, 1550, 1550, {}, per_category))
+    output = capsys.readouterr().out
+    assert output.index("thing 00") < output.index("thing 01") < output.index("thing 19") < output.index("... 5 more")
+    assert "thing 20" not in output

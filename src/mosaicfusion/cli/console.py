@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _LOG_EVERY_S = 60
+_MAX_ROWS = 20
 LOST = "images were deleted: the command that generated this run generates their {} canvases again"
 
 
@@ -107,10 +108,12 @@ def print_summary(summary: Summary) -> None:
     title = f"{summary.canvases} canvases, {summary.used} in the data set"
     table = make_table("category", "requested", "kept", "yield", title=title)
     lines = list(summary.per_category.items())
-    for name, (requested, kept) in lines[:20]:
+    if len(lines) > _MAX_ROWS:  # those that need attention
+        lines.sort(key=lambda line: line[1][1] / line[1][0])
+    for name, (requested, kept) in lines[:_MAX_ROWS]:
         table.add_row(Text(name), str(requested), str(kept), f"{kept / requested:.0%}")
-    if len(lines) > 20:
-        table.add_row(f"... {len(lines) - 20} more", "", "", "")
+    if len(lines) > _MAX_ROWS:
+        table.add_row(f"... {len(lines) - _MAX_ROWS} more, of a higher yield", "", "", "")
     share = summary.kept_regions / summary.regions if summary.regions else 0
     table.add_section()
     table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")

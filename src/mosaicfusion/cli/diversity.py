@@ -110,7 +110,7 @@ def semantics(
     run = RunFolder.open(run_folder)
     categories = choices(run, from_json_file(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
-    with ProgressBar("judging", "canvases") as progress:
+    with ProgressBar("classifying", "canvases") as progress:
         judged = classify_regions(run, load_clip(clip, device), categories, texts, progress.show)
     print_semantics(judged, len(categories))
     typer.echo(f"result: {run.path / SEMANTICS}")
