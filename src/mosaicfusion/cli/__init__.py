@@ -9,6 +9,7 @@ from mosaicfusion.cli import (  # noqa: F401
     experiment,
     export,
     generate,
+    predict,
     quality,
     settings,
     status,

@@ -1,4 +1,4 @@
-"""The commands train, evaluate and predict."""
+"""The commands train and evaluate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.extras import DETECTING, EVALUATING, TRAINING, require_train_extra
+from mosaicfusion.cli.extras import EVALUATING, TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption, apply_settings
 from mosaicfusion.errors import MosaicFusionError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.data.classes import ClassList
     from mosaicfusion.detectors.data.training_set import TrainingSet
     from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
-    from mosaicfusion.detectors.evaluation.predict import PredictedObject
     from mosaicfusion.detectors.training.train import TrainOptions, TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
@@ -68,7 +67,6 @@ PretrainedOption = Annotated[
 CheckpointOption = Annotated[
     int | None, typer.Option(help="Steps between checkpoints.", min=1, show_default="a tenth of all, 1000 at most")
 ]
-_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _MAX_ROWS = 20
 
 
@@ -149,39 +147,6 @@ def evaluate(
 
     val = ValidationSet.open(val_source, images, skip_missing)
     _evaluate(folder, val, open_vocabulary, device, workers, batch_size)
-
-
-@app.command(epilog="**Example**\n\n`mosaicfusion predict exp/mf image.jpg -o overlay.png --min-score 0.3`")
-def predict(
-    folder: FolderArgument,
-    image: Annotated[Path, typer.Argument(help="The image file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The image with masks, as .png or .jpg.")],
-    min_score: Annotated[float, typer.Option(help="Lowest score of the objects to show.", min=0, max=1)] = 0.5,
-    device: DeviceOption = "auto",
-) -> None:
-    """Detect the objects of one image, and render them over it."""
-    require_train_extra(DETECTING)
-    import io
-
-    from PIL import Image
-
-    from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.evaluation.predict import predict as detect
-    from mosaicfusion.detectors.evaluation.predict import render_detections
-    from mosaicfusion.files.atomic import write_atomic
-    from mosaicfusion.files.images import read_rgb
-
-    if out.suffix.lower() not in _FORMATS:
-        raise MosaicFusionError(f"--out {out} must end in .png or .jpg")
-    if out.resolve() == image.resolve():
-        raise MosaicFusionError(f"--out {out} is the image itself and would overwrite it; give another name")
-    pixels = read_rgb(image, upright=True)
-    objects = detect(load_detector(folder, device), pixels, min_score)
-    buffer = io.BytesIO()
-    Image.fromarray(render_detections(pixels, objects)).save(buffer, _FORMATS[out.suffix.lower()])
-    write_atomic(out, buffer.getvalue())
-    _print_objects(objects, min_score)
-    typer.echo(f"image: {out}")
 
 
 def _load_recipe(name: str, detector: str | None, settings: Sequence[str] | None, pretrained: bool | None) -> Recipe:
@@ -285,18 +250,3 @@ def _print_scores(result: Evaluation) -> None:
 def _percent(value: float | None) -> str:
     """``-`` where no instance is annotated."""
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _print_objects(objects: Sequence[PredictedObject], min_score: float) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    if not objects:
-        typer.echo(f"nothing scores {min_score:g} or more; try a lower --min-score")
-        return
-    title = f"objects with a score of at least {min_score:g}: {len(objects)}"
-    table = Table("category", "score", "box (x, y, x, y)", title=title)
-    for one in objects[:_MAX_ROWS]:
-        table.add_row(Text(one.category), f"{one.score:.2f}", ", ".join(f"{side:.0f}" for side in one.box_xyxy))
-    Console().print(table)
