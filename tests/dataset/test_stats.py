@@ -67,3 +67,10 @@ def test_empty_sets_are_counted_and_bad_ones_refused(tmp_path: Path) -> None:
     assert empty.parts["all"].masks_per_image == Spread(0, 0, 0)
     with pytest.raises(MosaicFusionError, match="cannot read"):
         read_stats(tmp_path / "none.json")
+
+
+def test_a_damaged_box_does_not_hinder_counting(tmp_path: Path) -> None:
+    row = {"id": 1, "image_id": 1, "category_id": 2, "area": float("nan"), "bbox": [float("inf")] * 4}
+    stats = read_stats(write_json(tmp_path / "coco.json", {**REAL_COCO, "annotations": [row]}))
+    assert stats.parts["all"].annotations == 1
+    assert stats.remarks == ["5 numbers are Infinity or NaN, which JSON does not have; they are read as null"]

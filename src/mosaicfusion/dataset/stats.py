@@ -10,11 +10,17 @@ from statistics import median
 from typing import Any
 
 from mosaicfusion.categories import FREQUENCIES
-from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, ImageRef
+from mosaicfusion.dataset.coco import AnnotationRef, CategoryRef, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.dataset.reader import open_rows
 
 SMALL, LARGE = 32**2, 96**2  # square pixels, COCO's limits
+
+
+class _Annotation(AnnotationRef, kw_only=True, gc=False):
+    """No more than is counted: a damaged box does not matter."""
+
+    area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def read_stats(path: Path) -> DatasetStats:
     """Count a run folder or an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
     file = open_rows(path)
     images = file.parse("images", list[ImageRef])
-    annotations = file.parse("annotations", list[AnnotationRow])
+    annotations = file.parse("annotations", list[_Annotation])
     categories = file.parse("categories", list[CategoryRef])
     synthetic = {image.id for image in images if image.synthetic}
     parts = {"all": _part(annotations, len(images))}
@@ -99,7 +105,7 @@ def read_stats(path: Path) -> DatasetStats:
     )
 
 
-def _part(annotations: Iterable[AnnotationRow], images: int) -> PartStats:
+def _part(annotations: Iterable[_Annotation], images: int) -> PartStats:
     per_image: Counter[int] = Counter()
     per_category: Counter[int] = Counter()
     sizes: Counter[str] = Counter()
