@@ -282,3 +282,11 @@ def test_a_separate_process_gives_the_same_bytes(run: Path, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     assert read_files(tmp_path / "run")["lvis.json"] == read_files(run)["lvis.json"]
+
+
+def test_a_dry_run_shows_the_job_and_writes_nothing(tmp_path: Path) -> None:
+    result = call("generate", "-c", "banana,teapot", "-n", "3", "--out", tmp_path / "run", "--dry-run")
+    assert result.exit_code == 0, result.output
+    for words in ("canvases", " 6 ", "objects requested", " 24 ", "a photo of a single"):
+        assert words in result.stdout
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from mosaicfusion.cli import (  # noqa: F401
     generate,
     predict,
     quality,
+    report,
     settings,
     status,
 )

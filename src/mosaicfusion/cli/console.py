@@ -18,6 +18,7 @@ from mosaicfusion.masks.rejection import reason_name
 
 if TYPE_CHECKING:
     from mosaicfusion.generation.build_dataset import Summary
+    from mosaicfusion.generation.preview import Preview
     from mosaicfusion.profiling import Profile
 
 
@@ -39,6 +40,7 @@ class ProgressBar:
         self._console = console or Console(stderr=True)
         self._begin: tuple[float, float] | None = None  # (time, count) of the first call; earlier items do not count
         self._next_line = 0.0
+        self._note = ""
 
     def __enter__(self) -> Self:
         self._bar = Bar(
@@ -56,6 +58,10 @@ class ProgressBar:
         self._bar.update(self._task, visible=self._begin is not None)
         self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """Set a short text, such as ``loss 0.912``, that is shown after the count from the next :meth:`show` on."""
+        self._note = text
+
     def show(self, done: float, total: int) -> None:
         """Show ``done`` of ``total``; the first may be fractional."""
         now = time.monotonic()
@@ -70,10 +76,10 @@ class ProgressBar:
             self._console.print(f"{self._doing}: {text}", markup=False, soft_wrap=True)
 
     def _text(self, done: float, total: int, now: float) -> str:
-        """``12/528 canvases, 33.3/min, 0:00:22 elapsed, 0:15:28 left``."""
+        """``12/528 canvases, 33.3/min, 0:00:22 elapsed, 0:15:28 left``; a note comes after the count."""
         begin, before = self._begin or (now, done)
         elapsed, new = now - begin, done - before
-        parts = [f"{int(done)}/{total} {self._unit}"]
+        parts = [f"{int(done)}/{total} {self._unit}", *([self._note] if self._note else [])]
         if elapsed > 1 and new > 0:
             parts.append(f"{new / elapsed * 60:.1f}/min")
         parts.append(f"{timedelta(seconds=round(elapsed))} elapsed")
@@ -151,6 +157,25 @@ def _print_output(console: Console, summary: Summary) -> None:
     if not summary.used and summary.canvases:
         hint = "`mosaicfusion explain` shows why masks fail; other --template, --steps or --guidance may help"
         console.print(f"no canvas is in the data set: {hint}", markup=False, soft_wrap=True)
+
+
+def print_preview(preview: Preview) -> None:
+    """Print the size of a job and the prompts of its first canvases."""
+    console = Console()
+    table = make_table("to generate", "", title="nothing was generated")
+    table.add_row("canvases", f"{preview.canvases:,}")
+    table.add_row("objects requested", f"{preview.objects:,}")
+    table.add_row("U-Net calls of one region", f"{preview.unet_calls:,}")
+    table.add_row("disk, about", f"{max(1, round(preview.megabytes)):,} MB")
+    console.print(table)
+    prompts = make_table("canvas", "prompt", "box (x, y, width, height)", title="the first canvases", words=3)
+    for index, regions in enumerate(preview.first):
+        for one in regions:
+            box = ", ".join(map(str, one.region.box_xywh))
+            prompts.add_row(str(index), Text(one.prompt), box)
+        prompts.add_section()
+    console.print(prompts)
+    console.print("the progress bar of the job shows its rate and the time left", markup=False, soft_wrap=True)
 
 
 def print_profile(profile: Profile) -> None:

@@ -1,4 +1,4 @@
-"""Commands that generate and show: generate, explain, categories, report."""
+"""Commands that generate and show: generate, explain, categories."""
 
 from __future__ import annotations
 
@@ -183,6 +183,9 @@ def generate(
     ray_address: RayAddressOption = None,
     num_gpus_per_worker: GpusOption = None,
     resources: ResourcesOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be generated, without loading a model.")
+    ] = False,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -192,9 +195,10 @@ def generate(
     ] = None,
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
-    from mosaicfusion.cli.console import GenerationBar, print_profile, print_summary
+    from mosaicfusion.cli.console import GenerationBar, print_preview, print_profile, print_summary
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import check_model, load_config
+    from mosaicfusion.generation.preview import preview
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
 
@@ -206,6 +210,9 @@ def generate(
     settings_used = check_model(read_config(load_config(config) if config else preset, overrides, settings), preset)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
+    if dry_run:
+        print_preview(preview(selection, settings_used, canvases_per_category))
+        return
     if profile and scale.on_ray:
         raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
     watched = profiled(waiter(device)) if profile else nullcontext()
@@ -273,26 +280,3 @@ def categories(
         cells = (category.display_name, category.name, category.frequency or "-", category.definition)
         table.add_row(*(Text(cell) for cell in cells))
     Console().print(table)
-
-
-@app.command(
-    epilog="""**Examples**
-
-`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`
-
-`mosaicfusion report runs/fruit --min-quality 0.8`"""
-)
-def report(
-    run_folder: Annotated[str, typer.Argument(help="A run folder or URL; it may be unfinished.")],
-    policy: PolicyOption = None,
-    masks: MasksOption = None,
-    min_quality: MinQualityOption = None,
-    min_semantics: MinSemanticsOption = None,
-) -> None:
-    """Rebuild lvis.json and report.html from a run folder; nothing is generated."""
-    from mosaicfusion.cli.console import print_summary
-    from mosaicfusion.generation.build_dataset import build_dataset
-    from mosaicfusion.run.folder import RunFolder
-
-    output = make_output(policy, masks, min_quality, min_semantics)
-    print_summary(build_dataset(RunFolder.open(run_folder), output))

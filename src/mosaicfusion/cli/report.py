@@ -1,0 +1,33 @@
+"""The command report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.cli.options import MasksOption, MinQualityOption, MinSemanticsOption, PolicyOption, make_output
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`
+
+`mosaicfusion report runs/fruit --min-quality 0.8`"""
+)
+def report(
+    run_folder: Annotated[str, typer.Argument(help="A run folder or URL; it may be unfinished.")],
+    policy: PolicyOption = None,
+    masks: MasksOption = None,
+    min_quality: MinQualityOption = None,
+    min_semantics: MinSemanticsOption = None,
+) -> None:
+    """Rebuild lvis.json and report.html from a run folder; nothing is generated."""
+    from mosaicfusion.cli.console import print_summary
+    from mosaicfusion.generation.build_dataset import build_dataset
+    from mosaicfusion.run.folder import RunFolder
+
+    output = make_output(policy, masks, min_quality, min_semantics)
+    print_summary(build_dataset(RunFolder.open(run_folder), output))
