@@ -64,6 +64,20 @@ def test_canvases_of_an_earlier_run_do_not_count_for_the_rate(clock: Clock) -> N
     assert output.getvalue().splitlines()[-1] == "generating: 60/100 canvases, 10.0/min, 0:01:00 elapsed, 0:04:00 left"
 
 
+def test_a_note_comes_after_the_count(clock: Clock) -> None:
+    bar, output = make(terminal=False)
+    clock.now = 100
+    with bar:
+        bar.show(0, 2)
+        clock.now = 160
+        bar.note("loss 1.250")
+        bar.show(1, 2)
+    assert output.getvalue().splitlines() == [
+        "generating: 0/2 canvases, 0:00:00 elapsed",
+        "generating: 1/2 canvases, loss 1.250, 1.0/min, 0:01:00 elapsed, 0:01:00 left",
+    ]
+
+
 def test_a_terminal_gets_a_bar(clock: Clock) -> None:
     bar, output = make(terminal=True)
     with bar:

@@ -77,6 +77,17 @@ def train_on(source: Path, out: Path, *more: Any) -> Result:
                 "--device", "cpu", "--out", out, *more)  # fmt: skip
 
 
+def test_the_lines_of_a_job_show_the_loss(folder: Path) -> None:
+    """The last line is that of the log: the mean over its steps."""
+    result = train(folder, "--set", "schedule.iterations=20", "--no-pretrained")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("training: 20/20 steps")]
+    logged = json.loads((folder / "exp/log.jsonl").read_text().splitlines()[-1])
+    assert len(lines) == 1
+    assert f"steps, loss {logged['loss']:.3f}, " in lines[0]
+    assert f"loss {logged['loss']:.3f}\n" in result.stdout
+
+
 def test_a_run_folder_holds_its_images(tmp_path: Path) -> None:
     canvases = [[region(0, disc(0)), region(1, disc(1), "drum")] for _ in range(3)]
     run, val = (make_run(tmp_path / name, canvases).path for name in ("run", "other.run"))

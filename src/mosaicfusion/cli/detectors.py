@@ -185,7 +185,15 @@ def _train(recipe: Recipe, data: TrainingSet, out: Path, options: TrainOptions, 
         train(recipe, data, out, options, text_embeddings)
         return
     with ProgressBar("training", "steps", "loading the data and the model") as progress:
-        summary = train(recipe, data, out, options, text_embeddings, progress.show)
+        summary = train(
+            recipe,
+            data,
+            out,
+            options,
+            text_embeddings,
+            on_progress=progress.show,
+            on_loss=lambda loss: progress.note(f"loss {loss:.3f}"),
+        )
     _print_left_out(data.left_out)
     _print_training(summary)
 

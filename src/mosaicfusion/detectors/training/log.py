@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ class TrainLog:
         self.latest: dict[str, float] = {}
         self.last_loss: float | None = None
         self._step: defaultdict[str, float] = defaultdict(float)
+        self._recent: deque[float] = deque(maxlen=every)
         self._waited = 0.0
         self._reset()
         if enabled and self._path.exists():
@@ -40,6 +42,11 @@ class TrainLog:
     def data_share(self) -> float:
         """Share of the time spent waiting for images, in [0, 1]."""
         return self._data_seconds / self.seconds if self.seconds else 0.0
+
+    @property
+    def recent_loss(self) -> float:
+        """Mean loss of the last ``every`` steps; NaN before the first."""
+        return sum(self._recent) / len(self._recent) if self._recent else math.nan
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -57,6 +64,7 @@ class TrainLog:
     def end_step(self, done: int, rate: float) -> None:
         """Finish a step; ``done``: steps taken so far."""
         self._count += 1
+        self._recent.append(sum(self._step.values()))
         for name, value in self._step.items():
             self._sums[name] += value
         self._step.clear()

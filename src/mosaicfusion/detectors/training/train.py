@@ -81,11 +81,14 @@ def train(
     options: TrainOptions | None = None,
     text_embeddings: Tensor | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_loss: Callable[[float], None] = lambda loss: None,
 ) -> TrainSummary:
     """Train into the folder ``out``, or resume the training there; a finished one is left unchanged.
 
     ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this
-    function; the first one writes. Raises :class:`MosaicFusionError` for errors that the user can correct; checkpoints are kept.
+    function; the first one writes and reports. ``on_progress`` is called with the steps done and the total, and before it
+    ``on_loss`` with the mean loss of the last steps. Raises :class:`MosaicFusionError` for errors that the user can correct;
+    checkpoints are kept.
     """
     options, schedule = options or TrainOptions(), recipe.schedule
     fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
@@ -106,6 +109,8 @@ def train(
             log.end_step(done, learning_rate(schedule, step))
             if done % checkpoint_every == 0 or done == schedule.iterations:
                 training.save(done)
+            if fabric.is_global_zero:
+                on_loss(log.recent_loss)
             report(done, schedule.iterations)
         log.close()
     return TrainSummary(
