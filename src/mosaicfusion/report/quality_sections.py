@@ -75,7 +75,7 @@ def failures(run: RunFolder, stats: RunStats) -> Section | None:
         "objects": sum(category.regions for category in categories),
         "modes": [_describe_mode(mode, categories, judged or {}, run) for mode in FAILURE_MODES],
     }
-    return Section("failures.html.j2", data, "Failures")
+    return Section("failures.html.j2", data, "Failure modes")
 
 
 def _describe_mode(
