@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,50 @@ def test_the_lines_of_a_job_show_the_loss(folder: Path) -> None:
     assert len(lines) == 1
     assert f"steps, loss {logged['loss']:.3f}, " in lines[0]
     assert f"loss {logged['loss']:.3f}\n" in result.stdout
+
+
+def test_init_starts_from_another_detector(folder: Path) -> None:
+    train(folder)
+    tuned = train(folder, "--init", folder / "exp", "--out", folder / "tuned")
+    assert tuned.exit_code == 0, tuned.output
+    assert re.search(r"weights of \S+exp: (\d+) of \1 tensors taken", tuned.stdout.replace("\n", ""))
+    again = train(folder, "--init", folder / "exp", "--out", folder / "tuned")
+    assert "all 2 steps were taken before" in again.stdout and "tensors taken" not in again.stdout
+    without = train(folder, "--out", folder / "tuned")
+    assert without.exit_code == 2 and "--init" in without.stderr
+
+    other = json.loads((folder / "train.json").read_text())
+    other["categories"][0]["name"] = "ring"  # as many classes, so that all shapes are equal
+    (folder / "train.json").write_text(json.dumps(other))
+    changed = train(folder, "--init", folder / "exp", "--out", folder / "ring")
+    assert changed.exit_code == 0, changed.output
+    assert "not taken, of other classes: roi_heads.box_predictor.classifier\n" in changed.stdout
+    assert "of another shape" not in changed.stdout
+
+
+def test_init_refuses_what_holds_no_weights(folder: Path) -> None:
+    (folder / "bad").mkdir()
+    (folder / "bad/model.safetensors").write_bytes(b"no weights")
+    for init, words in (("absent", "holds no weights"), ("bad", "is damaged"), ("exp", "this training itself")):
+        result = train(folder, "--init", folder / init)
+        assert result.exit_code == 2
+        assert words in " ".join(result.stderr.split())
+        assert not (folder / "exp").exists()
+
+
+def test_a_longer_training_continues_if_the_rates_allow_it(folder: Path) -> None:
+    steps = ("--set", "schedule.decay=step", "--no-pretrained")
+    train(folder, *steps)
+    longer = train(folder, *steps, "--set", "schedule.iterations=3")
+    assert longer.exit_code == 0, longer.output
+    assert "1 steps in" in longer.stdout
+    shorter = train(folder, *steps)
+    assert shorter.exit_code == 2 and "schedule.iterations: 3 -> 2" in shorter.stderr
+
+    train(folder, "--out", folder / "cosine")
+    result = train(folder, "--out", folder / "cosine", "--set", "schedule.iterations=3")
+    assert result.exit_code == 2
+    assert f"--init {folder / 'cosine'}" in " ".join(result.stderr.split())
 
 
 def test_a_run_folder_holds_its_images(tmp_path: Path) -> None:

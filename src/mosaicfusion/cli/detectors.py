@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.data.classes import ClassList
     from mosaicfusion.detectors.data.training_set import TrainingSet
     from mosaicfusion.detectors.evaluation.folder import Evaluation, ValidationSet
+    from mosaicfusion.detectors.training.init import TakenWeights
     from mosaicfusion.detectors.training.train import TrainOptions, TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
@@ -64,10 +65,14 @@ PretrainedOption = Annotated[
     bool | None,
     typer.Option("--pretrained/--no-pretrained", help="Load pretrained backbone weights.", show_default="the recipe's"),
 ]
+InitOption = Annotated[
+    Path | None, typer.Option("--init", help="Start from the weights of the detector in this folder.")
+]
 CheckpointOption = Annotated[
     int | None, typer.Option(help="Steps between checkpoints.", min=1, show_default="a tenth of all, 1000 at most")
 ]
 _MAX_ROWS = 20
+_MAX_LAYERS = 8
 
 
 @app.command(
@@ -76,6 +81,8 @@ _MAX_ROWS = 20
 `mosaicfusion train --train merged.json --images data/ --recipe lvis_r50 --devices 8 -o exp/mf`
 
 `mosaicfusion train --train runs/fruit --recipe mini_lite0 --set schedule.iterations=300 -o exp/a`
+
+`mosaicfusion train --train own/ --init exp/mf --recipe lvis_r50 --set schedule.iterations=5000 -o exp/own`
 
 `mosaicfusion train --train train.json --val val.json --images data/ --recipe my.yaml --set seed=1 -o exp/seed1`
 
@@ -93,6 +100,7 @@ def train(
     text_embeddings: TextOption = None,
     settings: SettingsOption = None,
     pretrained: PretrainedOption = None,
+    init: InitOption = None,
     skip_missing: SkipOption = False,
     device: DeviceOption = "auto",
     devices: Annotated[int, typer.Option(help="Devices on this machine.", min=1)] = 1,
@@ -117,7 +125,7 @@ def train(
         val = ValidationSet.open(val_source, val_images or (None if holds_images else images), skip_missing)
         data.classes.require_all_of(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
-    _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors)
+    _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors, init)
     if val is not None and is_first_process():
         _evaluate(out, val, False, device, workers, 1)
 
@@ -175,14 +183,21 @@ def _text_embeddings(path: Path | None, recipe: Recipe, classes: ClassList) -> T
     return embeddings.by_label(classes)
 
 
-def _train(recipe: Recipe, data: TrainingSet, out: Path, options: TrainOptions, text_embeddings: Tensor | None) -> None:
+def _train(
+    recipe: Recipe,
+    data: TrainingSet,
+    out: Path,
+    options: TrainOptions,
+    text_embeddings: Tensor | None,
+    init: Path | None,
+) -> None:
     """Train; the first process shows a bar and a summary."""
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.detectors.training.launch import is_first_process
     from mosaicfusion.detectors.training.train import train
 
     if not is_first_process():
-        train(recipe, data, out, options, text_embeddings)
+        train(recipe, data, out, options, text_embeddings, init=init)
         return
     with ProgressBar("training", "steps", "loading the data and the model") as progress:
         summary = train(
@@ -193,6 +208,8 @@ def _train(recipe: Recipe, data: TrainingSet, out: Path, options: TrainOptions, 
             text_embeddings,
             on_progress=progress.show,
             on_loss=lambda loss: progress.note(f"loss {loss:.3f}"),
+            init=init,
+            on_init=_print_taken,
         )
     _print_left_out(data.left_out)
     _print_training(summary)
@@ -229,6 +246,16 @@ def _print_training(summary: TrainSummary) -> None:
             f"{summary.data_share:.1%} of it waiting for images{loss}"
         )
     typer.echo(f"detector: {summary.path}")
+
+
+def _print_taken(weights: TakenWeights) -> None:
+    total = len(weights.taken) + len(weights.of_classes) + len(weights.unfit)
+    typer.echo(f"weights of {weights.source}: {len(weights.taken)} of {total} tensors taken")
+    for reason, names in (("of other classes", weights.of_classes), ("of another shape, or missing", weights.unfit)):
+        layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+        if layers:
+            more = f" and {len(layers) - _MAX_LAYERS} more" if len(layers) > _MAX_LAYERS else ""
+            typer.echo(f"not taken, {reason}: {', '.join(layers[:_MAX_LAYERS])}{more}")
 
 
 def _print_left_out(left_out: Mapping[str, int]) -> None:

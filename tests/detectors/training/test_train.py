@@ -112,6 +112,19 @@ def test_another_training_is_refused(data: TrainingSet, tmp_path: Path) -> None:
         train(recipe(iterations=1), TrainingSet(**{**vars(data), "digest": "0"}), tmp_path, OPTIONS)
 
 
+def test_a_longer_training_ends_in_the_weights_of_one_in_one_go(data: TrainingSet, tmp_path: Path) -> None:
+    """A step of decay inside of the longer part, and averaged weights."""
+    common: dict[str, Any] = {"decay": "step", "ema": 0.5}
+    train(recipe(iterations=2, steps=[2], **common), data, tmp_path / "parts", OPTIONS)
+    with pytest.raises(MosaicFusionError, match="learning rates would differ"):
+        train(recipe(iterations=4, steps=[1, 3], **common), data, tmp_path / "parts", OPTIONS)
+    longer = recipe(iterations=4, steps=[3], **common)
+    assert train(longer, data, tmp_path / "parts", OPTIONS).steps == 2
+    train(longer, data, tmp_path / "whole", OPTIONS)
+    assert same(tmp_path / "parts", tmp_path / "whole")
+    assert load_recipe(tmp_path / "parts/recipe.yaml") == longer
+
+
 def test_a_training_without_a_checkpoint_is_replaced(data: TrainingSet, tmp_path: Path) -> None:
     for chosen in (recipe(), recipe(learning_rate=0.5)):
         with training_folder(tmp_path, chosen, data.classes):

@@ -33,6 +33,7 @@ from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
 from mosaicfusion.detectors.data.training_set import TrainingSet
 from mosaicfusion.detectors.registry import build_detector
+from mosaicfusion.detectors.training.init import StartWeights, TakenWeights, take_weights
 from mosaicfusion.detectors.training.launch import make_fabric
 from mosaicfusion.detectors.training.log import TrainLog
 from mosaicfusion.detectors.training.schedule import learning_rate, make_optimizer, set_learning_rate
@@ -82,9 +83,12 @@ def train(
     text_embeddings: Tensor | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_loss: Callable[[float], None] = lambda loss: None,
+    init: Path | None = None,
+    on_init: Callable[[TakenWeights], None] = lambda taken: None,
 ) -> TrainSummary:
     """Train into the folder ``out``, or resume the training there; a finished one is left unchanged.
 
+    ``init``: folder of another detector whose weights a new training starts from; ``on_init`` gets what was taken.
     ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this
     function; the first one writes and reports. ``on_progress`` is called with the steps done and the total, and before it
     ``on_loss`` with the mean loss of the last steps. Raises :class:`MosaicFusionError` for errors that the user can correct;
@@ -93,10 +97,13 @@ def train(
     options, schedule = options or TrainOptions(), recipe.schedule
     fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
     parts = count_parts(schedule, fabric.world_size)
+    start_weights = None if init is None else _open_start(init, out)
     checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
     with training_folder(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
-        training = _Training(fabric, recipe, data, out, text_embeddings)
+        training = _Training(fabric, recipe, data, out, text_embeddings, start_weights)
+        if training.taken is not None and fabric.is_global_zero:
+            on_init(training.taken)
         start = training.resume()
         batches = _batches(fabric, recipe, data, start, schedule.batch_size // parts, options.workers)
         log = TrainLog(out, start, options.log_every, schedule.batch_size, fabric.is_global_zero)
@@ -122,14 +129,24 @@ class _Training:
     """The state of a training: weights, averaged weights, optimizer and loss scale."""
 
     def __init__(
-        self, fabric: Any, recipe: Recipe, data: TrainingSet, out: Path, text_embeddings: Tensor | None
+        self,
+        fabric: Any,
+        recipe: Recipe,
+        data: TrainingSet,
+        out: Path,
+        text_embeddings: Tensor | None,
+        start: StartWeights | None,
     ) -> None:
         self.fabric, self.recipe, self.out = fabric, recipe, out
-        self.digest = data.digest if text_embeddings is None else fingerprint(data.digest, text_embeddings.tolist())
+        digest = data.digest if text_embeddings is None else fingerprint(data.digest, text_embeddings.tolist())
+        self.digest = digest if start is None else fingerprint(digest, start.digest)
         self.state = load_state(out)
         _seed(recipe.seed, 0)
         fresh = self.state is None  # otherwise the weights come from the checkpoint
         raw = build_detector(recipe, data.classes, text_embeddings, data.image_counts, load_weights=fresh).train()
+        self.taken: TakenWeights | None = None
+        if fresh and start is not None:
+            self.taken = take_weights(start, raw, recipe, data.classes, text_embeddings)
         self.model, self.optimizer = fabric.setup(raw, make_optimizer(recipe.schedule, raw))
         # The parts of last.ckpt by name; the model is without Fabric's wrapper.
         self.parts: dict[str, Any] = {"model": raw, "optimizer": self.optimizer, "precision": fabric.strategy.precision}
@@ -144,8 +161,8 @@ class _Training:
             return 0
         if state["data"] != self.digest:
             raise MosaicFusionError(
-                f"the training set or the text embeddings have changed since the last checkpoint of {self.out}; give another "
-                "--out, or the original ones"
+                f"the training set or the text embeddings have changed since the last checkpoint of {self.out}, or the weights "
+                "of --init; give another --out, or the original ones"
             )
         if not 0 <= state["step"] <= self.recipe.schedule.iterations:
             raise damaged_state(self.out, f"step {state['step']} of {self.recipe.schedule.iterations}")
@@ -190,6 +207,14 @@ class _Training:
         self.optimizer.zero_grad()
         if "averaged" in self.parts:
             self.parts["averaged"].update_parameters(self.parts["model"])
+
+
+def _open_start(init: Path, out: Path) -> StartWeights:
+    if init.resolve() == out.resolve():
+        raise MosaicFusionError(
+            f"--init {init} is the folder of this training itself; leave it out, or give another --out"
+        )
+    return StartWeights.open(init)
 
 
 def count_parts(schedule: ScheduleConfig, devices: int) -> int:
