@@ -75,7 +75,7 @@ def test_report_requests_nothing_and_fits_the_screen(
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
     assert dialogs == messages == []
     assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert {"failures", "semantics", "diversity"} <= set(
+    assert {"failure-modes", "semantics", "diversity"} <= set(
         page.evaluate("[...document.querySelectorAll('h2')].map(h => h.id)")
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out sideways"

@@ -36,11 +36,11 @@ def result(**changes: Any) -> Diversity:
 
 def test_only_computed_results_are_shown(run_of: RunOf) -> None:
     source = page(run_of([None]))
-    assert 'href="#failures"' in source
+    assert 'href="#failure-modes"' in source
     assert 'href="#semantics"' not in source
     assert 'href="#diversity"' not in source
     assert "CLIP has not judged this run" in source
-    assert 'href="#failures"' not in page(run_of([], name="empty"))
+    assert 'href="#failure-modes"' not in page(run_of([], name="empty"))
 
 
 def test_failures_are_flagged_and_shown(run_of: RunOf, region: MakeRegion) -> None:
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_named_on_the_page(run_of: RunOf, name: str) -> None:
     source = page(run)
     assert f"{name} is damaged" in source
     assert "<b>)" not in source
-    assert 'href="#failures"' in source
+    assert 'href="#failure-modes"' in source
 
 
 def test_failures_without_images_are_counted(run_of: RunOf, region: MakeRegion, tmp_path: Path) -> None:
