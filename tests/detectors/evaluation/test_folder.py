@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mosaicfusion.detectors.checkpoint import save_weights, training_folder
+from mosaicfusion.detectors.checkpoint import save_weights
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.folder import ValidationSet, evaluate_folder, evaluate_on
 from mosaicfusion.detectors.registry import build_detector
+from mosaicfusion.detectors.training.folder import training_folder
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mosaicfusion.detectors.checkpoint import load_detector, training_folder
+from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet
 from mosaicfusion.detectors.data.training_set import TrainingSet, open_training_set
 from mosaicfusion.detectors.training import train as module
+from mosaicfusion.detectors.training.folder import training_folder
 from mosaicfusion.detectors.training.train import TrainOptions, train
 from mosaicfusion.errors import MosaicFusionError
 
@@ -119,6 +120,9 @@ def test_a_longer_training_ends_in_the_weights_of_one_in_one_go(data: TrainingSe
     with pytest.raises(MosaicFusionError, match="learning rates would differ"):
         train(recipe(iterations=4, steps=[1, 3], **common), data, tmp_path / "parts", OPTIONS)
     longer = recipe(iterations=4, steps=[3], **common)
+    with pytest.raises(MosaicFusionError, match="the training set or the text embeddings have changed"):
+        train(longer, TrainingSet(**{**vars(data), "digest": "0"}), tmp_path / "parts", OPTIONS)
+    assert load_recipe(tmp_path / "parts/recipe.yaml").schedule.iterations == 2  # as long as nothing continued
     assert train(longer, data, tmp_path / "parts", OPTIONS).steps == 2
     train(longer, data, tmp_path / "whole", OPTIONS)
     assert same(tmp_path / "parts", tmp_path / "whole")

@@ -26,13 +26,13 @@ from mosaicfusion.detectors.checkpoint import (
     load_state,
     save_state,
     save_weights,
-    training_folder,
 )
 from mosaicfusion.detectors.config import Recipe, ScheduleConfig
 from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
 from mosaicfusion.detectors.data.training_set import TrainingSet
 from mosaicfusion.detectors.registry import build_detector
+from mosaicfusion.detectors.training.folder import training_folder, write_recipe
 from mosaicfusion.detectors.training.init import StartWeights, TakenWeights, take_weights
 from mosaicfusion.detectors.training.launch import make_fabric
 from mosaicfusion.detectors.training.log import TrainLog
@@ -105,6 +105,8 @@ def train(
         if training.taken is not None and fabric.is_global_zero:
             on_init(training.taken)
         start = training.resume()
+        if fabric.is_global_zero and start < schedule.iterations:
+            write_recipe(out, recipe)
         batches = _batches(fabric, recipe, data, start, schedule.batch_size // parts, options.workers)
         log = TrainLog(out, start, options.log_every, schedule.batch_size, fabric.is_global_zero)
         report = on_progress if fabric.is_global_zero else lambda done, total: None
