@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from support.images import encode
+from support.lvis_sets import write_lvis
 
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.coco import DatasetFile
 from mosaicfusion.dataset.export import export
+from mosaicfusion.dataset.merge import merge
 from mosaicfusion.dataset.reader import open_dataset, open_rows
+from mosaicfusion.dataset.stats import read_stats
+from mosaicfusion.dataset.validate import fix, validate
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
 
@@ -184,3 +188,14 @@ def test_a_number_that_no_float_holds_is_refused(coco: Any) -> None:
     refused(coco, "annotation 70: Number out of range .*; remove it or write valid numbers")
     coco.source.write_text(coco.source.read_text().replace("1e400", "380.5").replace('"d"', "1e400", 1))
     refused(coco, "image 9: Number out of range .*; remove it or write valid numbers")
+
+
+def test_texts_and_the_home_folder_are_accepted_as_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_lvis(tmp_path)
+    name = f"~/{next(tmp_path.glob('*.json')).name}"
+    assert read_stats(name).categories
+    assert validate(name).issues.counts == validate(tmp_path / name[2:]).issues.counts
+    fix(name, "~/fixed.json")
+    merge(name, [], "~/merged.json")
+    assert open_rows("~/merged.json").path == tmp_path / "merged.json"

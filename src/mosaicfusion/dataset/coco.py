@@ -18,6 +18,7 @@ import msgspec
 from mosaicfusion.dataset.mend import mended_rows, root_category
 from mosaicfusion.dataset.text import to_utf8, without_infinity
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 
 LISTS = ("images", "annotations", "categories")
 CATEGORY_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")  # of an image in LVIS
@@ -214,8 +215,9 @@ def _json_list(rows: Iterable[bytes]) -> Iterator[bytes]:
     yield b"]"
 
 
-def json_of(path: Path) -> Path:
+def json_of(location: str | Path) -> Path:
     """The json of a folder in Roboflow's layout, where it lies beside the images; any other path as it is."""
+    path = as_path(location)
     file = path / "_annotations.coco.json"
     return file if _is_file(file) else path
 

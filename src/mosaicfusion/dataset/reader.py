@@ -36,6 +36,7 @@ from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
 
 _MAX_NAMED = 5  # missing images that a message names; the others are counted
@@ -79,8 +80,8 @@ class Dataset:
 
 
 def open_dataset(
-    source: Path,
-    images: Path | None = None,
+    source: str | Path,
+    images: str | Path | None = None,
     policy: Policy | None = None,
     masks: MaskFormat = "rle",
     *,
@@ -103,10 +104,11 @@ def open_dataset(
         raise MosaicFusionError(f"--policy is for run folders, and {source} is none; leave it out")
     if images is None and _has_images(source):
         images = source.parent
-    if images is None or not images.is_dir():
-        given = "" if images is None else f"; {images} is none"
+    folder = None if images is None else as_path(images)
+    if folder is None or not folder.is_dir():
+        given = "" if folder is None else f"; {folder} is none"
         raise MosaicFusionError(f"give the folder of the images of {source} with --images{given}")
-    return open_json(source, images, check_images=check_images)
+    return open_json(source, folder, check_images=check_images)
 
 
 def _has_images(source: Path) -> bool:
@@ -115,7 +117,7 @@ def _has_images(source: Path) -> bool:
     return bool(images) and find_image(source.parent, images[0]) is not None
 
 
-def open_rows(source: Path) -> DatasetFile:
+def open_rows(source: str | Path) -> DatasetFile:
     """Open a json, or a run folder as if it were one, for readers that need all rows at once."""
     source = json_of(source)
     if not source.is_dir():

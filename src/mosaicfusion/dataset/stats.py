@@ -81,7 +81,7 @@ class DatasetStats:
         return asdict(self)
 
 
-def read_stats(path: Path) -> DatasetStats:
+def read_stats(path: str | Path) -> DatasetStats:
     """Count a run folder or an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
     file = open_rows(path)
     images = file.parse("images", list[ImageRef])

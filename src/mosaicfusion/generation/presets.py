@@ -9,6 +9,7 @@ from typing import Any
 from mosaicfusion.config import BUNDLED_MODEL, RunConfig
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.settings import merge_settings, read_settings
 
@@ -85,7 +86,7 @@ def as_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> RunC
         return _from_settings(config)
     if config is None or str(config) in PRESETS:
         return _from_settings({"preset": config})
-    return load_config(Path(config).expanduser())
+    return load_config(config)
 
 
 def _from_settings(settings: Mapping[str, Any]) -> RunConfig:
@@ -108,12 +109,12 @@ def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> di
     return {key: value for key, value in base.items() if not (other and key == "layout")}
 
 
-def load_config(path: Path) -> RunConfig:
+def load_config(path: str | Path) -> RunConfig:
     """Read a config from a JSON or YAML file: the ``run.json`` of a run, or some settings.
 
     The other settings come from the file's ``preset``, or else from the model's. Raises :class:`MosaicFusionError`.
     """
-    values = read_settings(path)
+    values = read_settings(as_path(path))
     settings = values.get("config", values)
     return _from_settings(settings) if isinstance(settings, dict) else RunConfig.parse(settings)
 

@@ -54,8 +54,7 @@ def export(
     options, chosen = ExportOptions(masks, val_fraction, shard_size), load_format(to)
     check_options(to, chosen, options)
     with whole_or_absent(str(out)) as folder:
-        root = None if images is None else Path(images)
-        dataset = open_dataset(Path(source), root, policy, check_images=True)
+        dataset = open_dataset(source, images, policy, check_images=True)
         if options.masks is None and len(chosen.masks) > 1:
             options = replace(options, masks=dataset.masks)
         options = replace(options, synthetic_in_val=dataset.synthetic in (0, dataset.images))

@@ -19,6 +19,7 @@ from mosaicfusion.dataset.merge.merger import Added, Merger
 from mosaicfusion.dataset.reader import Dataset, open_dataset, open_json
 from mosaicfusion.dataset.text import write_text
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
 
 
@@ -69,7 +70,7 @@ def merge(
 
     Raises :class:`MosaicFusionError` for anything the user can fix; then ``out`` has not changed.
     """
-    real, out, folders = json_of(Path(real)), Path(out), [json_of(Path(path)) for path in sources]
+    real, out, folders = json_of(real), as_path(out), [json_of(path) for path in sources]
     _check_paths(real, folders, out)
     merger = Merger(DatasetFile.open(real), choices, max_per_category)
     if open_vocabulary:

@@ -24,6 +24,7 @@ from mosaicfusion.dataset.validate.context import Context, is_int, is_lvis
 from mosaicfusion.dataset.validate.images import check_image, check_negative
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 
 OnRows = Callable[[int, int], None]
 
@@ -39,8 +40,8 @@ class Report:
 
 
 def validate(
-    path: Path,
-    images_root: Path | None = None,
+    path: str | Path,
+    images_root: str | Path | None = None,
     max_per_kind: int = 5,
     on_progress: OnRows | None = None,
 ) -> Report:
@@ -48,10 +49,10 @@ def validate(
 
     ``on_progress``: called with (rows checked, all rows). Raises :class:`MosaicFusionError` only if there is no such json.
     """
-    return _check(DatasetFile.open(json_of(path)), images_root, Issues(max_per_kind), on_progress)
+    return _check(DatasetFile.open(json_of(path)), _folder(images_root), Issues(max_per_kind), on_progress)
 
 
-def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
+def fix(path: str | Path, out: str | Path, images_root: str | Path | None = None) -> Counter[str]:
     """Write ``out``, which may be ``path``, with the repairs of all issues that have one; returns their number by field.
 
     Repaired are, for annotations: ids that are missing or repeated, ``bbox`` and ``area`` that are not the mask's, ``iscrowd``
@@ -63,12 +64,16 @@ def fix(path: Path, out: Path, images_root: Path | None = None) -> Counter[str]:
     Raises :class:`MosaicFusionError` if there is no such json; then ``out`` has not changed.
     """
     file = DatasetFile.open(json_of(path))
-    issues = _check(file, images_root, Issues(with_repairs=True), None).issues
+    issues = _check(file, _folder(images_root), Issues(with_repairs=True), None).issues
     write_text(json_of(out), file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
     done = Counter(name for rows in issues.repairs.values() for values in rows.values() for name in values)
     done.update({remark.kind: remark.count for remark in file.remarks})
     done.update({f"{key} left out": len(indices) for key, indices in issues.removed.items()})
     return +done
+
+
+def _folder(location: str | Path | None) -> Path | None:
+    return None if location is None else as_path(location)
 
 
 def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
