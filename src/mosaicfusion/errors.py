@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,3 +23,8 @@ def shown(value: Any) -> str:
     """Any value from outside on one short line of ASCII."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def first_few(texts: Sequence[str], count: int = 5) -> str:
+    """``kite, drum and 7 more``: the first ``count`` texts, and the number of the others."""
+    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")

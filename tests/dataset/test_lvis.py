@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.lvis_dicts import compile_lvis
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import MaskFormat, Policy
-from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes, write_lvis
+from mosaicfusion.dataset.lvis import is_used, to_bytes, write_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 

@@ -108,6 +108,11 @@ def make_table(*head: str, title: TextType | None = None, words: int = 1) -> Tab
     return table
 
 
+def percent(value: float | None) -> str:
+    """An AP in percent, ``-`` where no instance is annotated."""
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
 def print_summary(summary: Summary) -> None:
     """Print the yield by category, the reasons of rejection, and the paths of the results."""
     console = Console()

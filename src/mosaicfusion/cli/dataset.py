@@ -9,7 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import MasksOption, PolicyOption
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,8 +156,7 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
 
 def _some(names: Sequence[str], number: int = 10) -> str:
     """The first names, which come from outside: characters that a terminal would obey become question marks."""
-    shown = ("".join(c if c.isprintable() else "?" for c in name) for name in names[:number])
-    return ", ".join(shown) + (f" and {len(names) - number} more" if len(names) > number else "")
+    return first_few(["".join(c if c.isprintable() else "?" for c in name) for name in names], number)
 
 
 @app.command(

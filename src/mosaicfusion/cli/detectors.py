@@ -11,7 +11,7 @@ import typer
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import EVALUATING, TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption, apply_settings
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,8 +254,7 @@ def _print_taken(weights: TakenWeights) -> None:
     for reason, names in (("of other classes", weights.of_classes), ("of another shape, or missing", weights.unfit)):
         layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
         if layers:
-            more = f" and {len(layers) - _MAX_LAYERS} more" if len(layers) > _MAX_LAYERS else ""
-            typer.echo(f"not taken, {reason}: {', '.join(layers[:_MAX_LAYERS])}{more}")
+            typer.echo(f"not taken, {reason}: {first_few(layers, _MAX_LAYERS)}")
 
 
 def _print_left_out(left_out: Mapping[str, int]) -> None:
@@ -267,21 +266,16 @@ def _print_scores(result: Evaluation) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from mosaicfusion.cli.console import make_table
+    from mosaicfusion.cli.console import make_table, percent
 
     first = next(iter(result.scores.values()))
     kind = "LVIS' AP" if first.federated else "COCO's AP"
     table = make_table("", *first.metrics, title=f"{kind} in percent on {result.images} images")
     for iou_type, scores in result.scores.items():
-        table.add_row(iou_type, *(_percent(scores.metrics[name]) for name in first.metrics))
+        table.add_row(iou_type, *(percent(scores.metrics[name]) for name in first.metrics))
     Console().print(table)
     if len(first.per_category) <= _MAX_ROWS:
         by_category = make_table("category", *result.scores, title="by category")
         for name in first.per_category:
-            by_category.add_row(Text(name), *(_percent(scores.per_category[name]) for scores in result.scores.values()))
+            by_category.add_row(Text(name), *(percent(scores.per_category[name]) for scores in result.scores.values()))
         Console().print(by_category)
-
-
-def _percent(value: float | None) -> str:
-    """``-`` where no instance is annotated."""
-    return "-" if value is None else f"{100 * value:.1f}"

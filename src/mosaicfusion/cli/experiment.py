@@ -131,22 +131,24 @@ def _bar(doing: str, unit: str) -> Iterator[Show]:
 
 
 def _line(result: Result) -> str:
+    from mosaicfusion.cli.console import percent
+
     mask = result.metrics["mask"]
-    values = ", ".join(f"{name} {_percent(mask[name])}" for name in ("AP", "AP_r", "AP_c", "AP_f"))
+    values = ", ".join(f"{name} {percent(mask[name])}" for name in ("AP", "AP_r", "AP_c", "AP_f"))
     return f"{result.run}: mask {values}; {result.cost['train_s'] / 60:.1f} min of training"
 
 
 def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
     from rich.console import Console
 
-    from mosaicfusion.cli.console import make_table
+    from mosaicfusion.cli.console import make_table, percent
 
     data = experiment.training_data
     table = make_table("run", "training set", "steps", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
     table.columns[0].no_wrap = True  # --only takes these names
     for run in runs:
         result = experiment.finished(run, data)
-        values = ["", ""] if result is None else [_percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
+        values = ["", ""] if result is None else [percent(result.metrics["mask"][name]) for name in ("AP", "AP_r")]
         table.add_row(run.name, run.variant.title, str(experiment.recipe(run).schedule.iterations), *values)
     Console().print(table)
 
@@ -176,7 +178,3 @@ def _print_results(results: Sequence[Result]) -> None:
 
 def _cells(values: Sequence[Estimate | None], sign: str = "") -> list[str]:
     return ["-" if value is None else value.percent(sign) for value in values]
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mosaicfusion.cli.console import make_table
+from mosaicfusion.errors import first_few
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
@@ -53,7 +54,7 @@ def _print_comparison(console: Console, result: Diversity, categories: Sequence[
     if categories:
         console.print(table)
     if result.unmatched:
-        names = _names(result.unmatched)
+        names = first_few(result.unmatched)
         console.print(f"{len(result.unmatched)} categories are not in {result.against}: {names}", markup=False)
     if (whole := result.gap) is None:
         console.print(f"{result.pairs} pairs of the same category: scores of the whole set need {MIN_PAIRS}")
@@ -88,7 +89,3 @@ def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
 def _add_rest(table: Table, rows: int) -> None:
     if rows > _MAX_ROWS:
         table.add_row(f"... {rows - _MAX_ROWS} more")
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

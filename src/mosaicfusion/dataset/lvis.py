@@ -30,33 +30,15 @@ def is_used(record: CanvasRecord, policy: Policy) -> bool:
     return all(kept) if policy == "drop" else any(kept)
 
 
-def compile_lvis(
-    records: Iterable[CanvasRecord],
-    categories: Sequence[Category],
-    policy: Policy = "drop",
-    masks: MaskFormat = "rle",
-) -> dict[str, Any]:
-    """An LVIS v1 data set; ids, areas and counts are computed.
+def lvis_entries(
+    records: Iterable[CanvasRecord], policy: Policy = "drop", masks: MaskFormat = "rle"
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The image and the annotations of each canvas in the data set; ids and areas are computed.
 
     ``policy``: ``drop`` leaves out a canvas with a rejected region (the paper's rule); ``not_exhaustive`` keeps it and lists
     the region's category in ``not_exhaustive_category_ids``, so that federated losses and LVIS evaluation ignore it there.
     ``masks``: detectron2's LVIS loader reads polygons only; both hold the same pixels.
     """
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image, objects in lvis_entries(records, policy, masks):
-        images.append(image)
-        annotations += objects
-    by_image = Counter(id_ for id_, _ in {(entry["category_id"], entry["image_id"]) for entry in annotations})
-    by_instance = Counter(entry["category_id"] for entry in annotations)
-    lists = {"images": images, "annotations": annotations}
-    return {**lvis_head(), **lists, "categories": category_records(categories, by_image, by_instance)}
-
-
-def lvis_entries(
-    records: Iterable[CanvasRecord], policy: Policy = "drop", masks: MaskFormat = "rle"
-) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """The image and the annotations of each canvas in the data set, as in :func:`compile_lvis`."""
     count = 0
     for record in records:
         if not is_used(record, policy):
@@ -76,7 +58,7 @@ def write_lvis(
     policy: Policy = "drop",
     masks: MaskFormat = "rle",
 ) -> None:
-    """Write the bytes of :func:`compile_lvis`; memory does not grow with the records, which are read once."""
+    """Write an LVIS v1 data set of :func:`lvis_entries`; memory does not grow with the records, which are read once."""
     by_image: Counter[int] = Counter()
     by_instance: Counter[int] = Counter()
     head = to_bytes(lvis_head())

@@ -35,11 +35,9 @@ from mosaicfusion.dataset.masks import is_blank
 from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.sample import Sample, describe_image
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_few
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
-
-_MAX_NAMED = 5  # missing images that a message names; the others are counted
 
 Rows = Callable[[], Iterator[tuple[Record, list[Record]]]]  # images with their annotations; every call starts anew
 
@@ -276,10 +274,8 @@ class _Counts:
             else:
                 Sample(image, objects, root).check()
         if missing:
-            more = f" and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
             raise MosaicFusionError(
-                f"{len(missing)} of {counts.images} images are not in {root}: {', '.join(missing[:_MAX_NAMED])}{more}; "
-                "nothing was written"
+                f"{len(missing)} of {counts.images} images are not in {root}: {first_few(missing)}; nothing was written"
             )
         if blank:
             raise MosaicFusionError(

@@ -21,12 +21,12 @@ from filelock import FileLock
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import BUNDLED_MODEL
 from mosaicfusion.dataset.coco import DatasetFile
-from mosaicfusion.dataset.lvis import compile_lvis, is_used, to_bytes
+from mosaicfusion.dataset.lvis import is_used, write_lvis
 from mosaicfusion.dataset.merge.merge import merge
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.plan import CanvasSource, Part, Run, SyntheticSet
-from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.atomic import write_atomic, write_stream
 from mosaicfusion.generation.events import progress_handler
 from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
@@ -159,9 +159,8 @@ class TrainingData:
     def _write_json(self, run: RunFolder, records: Sequence[CanvasRecord], synthetic: SyntheticSet) -> Path:
         """Write canvases as a json beside their images."""
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")
-        data = to_bytes(compile_lvis(records, list(known), synthetic.policy))
         path = run.path / f"{run.path.name}-{synthetic.policy}-{len(records)}.json"
-        write_atomic(path, data)
+        write_stream(path, lambda file: write_lvis(file, records, list(known), synthetic.policy))
         return path
 
     def _link_images(self) -> None:

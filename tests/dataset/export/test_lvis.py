@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.lvis_dicts import compile_lvis
 
 from mosaicfusion.dataset.export import export
-from mosaicfusion.dataset.lvis import compile_lvis
 from mosaicfusion.masks import rle
 from mosaicfusion.run.folder import RunFolder
 

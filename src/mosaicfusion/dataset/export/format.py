@@ -84,10 +84,9 @@ def load_format(name: str) -> Format:
 
 def check_options(name: str, chosen: Format, options: ExportOptions) -> None:
     """Raise :class:`MosaicFusionError` for a choice that the format does not have."""
-    if options.masks is not None and (options.masks not in chosen.masks or len(chosen.masks) < 2):
+    if options.masks is not None and options.masks not in chosen.masks:
         only = " and ".join(chosen.masks) or "png"
-        if options.masks not in chosen.masks:
-            raise MosaicFusionError(f"{name} holds masks as {only}, not {options.masks}; leave out --masks")
+        raise MosaicFusionError(f"{name} holds masks as {only}, not {options.masks}; leave out --masks")
     if not 0 <= options.val_fraction < 1:
         raise MosaicFusionError(f"--val-fraction {options.val_fraction} must be at least 0 and below 1; try 0.1")
     if options.val_fraction and not chosen.splits:

@@ -18,7 +18,7 @@ from mosaicfusion.dataset.merge.images import ImageMode, find_images, find_real_
 from mosaicfusion.dataset.merge.merger import Added, Merger
 from mosaicfusion.dataset.reader import Dataset, open_dataset, open_json
 from mosaicfusion.dataset.text import write_text
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_few
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
 
@@ -95,7 +95,7 @@ def merge(
 
 
 def _folders(images: Path | str | Sequence[Path | str]) -> list[Path]:
-    folders = [Path(folder) for folder in ([images] if isinstance(images, Path | str) else images)]
+    folders = [as_path(folder) for folder in ([images] if isinstance(images, Path | str) else images)]
     for folder in folders:
         if not folder.is_dir():
             raise MosaicFusionError(f"there is no folder {folder}; give --images the folder of the real images")
@@ -108,9 +108,8 @@ def _real_files(merger: Merger, real: Path, out: Path, given: list[Path]) -> tup
     files, missing = find_real_images(merger.image_refs(), roots, out.parent)
     if not missing:
         return files, []
-    names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     where = " or ".join(map(str, roots))
-    text = f"{len(missing)} of {merger.real_images} real images are not under {where}: {names}"
+    text = f"{len(missing)} of {merger.real_images} real images are not under {where}: {first_few(missing)}"
     if given:
         raise MosaicFusionError(f"{text}; repeat --images for each folder that has some")
     return {}, [f"{text}; no real image was placed, give their folders with --images"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.categories import FREQUENCIES, check_name
 from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
-from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.errors import MosaicFusionError, first_few, shown
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class ClassList:
             if others.get(id_, own[id_]) != own[id_]
         ]
         if renamed:
-            differences.append(f"{len(renamed)} with different names ({_first(renamed)})")
+            differences.append(f"{len(renamed)} with different names ({first_few(renamed)})")
         if differences:
             raise MosaicFusionError(
                 f"the categories of {self.source} and {other.source} differ: {'; '.join(differences)}; training, validation "
@@ -138,8 +138,4 @@ class ClassList:
 
 def _only(source: str, classes: Sequence[DetectorClass]) -> Iterable[str]:
     if classes:
-        yield f"{len(classes)} only in {source} ({_first([f'{one.id} {shown(one.name)}' for one in classes])})"
-
-
-def _first(texts: Sequence[str], count: int = 5) -> str:
-    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")
+        yield f"{len(classes)} only in {source} ({first_few([f'{one.id} {shown(one.name)}' for one in classes])})"

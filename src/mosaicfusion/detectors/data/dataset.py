@@ -22,7 +22,7 @@ from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
-from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.errors import MosaicFusionError, first_few, shown
 from mosaicfusion.files.images import read_rgb
 
 
@@ -131,12 +131,11 @@ def _find(root: Path, image: ImageRow, path: Path) -> str | None:
 
 
 def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
-    names = ", ".join(shown(image_name(image)) for image in missing[:5])
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    names = first_few([shown(image_name(image)) for image in missing])
     fix = "give the folder that their names are relative to with --images"
     if len(missing) < total:
         fix += ", or leave them out with --skip-missing"
-    return f"{len(missing)} of {total} images are not under {root}: {names}{more}; {fix}"
+    return f"{len(missing)} of {total} images are not under {root}: {names}; {fix}"
 
 
 def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
