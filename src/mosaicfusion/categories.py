@@ -1,11 +1,10 @@
-"""Categories and vocabularies: from an LVIS or COCO json, from names, or those of the bundled model."""
+"""Categories and vocabularies, from names or from the records of an LVIS or COCO json."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mosaicfusion.errors import MosaicFusionError
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 MAX_NAME_LENGTH = 100
+MAX_ID = 2**63 - 1  # what numpy, Arrow and detectors hold
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,15 @@ def qualifier(name: str) -> str:
 class Vocabulary(Sequence[Category]):
     """Categories with unique ids and names, in order, with look-up by name, display name or synonym.
 
-    Raises :class:`MosaicFusionError` when empty, or when a name or an id occurs twice.
+    ``notes``: what was read as something else in their file. Raises :class:`MosaicFusionError` when empty, or when a name or an id
+    occurs twice.
     """
 
-    def __init__(self, categories: Iterable[Category], source: str = "the vocabulary") -> None:
+    def __init__(
+        self, categories: Iterable[Category], source: str = "the vocabulary", notes: Sequence[str] = ()
+    ) -> None:
         self.categories = tuple(categories)
-        self.source = source
+        self.source, self.notes = source, notes
         if not self.categories:
             raise MosaicFusionError(
                 f"{source} holds no category; name at least one, such as --categories 'banana, teapot'"
@@ -206,33 +209,12 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def from_json_file(path: Path) -> Vocabulary:
-    """The categories of an LVIS or COCO json (or a plain list of them).
-
-    The file is streamed: the 1.1 GB of LVIS' training set need no more memory than its categories.
-    Raises :class:`MosaicFusionError` for a file that is missing, cut off or of another kind.
-    """
-    import ijson
-
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-            prefix = "item" if start.removeprefix(BOM_UTF8).lstrip()[:1] == b"[" else "categories.item"
-            file.seek(len(BOM_UTF8) if start.startswith(BOM_UTF8) else 0)
-            records = list(ijson.items(file, prefix, use_float=True))
-    except OSError as error:
-        raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        raise MosaicFusionError(f"{path} is not whole JSON ({reason.splitlines()[0]}); was it cut off?") from None
-    if not records:
-        raise MosaicFusionError(f"{path} has no list of 'categories', or an empty one; an LVIS or COCO json is needed")
-    return Vocabulary((_parse_category(record, path) for record in records), path.name)
-
-
-def _parse_category(record: Any, path: Path) -> Category:
+def parse_category(record: Any, path: Path) -> Category:
+    """A category of a json; ``path`` is for the message of the :class:`MosaicFusionError` for a record that is none."""
     if not isinstance(record, dict) or type(record.get("id")) is not int or not isinstance(record.get("name"), str):
         raise MosaicFusionError(f"{path}: category {json.dumps(record)[:80]} lacks an integer id or a name")
+    if abs(record["id"]) > MAX_ID:
+        raise MosaicFusionError(f"{path}: category {record['name']!r:.60} has the id {record['id']}; at most {MAX_ID}")
     frequency, synonyms, prompt_name = (record.get(key) for key in ("frequency", "synonyms", "prompt_name"))
     for key, value, fits, expected in (
         ("frequency", frequency, frequency in (None, *FREQUENCIES), "r, c or f"),

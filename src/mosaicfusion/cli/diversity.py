@@ -97,9 +97,10 @@ def semantics(
     device: DeviceOption = "auto",
 ) -> None:
     """Classify each region with a CLIP model: score, probability and rank of its category in the vocabulary."""
-    from mosaicfusion.categories import from_json_file, read_lines
+    from mosaicfusion.categories import read_lines
     from mosaicfusion.cli.console import ProgressBar
     from mosaicfusion.cli.tables import print_semantics
+    from mosaicfusion.dataset.vocabulary import read_vocabulary
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.zero_shot import TEMPLATES
@@ -108,7 +109,7 @@ def semantics(
     from mosaicfusion.run.semantics import SEMANTICS
 
     run = RunFolder.open(run_folder)
-    categories = choices(run, from_json_file(vocabulary) if vocabulary else ())
+    categories = choices(run, read_vocabulary(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
     with ProgressBar("classifying", "canvases") as progress:
         judged = classify_regions(run, load_clip(clip, device), categories, texts, progress.show)

@@ -258,6 +258,8 @@ def make_selection(
     chosen = main_names is not None or frequency is not None
     names = split_names(categories) if categories is not None else None
     known = vocabulary_for(model, names, vocabulary, skip_unknown=chosen)
+    for note in known.notes:
+        typer.echo(f"note: {note}", err=True)
     main = known
     if main_names is not None:
         main = known.select(split_names(main_names))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.mend import mended_rows, root_category
-from mosaicfusion.dataset.text import to_utf8, without_infinity
+from mosaicfusion.dataset.text import read_text, without_infinity
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
 
@@ -26,9 +27,11 @@ SYNTHETIC = "synthetic"  # field of an image: true for one that mosaicfusion gen
 _OLD_MARK = "mosaicfusion://"  # start of the coco_url of such an image in files of earlier versions
 MAX_SIDE_PX = 100_000
 
+
 T = TypeVar("T")
 Record = dict[str, Any]  # a row with all its fields
 
+_Id = Annotated[int, msgspec.Meta(ge=-MAX_ID, le=MAX_ID)]
 _Side = Annotated[int, msgspec.Meta(gt=0, le=MAX_SIDE_PX)]
 _Length = Annotated[float, msgspec.Meta(ge=0)]
 
@@ -36,7 +39,7 @@ _Length = Annotated[float, msgspec.Meta(ge=0)]
 class CategoryRef(msgspec.Struct):
     """The fields that identify a category."""
 
-    id: int
+    id: _Id
     name: str
     synonyms: list[str] | None = None
     synset: str | None = None
@@ -46,7 +49,7 @@ class CategoryRef(msgspec.Struct):
 class ImageRef(msgspec.Struct):
     """The fields that locate the file of an image, and LVIS' lists of verified categories."""
 
-    id: int
+    id: _Id
     file_name: str | None = None
     coco_url: str | None = None
     neg_category_ids: list[int] | None = None
@@ -62,7 +65,7 @@ class ImageRef(msgspec.Struct):
 class ImageRow(ImageRef, kw_only=True):
     """An image with a size, in pixels, and an id that can be a file name."""
 
-    id: Annotated[int, msgspec.Meta(ge=0)]
+    id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
     width: _Side
     height: _Side
 
@@ -75,9 +78,9 @@ class ImageRow(ImageRef, kw_only=True):
 class AnnotationRef(msgspec.Struct, gc=False):
     """The image and the category of an annotation."""
 
-    id: int
-    image_id: int
-    category_id: int
+    id: _Id
+    image_id: _Id
+    category_id: _Id
 
 
 class AnnotationRow(AnnotationRef, kw_only=True, gc=False):
@@ -124,20 +127,18 @@ class DatasetFile:
 
         Raises :class:`MosaicFusionError` if it is missing, cut off, not JSON or not an object with the lists.
         """
-        try:
-            data = path.read_bytes()
-        except IsADirectoryError:
-            raise MosaicFusionError(f"{path} is a folder; give a json in it, such as {path / 'lvis.json'}") from None
-        except OSError as error:
-            raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
-        return cls.from_bytes(path, data)
+        return cls.from_bytes(path, read_text(path))
 
     @classmethod
-    def from_bytes(cls, path: Path, data: bytes) -> DatasetFile:
-        """The content of a file; ``path`` is for messages. Raises as :meth:`open`."""
-        fields, remarks = _top_level(path, to_utf8(path, data))
+    def from_bytes(cls, path: Path, data: bytes, needed: Iterable[str] = LISTS) -> DatasetFile:
+        """The content of a file, as UTF-8; ``path`` is for messages, lists that are not ``needed`` may be missing.
+
+        Raises as :meth:`open`.
+        """
+        fields, remarks = _top_level(path, data)
         for key in LISTS:
-            if bytes(memoryview(fields.get(key, msgspec.Raw(b"-")))[:1]) != b"[":
+            missing = "-" if key in needed else "[]"
+            if bytes(memoryview(fields.setdefault(key, msgspec.Raw(missing.encode())))[:1]) != b"[":
                 raise MosaicFusionError(f"{path} has no list of {key!r}; an LVIS or COCO json is needed")
         file = cls(path, fields)
         file.remarks += remarks
@@ -259,15 +260,18 @@ def url_tail(url: str | None) -> str | None:
     return tail if "/" in tail.strip("/") else None
 
 
-def find_image(folder: Path, image: ImageRef) -> Path | None:
-    """The file of an image under ``folder``, by any of the names that loaders try; ``None`` if it does not exist.
+def find_image(folders: Path | Sequence[Path], image: ImageRef) -> Path | None:
+    """The file of an image under the first of ``folders`` that has it; ``None`` if it does not exist.
+
+    Any of the names that loaders try will do.
 
     LVIS v0.5 says ``COCO_val2014_000000266409.jpg`` for the file ``val2017/000000266409.jpg``. A synthetic image is never
     looked up by its file name alone: canvases are numbered like COCO's images, so that would be another image.
     """
     tail = url_tail(image.coco_url)
     names = [image.file_name, tail, tail.split("/")[-1] if tail and not image.synthetic else None]
-    paths = [folder / name for name in names if name and path_fault(name) is None]
+    valid = [name for name in names if name and path_fault(name) is None]
+    paths = [folder / name for folder in ([folders] if isinstance(folders, Path) else folders) for name in valid]
     return next((path for path in paths if _is_file(path)), None)
 
 

@@ -35,11 +35,22 @@ _OTHERS = {
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity\b|NaN\b', re.DOTALL)
 
 
-def to_utf8(path: Path, data: bytes) -> bytes:
-    """The text of a file as UTF-8 without a byte order mark; gzip, UTF-16 and UTF-32 are converted.
+def read_text(path: Path) -> bytes:
+    """The text of a json as UTF-8 without a byte order mark; gzip, UTF-16 and UTF-32 are converted.
 
-    Raises :class:`MosaicFusionError` that names another compression or encoding. ``path`` is for the message.
+    Raises :class:`MosaicFusionError` for a file that cannot be read, and with the name of another compression or encoding.
     """
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise MosaicFusionError(f"{path} is a folder; give a json in it, such as {path / 'lvis.json'}") from None
+    except OSError as error:
+        raise MosaicFusionError(f"cannot read {path}: {error.strerror or error}") from None
+    return to_utf8(path, data)
+
+
+def to_utf8(path: Path, data: bytes) -> bytes:
+    """The text of the bytes of a json; ``path`` is for messages. Converts and raises as :func:`read_text`."""
     if data.startswith(_GZIP):
         data = _unpack(path, data)
     data = data.removeprefix(codecs.BOM_UTF8)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mosaicfusion.categories import Category, Selection, Vocabulary, from_json_file, from_names, split_names
+from mosaicfusion.categories import Category, Selection, Vocabulary, from_names, split_names
+from mosaicfusion.dataset.vocabulary import read_vocabulary
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import known_categories_file
 
@@ -22,8 +23,8 @@ def vocabulary_for(
     ones, or leaves out those of a file with ``skip_unknown``.
     """
     closed_file = known_categories_file(model)
-    closed = Vocabulary(from_json_file(closed_file), f"the model {model!r}") if closed_file else None
-    requested = from_json_file(file) if file else from_names(names) if names is not None else None
+    closed = Vocabulary(read_vocabulary(closed_file), f"the model {model!r}") if closed_file else None
+    requested = read_vocabulary(file) if file else from_names(names) if names is not None else None
     if requested is None:
         if closed is None:
             raise MosaicFusionError(f"{model} accepts any category; name some with --categories or --vocabulary")
@@ -34,9 +35,8 @@ def vocabulary_for(
     if names is not None:
         return Vocabulary(known.values(), "the list of categories")
     # The file's ids and names, with the words in prompts that the model was trained with.
-    return Vocabulary(
-        (replace(one, prompt_name=known[one.id].display_name) for one in requested if one.id in known), requested.source
-    )
+    named = (replace(one, prompt_name=known[one.id].display_name) for one in requested if one.id in known)
+    return Vocabulary(named, requested.source, requested.notes)
 
 
 def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: bool) -> dict[int, Category]:
