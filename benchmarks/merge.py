@@ -124,14 +124,14 @@ def merge_plain(real: Path, run: Path, out: Path) -> None:
     from mosaicfusion.dataset.reader import open_dataset
 
     dataset = open_dataset(run)
-    rows = list(dataset.rows())
+    samples = list(dataset)
     with real.open() as file:
         data = json.load(file)
     ids = {category["name"]: category["id"] for category in data["categories"]}
     own = {category["id"]: ids[category["name"]] for category in dataset.categories}
     image_offset = max(image["id"] for image in data["images"])
     annotation_offset = max(annotation["id"] for annotation in data["annotations"])
-    data["images"] += [{**image, "id": image["id"] + image_offset} for image, _ in rows]
+    data["images"] += [{**s.record, "id": s.record["id"] + image_offset} for s in samples]
     data["annotations"] += [
         {
             **a,
@@ -139,8 +139,8 @@ def merge_plain(real: Path, run: Path, out: Path) -> None:
             "image_id": a["image_id"] + image_offset,
             "category_id": own[a["category_id"]],
         }
-        for _, annotations in rows
-        for a in annotations
+        for sample in samples
+        for a in sample.annotation_records
     ]
     instances = Counter(a["category_id"] for a in data["annotations"])
     images = Counter(c for c, _ in {(a["category_id"], a["image_id"]) for a in data["annotations"]})

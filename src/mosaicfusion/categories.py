@@ -62,8 +62,8 @@ def qualifier(name: str) -> str:
 class Vocabulary(Sequence[Category]):
     """Categories with unique ids and names, in order, with look-up by name, display name or synonym.
 
-    ``notes``: what was read as something else in their file. Raises :class:`MosaicFusionError` when empty, or when a name or an id
-    occurs twice.
+    ``notes``: what was read as something else in their file. Raises :class:`MosaicFusionError` when empty, or when a name or an
+    id occurs twice.
     """
 
     def __init__(

@@ -55,10 +55,10 @@ class TestDiversity:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["none.json"], "the folder of the images of none.json is unknown"),
+            (["none.json"], "cannot read none.json"),
             (["none.json", "--images", "."], "cannot read none.json"),
             (["."], "holds no run (no run.json)"),
-            (["{run}", "--against", "none.json"], "the folder of the images of none.json is unknown"),
+            (["{run}", "--against", "none.json"], "cannot read none.json"),
             (["{run}", "--against", "{run}/lvis.json", "--images", "."], "there is no image images/000"),
             (["{run}", "--features", "nope"], "timm has no pretrained model 'nope'"),
             (["{run}", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),

@@ -111,11 +111,11 @@ def test_urls_that_leave_the_folder_are_refused(coco: Any, tmp_path: Path) -> No
 
 def test_images_of_another_size_or_format_are_refused(coco: Any, tmp_path: Path) -> None:
     edit(coco, "images", 1, width=51)
-    refused(coco, r"b/same.jpg has 50 x 30 pixels, its record says 51 x 30; `mosaicfusion validate` lists all")
+    refused(coco, r"b/same.jpg has 50 x 30 pixels, its record says 51 x 30: masks may be of another image")
     edit(coco, "images", 1, width=50)
-    for data in (b"text", b"", coco.images[9][:20], encode(np.zeros((30, 50, 3), np.uint8), "PPM")):
+    for data in (b"text", b"", coco.images[9][:20], encode(np.zeros((30, 50, 3), np.uint8), "EPS")):
         (tmp_path / "photos/b/same.jpg").write_bytes(data)
-        refused(coco, r"same.jpg is not an image that can be exported")
+        refused(coco, r"same.jpg cannot be read as an image")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_arguments_that_do_not_fit_the_source_are_refused(run: Any, coco: Any, t
     refused(run, "is a run folder and holds its images; leave out --images", images=tmp_path)
     refused(coco, "--policy is for run folders", policy="drop")
     refused(coco, "give the folder of the images of .*set.json with --images", images=None)
-    refused(coco, "with --images; .*nowhere is none", images=tmp_path / "nowhere")
+    refused(coco, "there is no folder .*nowhere; give --images the folder of the images", images=tmp_path / "nowhere")
     with pytest.raises(MosaicFusionError, match="holds no run"):
         open_dataset(tmp_path)
     with pytest.raises(MosaicFusionError, match="cannot read"):
@@ -173,7 +173,7 @@ def test_images_may_lie_beside_the_json_as_roboflow_stores_them(coco: Any, tmp_p
     (photos / "_annotations.coco.json").write_bytes(coco.source.read_bytes())
     for source in (photos, photos / "_annotations.coco.json"):
         dataset = open_dataset(source)
-        assert dataset.root == photos
+        assert dataset.folders == (photos,)
         assert dataset.images == 3
     assert open_rows(photos).path == photos / "_annotations.coco.json"
 

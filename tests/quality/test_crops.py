@@ -21,7 +21,7 @@ def change(made: ImageSet, key: str, index: int, **values: Any) -> None:
 
 
 def sample(made: ImageSet, per_category: int = 10, category_ids: set[int] | None = None) -> list[Any]:
-    return sample_instances(DatasetFile.open(made.path), made.images, per_category, category_ids)
+    return sample_instances(DatasetFile.open(made.path), [made.images], per_category, category_ids)
 
 
 def test_a_sample_of_each_category_the_same_each_time(image_set: MakeSet) -> None:
@@ -75,7 +75,7 @@ def test_an_unreadable_image_and_an_unlisted_one_are_refused(image_set: MakeSet)
     made = image_set({"kite": [RED]})
     instances = sample(made)
     (made.images / "001.png").write_bytes(b"no image")
-    with pytest.raises(MosaicFusionError, match="cannot read"):
+    with pytest.raises(MosaicFusionError, match="cannot be read as an image"):
         list(read_crops(instances, 8))
     change(made, "annotations", 0, image_id=77)
     with pytest.raises(MosaicFusionError, match="annotations refer to image 77, which is not listed"):

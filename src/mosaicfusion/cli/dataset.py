@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import MasksOption, PolicyOption
+from mosaicfusion.cli.options import ImagesOption, MasksOption, PolicyOption
 from mosaicfusion.errors import MosaicFusionError, first_few
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ MaxPerCategoryOption = Annotated[
 ]
 CopyOption = Annotated[bool, typer.Option("--copy-images", help="Copy all images to the folder of the merged json.")]
 LinkOption = Annotated[bool, typer.Option("--link-images", help="Link all images in the folder of the merged json.")]
-ImagesOption = Annotated[
-    list[Path] | None,
-    typer.Option(help="Folder of the images of jsons. May be repeated.", show_default="that of the json"),
-]
 RenumberOption = Annotated[
     bool, typer.Option("--renumber", help="Number all categories from 1 without gaps, as detectron2 needs.")
 ]
@@ -170,7 +166,9 @@ Exit status: 0 without errors, 1 with errors, 2 if the file cannot be read."""
 )
 def validate(
     path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images: check the files too.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of the images: check the files too. May be repeated.")
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Write all repairs, then check the result.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File that --fix writes.", show_default="the same file")

@@ -10,7 +10,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import EVALUATING, TRAINING, require_train_extra
-from mosaicfusion.cli.options import DeviceOption, apply_settings
+from mosaicfusion.cli.options import DeviceOption, ImagesOption, apply_settings
 from mosaicfusion.errors import MosaicFusionError, first_few
 
 if TYPE_CHECKING:
@@ -26,23 +26,17 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.training.train import TrainOptions, TrainSummary
 
 FolderArgument = Annotated[Path, typer.Argument(help="The folder written by `mosaicfusion train`.")]
-ImagesOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--images",
-        help="Folder that the file names of a json are relative to; a run folder holds its images.",
-        show_default="the folder of the json",
-    ),
-]
 ValImagesOption = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--val-images",
         help="The same for --val.",
         show_default="--images if given, else the folder of the json",
     ),
 ]
-SkipOption = Annotated[bool, typer.Option("--skip-missing", help="Leave out images that are not on disk.")]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-missing", help="Leave out images that are not on disk or cannot be read.")
+]
 WorkersOption = Annotated[int, typer.Option(help="Processes that load images, for each device.", min=0)]
 TrainOption = Annotated[Path, typer.Option("--train", help="A run folder, or an LVIS or COCO json.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of the detector: new, empty, or to be resumed.")]
@@ -211,7 +205,7 @@ def _train(
             init=init,
             on_init=_print_taken,
         )
-    _print_left_out(data.left_out)
+    _print_notes(data.notes, data.left_out)
     _print_training(summary)
 
 
@@ -231,7 +225,7 @@ def _evaluate(
             batch_size=batch_size,
             on_image=progress.show,
         )
-    _print_left_out(result.left_out)
+    _print_notes(val.samples.notes, result.left_out)
     _print_scores(result)
     typer.echo(f"scores by category: {result.scores_path}")
 
@@ -257,7 +251,9 @@ def _print_taken(weights: TakenWeights) -> None:
             typer.echo(f"not taken, {reason}: {first_few(layers, _MAX_LAYERS)}")
 
 
-def _print_left_out(left_out: Mapping[str, int]) -> None:
+def _print_notes(notes: Sequence[str], left_out: Mapping[str, int]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}")
     for reason, count in left_out.items():
         typer.echo(f"left out: {count} {reason}")
 

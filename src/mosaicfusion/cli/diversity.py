@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import CLIP_HELP, DeviceOption
-from mosaicfusion.errors import MosaicFusionError
-
-if TYPE_CHECKING:
-    from mosaicfusion.quality.measure_diversity import ImageSet
+from mosaicfusion.cli.options import CLIP_HELP, DeviceOption, ImagesOption
 
 
 @app.command(
@@ -29,9 +25,10 @@ def diversity(
     against: Annotated[
         Path | None, typer.Option(help="Real set to compare with: an LVIS or COCO json, or a run folder.")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the json's images.")] = None,
+    images: ImagesOption = None,
     against_images: Annotated[
-        Path | None, typer.Option(help="Folder of the images of --against.", show_default="the folder of --images")
+        list[Path] | None,
+        typer.Option(help="The same for --against.", show_default="--images if given, else the folder of the json"),
     ] = None,
     features: Annotated[
         str, typer.Option(help="Image backbone: any pretrained timm model; the default needs no network.")
@@ -52,11 +49,11 @@ def diversity(
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.backbones import load_backbone
     from mosaicfusion.quality.diversity import FILE_NAME
-    from mosaicfusion.quality.measure_diversity import measure_diversity
+    from mosaicfusion.quality.measure_diversity import ImageSet, measure_diversity
     from mosaicfusion.run.folder import RunFolder
 
-    synthetic = _image_set(run_folder, images)
-    real = _image_set(against, against_images or images) if against else None
+    synthetic = ImageSet(run_folder, None if run_folder.is_dir() else images)
+    real = ImageSet(against, against_images or (None if against.is_dir() else images)) if against else None
     if out is None and run_folder.is_dir():
         out = run_folder / FILE_NAME
     with ProgressBar("comparing", "crops", "reading the data") as progress:
@@ -116,14 +113,3 @@ def semantics(
     print_semantics(judged, len(categories))
     typer.echo(f"result: {run.path / SEMANTICS}")
     typer.echo(f"report: {build_dataset(run).path / 'report.html'}")
-
-
-def _image_set(path: Path, images: Path | None) -> ImageSet:
-    """A run folder, or a json with its images."""
-    from mosaicfusion.quality.measure_diversity import ImageSet
-
-    if path.is_dir():
-        return ImageSet(path, path)
-    if images is None:
-        raise MosaicFusionError(f"the folder of the images of {path} is unknown; give it with --images")
-    return ImageSet(path, images)

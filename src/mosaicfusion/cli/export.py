@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import PolicyOption
+from mosaicfusion.cli.options import ImagesOption, PolicyOption
 
 if TYPE_CHECKING:
     from mosaicfusion.dataset.export import Exported
@@ -38,9 +38,7 @@ def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
     to: Annotated[str, typer.Option(metavar="FORMAT", help="coco, lvis, yolo, voc, webdataset or hf.")],
     out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL such as s3://bucket/folder.")],
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the images of a json.", show_default="that of the json")
-    ] = None,
+    images: ImagesOption = None,
     masks: Annotated[
         Literal["rle", "polygon"] | None,
         typer.Option(help="Format of the masks; not for yolo and voc.", show_default="as they are"),

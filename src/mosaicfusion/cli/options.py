@@ -28,7 +28,7 @@ CategoriesOption = Annotated[
         rich_help_panel=CATEGORIES,
     ),
 ]
-PRESET_HELP = "mini, paper, fast, sdxl."
+PRESET_HELP = "mini, paper, fast, zero-snr, sdxl."
 MODEL_HELP = "'mini' (bundled), a folder in diffusers format, or a hub id such as owner/name."
 ModelOption = Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same data.", min=0)]
@@ -75,6 +75,10 @@ MinQualityOption = Annotated[
         show_default="as last time; initially 0",
         rich_help_panel=DATASET,
     ),
+]
+IMAGES_HELP = "Folder that the file names of a json are relative to; may be repeated. A run folder holds its images."
+ImagesOption = Annotated[
+    list[Path] | None, typer.Option("--images", help=IMAGES_HELP, show_default="the folder of the json")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)]
 ThreadsOption = Annotated[
@@ -145,6 +149,7 @@ ResourcesOption = Annotated[
 def make_overrides(
     model: str | None,
     revision: str | None,
+    variant: str | None,
     seed: int | None,
     template: str | None,
     negative: str | None,
@@ -165,6 +170,7 @@ def make_overrides(
     return {
         "model": model,
         "revision": revision,
+        "variant": variant,
         "seed": seed,
         "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid is not None else None},
         "prompt": {key: value for key, value in prompt.items() if value is not None},
@@ -249,7 +255,7 @@ def make_selection(
 ) -> Selection:
     """The main and partner categories that the options select."""
     from mosaicfusion.categories import FREQUENCIES, Selection, split_names
-    from mosaicfusion.generation.selection import vocabulary_for
+    from mosaicfusion.generation.selection import vocabulary_for, with_counted_frequencies
 
     if categories is not None and vocabulary is not None:
         raise MosaicFusionError("give --categories or --vocabulary, not both")
@@ -260,12 +266,15 @@ def make_selection(
     known = vocabulary_for(model, names, vocabulary, skip_unknown=chosen)
     for note in known.notes:
         typer.echo(f"note: {note}", err=True)
+    parts = [part.strip() for part in partners.split(",")]
+    by_frequency = frequency is not None or set(parts) <= set(FREQUENCIES)
+    if by_frequency and vocabulary is not None:
+        known = with_counted_frequencies(known, vocabulary)
     main = known
     if main_names is not None:
         main = known.select(split_names(main_names))
     elif frequency is not None:
         main = known.with_frequency(part.strip() for part in frequency.split(","))
-    parts = [part.strip() for part in partners.split(",")]
     if partners in ("all", "main"):
         others = known if partners == "all" else main
     elif set(parts) <= set(FREQUENCIES):

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageOps
 
+from mosaicfusion.dataset.coco import json_of
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.images import FORMATS, unreadable
+from mosaicfusion.files.remote import as_path
+
 Hw = tuple[int, int]  # height and width
+Folders = str | Path | Sequence[str | Path]  # where the images of a json are; the first that has an image counts
 ORIENTATION = 0x0112  # EXIF's tag
 _TURNS = (5, 6, 7, 8)  # values that swap height and width
 _QUALITY = 95
@@ -24,29 +31,65 @@ _QUALITY = 95
 
 @dataclass(frozen=True)
 class ImageFile:
-    """The stored size, the size after it is turned, EXIF's orientation (1 is upright), and Pillow's name of the format."""
+    """The stored size, the size after it is turned, EXIF's orientation (1 is upright), and Pillow's names of format and mode."""
 
     hw: Hw
     upright_hw: Hw
     orientation: int
     format: str
+    mode: str
 
 
-def inspect(file: Path, formats: tuple[str, ...] | None = None, *, whole: bool = True) -> ImageFile:
+def image_folders(folders: Folders) -> tuple[Path, ...]:
+    """Paths of one or several folders of images; raises :class:`MosaicFusionError` for one that does not exist."""
+    paths = [as_path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
+    for path in paths:
+        if not path.is_dir():
+            raise MosaicFusionError(f"there is no folder {path}; give --images the folder of the images")
+    return tuple(paths)
+
+
+def folders_of(source: str | Path, images: Folders | None = None) -> tuple[Path, ...]:
+    """The folders of the images of a run folder or a json: ``images``, by default the run folder itself or that of the json."""
+    source = json_of(source)
+    return image_folders(images or (source if source.is_dir() else source.parent))
+
+
+def inspect(file: Path, *, whole: bool = True) -> ImageFile:
     """Read the header of an image, and with ``whole`` all of its data; raises whatever Pillow does for a broken file."""
-    with Image.open(file, formats=formats) as image:
+    with Image.open(file, formats=FORMATS) as image:
         orientation = orientation_of(image)
         height, width = hw = image.height, image.width
         upright_hw = (width, height) if orientation in _TURNS else hw
+        mode = image.mode
         if whole:
             # A JPEG at an eighth of its size: all of its data is read, three times as fast.
-            image.draft("L", (width // 8, height // 8))
+            image.draft("L", (max(1, width // 8), max(1, height // 8)))
             image.load()
-        return ImageFile(hw, upright_hw, orientation, str(image.format))
+        return ImageFile(hw, upright_hw, orientation, str(image.format), mode)
+
+
+def check_image(file: Path, hw: Hw, *, whole: bool = True) -> ImageFile:
+    """Read a file as :func:`inspect` does; ``hw`` is the size in its record, which may be that of the turned image.
+
+    Raises :class:`MosaicFusionError` for a broken file, an unknown format and another size.
+    """
+    try:
+        image = inspect(file, whole=whole)
+    except Exception as error:  # whatever a broken file makes Pillow raise
+        raise MosaicFusionError(unreadable(file, error)) from None
+    if hw not in (image.hw, image.upright_hw):
+        own, (height, width) = image.hw, hw
+        raise MosaicFusionError(
+            f"{file} has {own[1]} x {own[0]} pixels, its record says {width} x {height}: masks may be of another image"
+        )
+    return image
 
 
 def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation of an open image, 1 to 8; 1 is upright, also for an image without the mark or with damaged EXIF."""
+    if image.format == "TIFF":  # Pillow turns it, as all loaders do
+        return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except Exception:  # the pixels can be read without it

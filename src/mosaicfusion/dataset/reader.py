@@ -24,38 +24,37 @@ from mosaicfusion.dataset.coco import (
     Record,
     Remark,
     find_image,
-    is_synthetic,
     json_of,
     path_fault,
     require_known,
     require_unique,
 )
+from mosaicfusion.dataset.image_files import Folders, folders_of
 from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head, write_lvis
 from mosaicfusion.dataset.masks import is_blank
 from mosaicfusion.dataset.mend import mended_values
-from mosaicfusion.dataset.sample import Sample, describe_image
+from mosaicfusion.dataset.sample import Sample, describe_image, shown_folders
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError, first_few
-from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
 
-Rows = Callable[[], Iterator[tuple[Record, list[Record]]]]  # images with their annotations; every call starts anew
+Samples = Callable[[], Iterator[Sample]]  # the images with their annotations; every call starts anew
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set that can be read image by image, any number of times.
 
-    ``root``: the folder of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with
+    ``folders``: those of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with
     ``image_count`` and ``instance_count``. ``masks``: the mask format that a run was last compiled with; ``None`` for a json,
     which may hold both. ``synthetic``: number of synthetic images. ``remarks``: what was read as something else.
     """
 
     path: Path
-    root: Path
+    folders: Sequence[Path]
     head: Record
     categories: list[Record]
-    rows: Rows
+    samples: Samples
     images: int
     instances: int
     masks: MaskFormat | None = None
@@ -68,8 +67,7 @@ class Dataset:
         return self.path.resolve().name.removesuffix(".gz").removesuffix(".json")
 
     def __iter__(self) -> Iterator[Sample]:
-        for image, objects in self.rows():
-            yield Sample(image, objects, self.root)
+        return self.samples()
 
     @cached_property
     def index_of(self) -> dict[int, int]:
@@ -79,14 +77,14 @@ class Dataset:
 
 def open_dataset(
     source: str | Path,
-    images: str | Path | None = None,
+    images: Folders | None = None,
     policy: Policy | None = None,
     masks: MaskFormat = "rle",
     *,
     check_images: bool = False,
     allow_empty: bool = False,
 ) -> Dataset:
-    """Open a run folder, or a json whose images are in the folder ``images``, by default beside it.
+    """Open a run folder, or a json whose images are in the folders ``images``, by default beside it.
 
     ``policy``: see :class:`mosaicfusion.config.OutputSettings`; that of the run if left out. ``masks``: the format of a run's
     masks. ``check_images``: refuse missing images, and images of another size than their record says. Runs are read part by
@@ -100,13 +98,9 @@ def open_dataset(
         return _open_run(RunFolder.open(source), policy, masks, check_images, allow_empty)
     if policy is not None:
         raise MosaicFusionError(f"--policy is for run folders, and {source} is none; leave it out")
-    if images is None and _has_images(source):
-        images = source.parent
-    folder = None if images is None else as_path(images)
-    if folder is None or not folder.is_dir():
-        given = "" if folder is None else f"; {folder} is none"
-        raise MosaicFusionError(f"give the folder of the images of {source} with --images{given}")
-    return open_json(source, folder, check_images=check_images)
+    if images is None and not _has_images(source):
+        raise MosaicFusionError(f"give the folder of the images of {source} with --images")
+    return open_json(source, folders_of(source, images), check_images=check_images)
 
 
 def _has_images(source: Path) -> bool:
@@ -131,10 +125,10 @@ def _open_run(
 ) -> Dataset:
     policy = policy or run.manifest.output.policy
 
-    def rows() -> Iterator[tuple[Record, list[Record]]]:
-        return lvis_entries(accepted(run), policy, masks)
+    def samples() -> Iterator[Sample]:
+        return (Sample(*entry, [run.path]) for entry in lvis_entries(accepted(run), policy, masks))
 
-    counts = _Counts.of(run.path, rows, run.path if check_images else None)
+    counts = _Counts.of(run.path, samples, check_images)
     if not counts.images and not allow_empty:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
         raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} accepts{hint}")
@@ -142,10 +136,10 @@ def _open_run(
     output = run.manifest.output
     return Dataset(
         run.path,
-        run.path,
+        [run.path],
         lvis_head(),
         categories,
-        rows,
+        samples,
         counts.images,
         counts.by_instance.total(),
         output.masks,
@@ -153,8 +147,8 @@ def _open_run(
     )
 
 
-def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bool = False) -> Dataset:
-    """Open an LVIS or COCO json whose images are in the folder ``root``; takes as much memory as the file has bytes.
+def open_json(path: Path, folders: Sequence[Path], *, complete: bool = True, check_images: bool = False) -> Dataset:
+    """Open an LVIS or COCO json whose images are in ``folders``; takes as much memory as the file has bytes.
 
     ``complete``: images need a size and annotations a box, an area and a mask, else both may lack them. Raises
     :class:`MosaicFusionError` for a truncated file, ids that are not unique or not known, and (when an image is read) for
@@ -172,12 +166,12 @@ def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bo
     by_image = _annotations_by_image(file, {image.id for image in images}, {category.id for category in categories})
     raw_images = file.parse("images", list[msgspec.Raw])
 
-    def rows() -> Iterator[tuple[Record, list[Record]]]:
+    def samples() -> Iterator[Sample]:
         for image, raw in zip(images, raw_images, strict=True):
             record = _decode(path, "image", raw)
-            yield record, [_annotation(path, row, complete) for row in by_image.get(image.id, ())]
+            yield Sample(record, [_annotation(path, row, complete) for row in by_image.get(image.id, ())], folders)
 
-    counts = _Counts.of(path, rows, root if check_images else None)
+    counts = _Counts.of(path, samples, check_images)
     if not counts.images and complete:
         raise MosaicFusionError(f"{path} holds no images")
     head: Record = {"info": {}, "licenses": []}
@@ -188,10 +182,10 @@ def open_json(path: Path, root: Path, *, complete: bool = True, check_images: bo
     ]
     return Dataset(
         path,
-        root,
+        folders,
         head,
         records,
-        rows,
+        samples,
         counts.images,
         counts.by_instance.total(),
         synthetic=counts.synthetic,
@@ -257,25 +251,26 @@ class _Counts:
     by_instance: Counter[int] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, path: Path, rows: Rows, root: Path | None) -> _Counts:
-        """Count, and check the images in the folder ``root``, so that errors come before anything is written."""
-        counts, missing, blank = cls(), [], []
-        for image, objects in rows():
-            ids = [annotation["category_id"] for annotation in objects]
+    def of(cls, path: Path, samples: Samples, check_images: bool) -> _Counts:
+        """Count, and check the images if requested, so that errors come before anything is written."""
+        counts, missing, blank, where = cls(), [], [], ""
+        for sample in samples():
+            ids = [annotation["category_id"] for annotation in sample.annotation_records]
             counts.images += 1
-            counts.synthetic += is_synthetic(image)
+            counts.synthetic += sample.synthetic
             counts.by_image.update(set(ids))
             counts.by_instance.update(ids)
-            if root is None:
+            if not check_images:
                 continue
-            blank += [annotation["id"] for annotation in objects if is_blank(annotation.get("segmentation"))]
-            if find_image(root, msgspec.convert(image, ImageRef)) is None:
-                missing.append(describe_image(image))
+            blank += [row["id"] for row in sample.annotation_records if is_blank(row.get("segmentation"))]
+            if find_image(sample.folders, msgspec.convert(sample.record, ImageRef)) is None:
+                missing.append(describe_image(sample.record))
+                where = shown_folders(sample.folders)
             else:
-                Sample(image, objects, root).check()
+                sample.check()
         if missing:
             raise MosaicFusionError(
-                f"{len(missing)} of {counts.images} images are not in {root}: {first_few(missing)}; nothing was written"
+                f"{len(missing)} of {counts.images} images are not in {where}: {first_few(missing)}; nothing was written"
             )
         if blank:
             raise MosaicFusionError(

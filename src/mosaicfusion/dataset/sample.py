@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from PIL import Image, UnidentifiedImageError
 
 from mosaicfusion.config import MaskFormat
 from mosaicfusion.dataset.coco import ImageRef, Record, find_image, is_synthetic
-from mosaicfusion.dataset.image_files import ImageFile, inspect, without_orientation
+from mosaicfusion.dataset.image_files import ImageFile, check_image, without_orientation
 from mosaicfusion.dataset.masks import PolygonMask, RunMask, read_mask
 from mosaicfusion.errors import MosaicFusionError
 
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
+# Pillow reports MPO for JPEGs that hold several pictures, as some cameras write them.
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,15 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set. ``record``: all fields of its LVIS or COCO image. ``root``: the folder of the images."""
+    """One image of a data set. ``record``: all fields of its LVIS or COCO image. ``folders``: where the images are.
+
+    ``own_val``: True for an image of a validation set that is exported beside a training set.
+    """
 
     record: Record
     annotation_records: list[Record]
-    root: Path
+    folders: Sequence[Path]
+    own_val: bool = False
 
     @property
     def id(self) -> int:
@@ -74,9 +79,9 @@ class Sample:
     @cached_property
     def file(self) -> Path:
         """The image file; raises :class:`MosaicFusionError` if it does not exist."""
-        file = find_image(self.root, msgspec.convert(self.record, ImageRef))
+        file = find_image(self.folders, msgspec.convert(self.record, ImageRef))
         if file is None:
-            raise MosaicFusionError(f"there is no file {describe_image(self.record)} in {self.root}")
+            raise MosaicFusionError(f"there is no file {describe_image(self.record)} in {shown_folders(self.folders)}")
         return file
 
     @property
@@ -90,27 +95,14 @@ class Sample:
         return self.check(whole=False)
 
     def check(self, *, whole: bool = True) -> ImageFile:
-        """Read the header of the file, and with ``whole`` all of its data.
-
-        Raises :class:`MosaicFusionError` for a broken file, an unknown format and another size than the record's.
-        """
-        try:
-            # Pillow reports MPO for JPEGs that hold several pictures, as some cameras write them.
-            image = inspect(self.file, tuple(_SUFFIXES), whole=whole)
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-            raise MosaicFusionError(f"{self.file} is not an image that can be exported ({error})") from None
-        if self.hw not in (image.hw, image.upright_hw):
-            (height, width), own = self.hw, image.hw
-            raise MosaicFusionError(
-                f"{self.file} has {own[1]} x {own[0]} pixels, its record says {width} x {height}; "
-                "`mosaicfusion validate` lists all problems"
-            )
-        return image
+        """Read the header of the file, and with ``whole`` all of its data; raises as :func:`check_image`."""
+        return check_image(self.file, self.hw, whole=whole)
 
     @property
     def suffix(self) -> str:
         """Suffix by the content of the file, such as ``.jpg``."""
-        return _SUFFIXES.get(self.image_file.format, ".jpg")
+        kind = self.image_file.format
+        return _SUFFIXES.get(kind, f".{kind.lower()}")
 
     @property
     def stem(self) -> str:
@@ -129,6 +121,11 @@ class Sample:
         except OSError as error:
             raise MosaicFusionError(f"cannot read {self.file}: {error.strerror or error}") from None
         return data if self.image_file.orientation == 1 else without_orientation(data, self.hw)
+
+
+def shown_folders(folders: Sequence[Path]) -> str:
+    """One or several folders for a message."""
+    return " or ".join(map(str, folders))
 
 
 def describe_image(image: Record) -> str:

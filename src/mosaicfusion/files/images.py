@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 
+# Formats of pixels. Pillow also knows some that other programs render, such as PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 _DEEP = ("I", "F")  # first letters of the modes of which Pillow would cut off all values above 255
 
 
@@ -19,11 +21,25 @@ def read_rgb(path: Path | str, upright: bool = False) -> NDArray[np.uint8]:
     Raises :class:`MosaicFusionError` if it cannot be read, or has more than 8 bits per channel.
     """
     try:
-        with (Path(path) if isinstance(path, str) else path).open("rb") as file, Image.open(file) as image:
+        with (
+            (Path(path) if isinstance(path, str) else path).open("rb") as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             mode = image.mode
-            if not mode.startswith(_DEEP):
+            if not is_deep(mode):
                 return np.asarray((ImageOps.exif_transpose(image) if upright else image).convert("RGB"))
     except Exception as error:  # whatever a broken file makes Pillow raise
-        reason = getattr(error, "strerror", None) or first_line(error, 160)
-        raise MosaicFusionError(f"{path} cannot be read as an image ({reason})") from None
+        raise MosaicFusionError(unreadable(path, error)) from None
     raise MosaicFusionError(f"{path} has more than 8 bits per channel (Pillow's mode {mode}); convert it to 8 bits")
+
+
+def unreadable(path: Path | str, error: Exception) -> str:
+    """The message for an image file that cannot be read, from the error of Pillow or of the system."""
+    unknown = "unknown format" if isinstance(error, UnidentifiedImageError) else None
+    reason = unknown or getattr(error, "strerror", None) or first_line(error, 160)
+    return f"{path} cannot be read as an image ({reason})"
+
+
+def is_deep(mode: str) -> bool:
+    """True for a mode of Pillow with more than 8 bits per channel."""
+    return mode.startswith(_DEEP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from PIL import Image
 
 from mosaicfusion.dataset.coco import AnnotationRow, CategoryRef, DatasetFile, ImageRef, find_image, image_name
 from mosaicfusion.dataset.masks import read_mask
+from mosaicfusion.dataset.sample import shown_folders
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.images import read_rgb
 from mosaicfusion.masks import rle
 
 MARGIN = 0.1  # of the box's side, on each side: some context, little of the neighbours
@@ -34,12 +36,12 @@ class AnnotatedInstance:
 
 
 def sample_instances(
-    data: DatasetFile, folder: Path, per_category: int, category_ids: Collection[int] | None = None
+    data: DatasetFile, folders: Sequence[Path], per_category: int, category_ids: Collection[int] | None = None
 ) -> list[AnnotatedInstance]:
     """Choose at most ``per_category`` random instances of each category, sorted by image.
 
     ``category_ids`` restricts the categories. The same file gives the same sample. Crowds and boxes without an area are left
-    out. Raises :class:`MosaicFusionError` for damaged lists and for images that are not in ``folder``.
+    out. Raises :class:`MosaicFusionError` for damaged lists and for images that are not in ``folders``.
     """
     names = {category.id: category.name for category in data.parse("categories", list[CategoryRef])}
     by_category: dict[int, list[tuple[AnnotationRow, tuple[float, float, float, float]]]] = {}
@@ -54,7 +56,7 @@ def sample_instances(
         for chosen in random.Random(key).sample(all_of_it, min(len(all_of_it), per_category))
     ]
     needed = {annotation.image_id for annotation, _ in sample}
-    images = {image.id: _find(folder, image) for image in data.parse("images", list[ImageRef]) if image.id in needed}
+    images = {image.id: _find(folders, image) for image in data.parse("images", list[ImageRef]) if image.id in needed}
     if needed - images.keys():
         raise MosaicFusionError(
             f"{data.path}: annotations refer to image {min(needed - images.keys())}, which is not listed; "
@@ -79,7 +81,7 @@ def read_crops(
     path, image = None, Image.new("RGB", (1, 1))
     for instance in instances:
         if instance.image != path:
-            path, image = instance.image, _open(instance.image)
+            path, image = instance.image, Image.fromarray(read_rgb(instance.image))
         yield _crop(instance, image, side_px, mask_background)
 
 
@@ -98,19 +100,11 @@ def _crop(instance: AnnotatedInstance, image: Image.Image, side_px: int, mask_ba
     return np.asarray(image.resize((side_px, side_px), Image.Resampling.BICUBIC, box=box))
 
 
-def _find(folder: Path, image: ImageRef) -> Path:
-    path = find_image(folder, image)
+def _find(folders: Sequence[Path], image: ImageRef) -> Path:
+    path = find_image(folders, image)
     if path is None:
         name = image_name(image) or f"of id {image.id}"
         raise MosaicFusionError(
-            f"there is no image {name:.200} in {folder}; give the folder of the images with --images"
+            f"there is no image {name:.200} in {shown_folders(folders)}; give the folder of the images with --images"
         )
     return path
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as file:
-            return file.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise MosaicFusionError(f"cannot read {path}: {error}") from None

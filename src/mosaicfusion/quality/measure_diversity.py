@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
+from mosaicfusion.dataset.image_files import Folders, folders_of
 from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.errors import MosaicFusionError
@@ -34,10 +35,16 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A run folder, or an LVIS or COCO json, and the folder of its images."""
+    """A run folder, or an LVIS or COCO json, and one or several folders of its images, by default that of the json."""
 
     path: Path
-    images: Path
+    images: Folders | None = None
+
+    def sample(
+        self, data: DatasetFile, per_category: int, category_ids: Collection[int] | None = None
+    ) -> list[AnnotatedInstance]:
+        """Choose instances of ``data``, the open file; see :func:`sample_instances`."""
+        return sample_instances(data, folders_of(self.path, self.images), per_category, category_ids)
 
 
 def measure_diversity(
@@ -54,7 +61,7 @@ def measure_diversity(
     all. Raises :class:`MosaicFusionError` for unreadable files and for fewer than :data:`MIN_INSTANCES` instances.
     """
     data = open_rows(synthetic.path)
-    instances = sample_instances(data, synthetic.images, per_category)
+    instances = synthetic.sample(data, per_category)
     if len(instances) < MIN_INSTANCES:
         raise MosaicFusionError(
             f"{synthetic.path} holds {len(instances)} instances; at least {MIN_INSTANCES} can be compared"
@@ -95,7 +102,7 @@ def _matching_instances(
     present = {instance.category for instance in instances}
     matched = {name: other for name, other in match_categories(data, real_data).items() if name in present}
     category_ids = {other.id for other in matched.values()}
-    real = sample_instances(real_data, against.images, per_category, category_ids)
+    real = against.sample(real_data, per_category, category_ids)
     return {name: other.name for name, other in matched.items()}, real
 
 

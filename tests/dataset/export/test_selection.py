@@ -95,7 +95,7 @@ def test_half_an_image_is_refused(tmp_path: Path) -> None:
     source = make_set(tmp_path, {})
     data = encode(np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8))
     (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
-    with pytest.raises(MosaicFusionError, match=r"a.jpg is not an image that can be exported .*truncated"):
+    with pytest.raises(MosaicFusionError, match=r"a.jpg cannot be read as an image .*truncated"):
         export(source, "coco", tmp_path / "out", images=tmp_path)
 
 

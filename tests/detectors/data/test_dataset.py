@@ -127,7 +127,7 @@ def test_masks_without_a_pixel_and_empty_annotations_are_left_out_with_a_count(s
         data["annotations"].append({"id": 9, "image_id": 7, "category_id": 1})
 
     dataset = DetectionDataset(edit(square, change), square.parent)
-    assert dataset.left_out == {"masks without a pixel": 5}
+    assert dataset.left_out == {"objects without a mask": 5}
     assert dataset[0][1]["labels"].tolist() == [2]
 
 
@@ -219,8 +219,8 @@ def test_a_corrupt_image_is_named(square: Path) -> None:
 
 def test_an_image_of_another_size_is_refused(square: Path) -> None:
     Image.new("RGB", (4, 6)).save(square.parent / "a.png")
-    with pytest.raises(MosaicFusionError, match=r"a\.png is 6 x 4 \(height x width\), 4 x 6 in the json"):
-        DetectionDataset(square, square.parent)[0]
+    with pytest.raises(MosaicFusionError, match=r"a\.png has 4 x 6 pixels, its record says 6 x 4"):
+        DetectionDataset(square, square.parent)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "F"])
@@ -228,7 +228,19 @@ def test_more_than_eight_bits_a_channel_are_refused(square: Path, mode: str) -> 
     Image.new(mode, (6, 4)).save(square.parent / "a.tiff")
     edit(square, lambda data: data["images"][0].update(file_name="a.tiff"))
     with pytest.raises(MosaicFusionError, match="more than 8 bits per channel"):
-        DetectionDataset(square, square.parent)[0]
+        DetectionDataset(square, square.parent)
+
+
+def test_pixels_are_turned_only_if_the_json_has_the_turned_size(square: Path) -> None:
+    """The upper left pixel as stored is at the upper right, once EXIF's 6 is obeyed."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for size, place in (((6, 4), (0, 0)), ((4, 6), (0, 5))):
+        image = Image.new("L", size)
+        image.putpixel((0, 0), 255)
+        image.save(square.parent / "a.png", exif=exif)
+        pixels, _ = DetectionDataset(square)[0]
+        assert pixels[0].nonzero().tolist() == [list(place)]
 
 
 def test_grey_images_and_alpha_become_rgb(square: Path) -> None:

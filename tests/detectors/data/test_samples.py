@@ -56,8 +56,8 @@ def test_without_a_sampler_each_sample_comes_once_in_order(tiny_lvis: Path) -> N
 def test_an_error_of_a_worker_has_no_traceback(tiny_lvis: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_lvis, tmp_path / "set")
     broken = tmp_path / "set" / "images" / "val" / f"{102:012d}.png"
-    broken.write_bytes(b"no image")
     dataset = DetectionDataset(tmp_path / "set" / "val.json", tmp_path / "set" / "images")
+    broken.write_bytes(b"no image")
     with pytest.raises(MosaicFusionError) as error:
         list(make_loader(dataset, None, batch_size=1, workers=1))
     assert str(error.value).startswith(f"{broken} cannot be read as an image")

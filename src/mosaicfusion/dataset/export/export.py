@@ -12,6 +12,7 @@ from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.export.format import ExportOptions, check_options, load_format
 from mosaicfusion.dataset.export.output import whole_or_absent
 from mosaicfusion.dataset.export.selection import Selection
+from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.dataset.reader import open_dataset
 from mosaicfusion.dataset.sample import Sample
 
@@ -33,7 +34,7 @@ def export(
     to: str,
     out: Path | str,
     *,
-    images: Path | str | None = None,
+    images: Folders | None = None,
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
     val_fraction: float = 0.0,

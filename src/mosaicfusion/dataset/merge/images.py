@@ -45,7 +45,7 @@ def new_names(dataset: Dataset, samples: Iterable[Sample], taken: set[str]) -> d
 
 def image_path(dataset: Dataset, image: Record) -> Path:
     """The path that an image should have."""
-    return dataset.root / (image_name(msgspec.convert(image, ImageRef)) or "")
+    return dataset.folders[0] / (image_name(msgspec.convert(image, ImageRef)) or "")
 
 
 def _parts(dataset: Dataset, image: Record) -> list[str]:
@@ -53,7 +53,7 @@ def _parts(dataset: Dataset, image: Record) -> list[str]:
     name = image_name(msgspec.convert(image, ImageRef)) or ""
     if fault := path_fault(name):
         raise MosaicFusionError(
-            f"{dataset.path}: the file_name {name!r} of image {image['id']} {fault}; it must be relative to {dataset.root}"
+            f"{dataset.path}: the file_name {name!r} of image {image['id']} {fault}; it must be relative to {dataset.folders[0]}"
         )
     parts = name.split("/")
     return parts[1:] if parts[0] == "images" and len(parts) > 2 else parts  # as in run folders
@@ -69,7 +69,7 @@ def find_images(dataset: Dataset, names: Mapping[int, str], roots: Sequence[Path
         if sample.id not in names:
             continue
         image = msgspec.convert(sample.record, ImageRef)
-        found = next((file for root in (dataset.root, *roots) if (file := find_image(root, image))), None)
+        found = find_image([*dataset.folders, *roots], image)
         if found is None:
             hint = "" if dataset.path.is_dir() else "; give its folder with --images"
             path = image_path(dataset, sample.record)

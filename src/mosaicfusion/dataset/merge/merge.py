@@ -14,9 +14,11 @@ from pathlib import Path
 
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import DatasetFile, json_of
+from mosaicfusion.dataset.image_files import Folders, folders_of, image_folders
 from mosaicfusion.dataset.merge.images import ImageMode, find_images, find_real_images, place_images
 from mosaicfusion.dataset.merge.merger import Added, Merger
 from mosaicfusion.dataset.reader import Dataset, open_dataset, open_json
+from mosaicfusion.dataset.sample import shown_folders
 from mosaicfusion.dataset.text import write_text
 from mosaicfusion.errors import MosaicFusionError, first_few
 from mosaicfusion.files.remote import as_path
@@ -47,7 +49,7 @@ def merge(
     open_vocabulary: bool = False,
     max_per_category: int | None = None,
     image_mode: ImageMode | None = None,
-    images: Path | str | Sequence[Path | str] = (),
+    images: Folders = (),
     renumber: bool = False,
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
@@ -75,7 +77,7 @@ def merge(
     merger = Merger(DatasetFile.open(real), choices, max_per_category)
     if open_vocabulary:
         merger.remove_rare()
-    roots = _folders(images)
+    roots = image_folders(images)
     files, notes = _real_files(merger, real, out, roots) if image_mode else ({}, [])
     placed = len(files)
     added: list[Added] = []
@@ -94,21 +96,13 @@ def merge(
     return MergeSummary(out, merger.real_images, len(merger.rows), merger.removed, added, placed, notes)
 
 
-def _folders(images: Path | str | Sequence[Path | str]) -> list[Path]:
-    folders = [as_path(folder) for folder in ([images] if isinstance(images, Path | str) else images)]
-    for folder in folders:
-        if not folder.is_dir():
-            raise MosaicFusionError(f"there is no folder {folder}; give --images the folder of the real images")
-    return folders
-
-
-def _real_files(merger: Merger, real: Path, out: Path, given: list[Path]) -> tuple[dict[str, Path], list[str]]:
+def _real_files(merger: Merger, real: Path, out: Path, given: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
     """The real images that are to be placed, all or none, and a note if there are none because some are missing."""
-    roots = given or [real.parent]
+    roots = given or folders_of(real)
     files, missing = find_real_images(merger.image_refs(), roots, out.parent)
     if not missing:
         return files, []
-    where = " or ".join(map(str, roots))
+    where = shown_folders(roots)
     text = f"{len(missing)} of {merger.real_images} real images are not under {where}: {first_few(missing)}"
     if given:
         raise MosaicFusionError(f"{text}; repeat --images for each folder that has some")
@@ -117,7 +111,7 @@ def _real_files(merger: Merger, real: Path, out: Path, given: list[Path]) -> tup
 
 def _open_source(path: Path, policy: Policy | None, masks: MaskFormat | None) -> Dataset:
     if not path.is_dir():
-        return open_json(path, path.parent, complete=False)
+        return open_json(path, [path.parent], complete=False)
     output = RunFolder.open(path).manifest.output
     return open_dataset(path, policy=policy, masks=masks or output.masks, allow_empty=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.coco import Record
 from mosaicfusion.dataset.masks import PolygonMask, RunMask, has_extent, is_blank, parse_mask
 from mosaicfusion.dataset.validate.context import Context, check_id, check_whole_numbers, is_area, is_box, is_int
@@ -23,7 +24,7 @@ def check_annotation(row: Any, issues: RowIssues, context: Context) -> None:
         check_id(row, issues, context.annotation_ids)
         return
     row = check_whole_numbers("annotations", row, issues)
-    known_id = is_int(row.get("id")) and row["id"] not in context.annotation_ids
+    known_id = is_int(row.get("id")) and row["id"] not in context.annotation_ids and abs(row["id"]) <= MAX_ID
     check_id(row, issues, context.annotation_ids, None if known_id else {"id": context.new_annotation_id()})
     image_id: Any = row.get("image_id")
     category_id: Any = row.get("category_id")

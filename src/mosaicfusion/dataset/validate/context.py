@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.coco import CATEGORY_LISTS, MAX_SIDE_PX, is_synthetic
 from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.validate.issues import RowIssues
@@ -20,11 +21,11 @@ MAX_NUMBER = 1e12  # of coordinates and areas; whole numbers from outside may be
 class Context:
     """Ids and names seen so far, and counts. ``lvis``: True if the set has any of LVIS' own fields.
 
-    ``root``: the folder of the images, if files are to be checked. ``next_annotation_id``: for repairs.
+    ``folders``: those of the images, if files are to be checked. ``next_annotation_id``: for repairs.
     """
 
     lvis: bool
-    root: Path | None = None
+    folders: Sequence[Path] = ()
     next_annotation_id: int = 1
     category_ids: set[int] = field(default_factory=set)
     category_names: set[str] = field(default_factory=set)
@@ -104,7 +105,9 @@ def check_id(row: Any, issues: RowIssues, taken: set[int], repair: dict[str, Any
     if not is_int(row.get("id")):
         issues.error("id", f"id is {shown(row.get('id'))}; a whole number is needed{fix}", repair)
         return False
-    if row["id"] in taken:
+    if abs(row["id"]) > MAX_ID:
+        issues.error("id", f"id {shown(row['id'])} needs more than 64 bits{fix}", repair)
+    elif row["id"] in taken:
         issues.error("id", f"id {row['id']} occurred before; ids must be unique{fix}", repair)
     taken.add(row["id"])
     issues.id = row["id"]

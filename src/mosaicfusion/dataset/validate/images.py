@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from PIL import Image
 
 from mosaicfusion.dataset.coco import CATEGORY_LISTS, ImageRef, Record, find_image, path_fault, plain_name, url_tail
 from mosaicfusion.dataset.image_files import ImageFile, inspect
+from mosaicfusion.dataset.sample import shown_folders
 from mosaicfusion.dataset.validate.context import Context, check_id, check_whole_numbers, is_int, is_size
 from mosaicfusion.dataset.validate.issues import RowIssues
 from mosaicfusion.errors import shown
+from mosaicfusion.files.images import is_deep, unreadable
 
+_WIDELY_READ = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF")
 _DETIC_PREFIX = len("http://images.cocodataset.org/")
 _COCO_NAME = re.compile(r"COCO_\w+_\d{12}\.jpg")  # names that Detic may shorten to their last 16 characters
 
@@ -25,7 +28,7 @@ def check_image(row: Any, issues: RowIssues, context: Context) -> None:
         row = check_whole_numbers("images", row, issues)
     if not check_id(row, issues, context.image_ids):
         return
-    file = _find_file(row, context.root)
+    file = _find_file(row, context.folders)
     hw: Any = (row.get("height"), row.get("width"))
     if not is_size(hw):
         repair = _size_of(file, hw)
@@ -36,8 +39,8 @@ def check_image(row: Any, issues: RowIssues, context: Context) -> None:
     _check_names(row, issues, context)
     if context.lvis:
         _check_lists(row, issues, context)
-    if context.root is not None:
-        _check_file(row, file, context.root, issues)
+    if context.folders:
+        _check_file(row, file, context.folders, issues)
 
 
 def check_negative(row: Any, issues: RowIssues, shown_categories: dict[int, set[int]]) -> None:
@@ -65,7 +68,7 @@ def _check_names(row: Record, issues: RowIssues, context: Context) -> None:
         return
     for key, value in (("file_name", name), ("end of coco_url", tail)):
         if value is not None and (fault := path_fault(value)):
-            repair = _better_name(value, context.root) if key == "file_name" else None
+            repair = _better_name(value, context.folders) if key == "file_name" else None
             fix = f"--fix writes {shown(repair)}" if repair else "name a file under the images' folder"
             issues.error("path", f"{key} {shown(value)} {fault}; {fix}", {key: repair} if repair else None)
         elif key == "file_name" and name and plain_name(name) != name:
@@ -80,19 +83,18 @@ def _check_names(row: Record, issues: RowIssues, context: Context) -> None:
     _check_loader_names(row, name, tail, issues, context.lvis)
 
 
-def _better_name(name: str, root: Path | None) -> str | None:
+def _better_name(name: str, folders: Sequence[Path]) -> str | None:
     """The name that a faulty one stands for, ``None`` if unknown.
 
-    That is the last part of an address, slashes for backslashes, and the end of an absolute path that exists under ``root``.
+    That is the last part of an address, slashes for backslashes, and the end of an absolute path that exists in ``folders``.
     """
     if "://" in name:
         better = [name.split("?")[0].rsplit("/", 1)[-1]]
     else:
         parts = name.replace("\\", "/").split("/")
         better = ["/".join(parts)]
-        if root is not None:
-            ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
-            better += [end for end in ends if find_image(root, ImageRef(0, end))]
+        ends = ("/".join(parts[k:]) for k in range(1, len(parts)))
+        better += [end for end in ends if find_image(folders, ImageRef(0, end))]
     return next((plain_name(one) for one in better if one != name and path_fault(one) is None), None)
 
 
@@ -131,11 +133,9 @@ def _check_lists(row: Record, issues: RowIssues, context: Context) -> None:
             issues.error("lists", f"{key} holds {min(unknown)}, which no category has")
 
 
-def _find_file(row: Record, root: Path | None) -> Path | None:
-    if root is None:
-        return None
+def _find_file(row: Record, folders: Sequence[Path]) -> Path | None:
     try:
-        return find_image(root, msgspec.convert(row, ImageRef))
+        return find_image(folders, msgspec.convert(row, ImageRef))
     except msgspec.ValidationError:  # another check reports it
         return None
 
@@ -145,25 +145,25 @@ def _size_of(file: Path | None, hw: tuple[Any, Any]) -> Record:
     if file is None:
         return {}
     try:
-        with Image.open(file) as opened:
-            size = {"height": opened.height, "width": opened.width}
+        size = dict(zip(("height", "width"), inspect(file, whole=False).hw, strict=True))
     except Exception:  # whatever a broken file makes Pillow raise: another check reports it
         return {}
     return {key: side for (key, side), own in zip(size.items(), hw, strict=True) if own is None}
 
 
-def _check_file(row: Record, file: Path | None, root: Path, issues: RowIssues) -> None:
+def _check_file(row: Record, file: Path | None, folders: Sequence[Path], issues: RowIssues) -> None:
     if file is None:
         name = row.get("file_name") or url_tail(row["coco_url"] if isinstance(row.get("coco_url"), str) else None)
         if isinstance(name, str):  # else another check reports it
-            issues.error("missing-file", f"no file {shown(name)} under {root}; put it there")
+            issues.error("missing-file", f"no file {shown(name)} under {shown_folders(folders)}; put it there")
         return
     try:
         image = inspect(file)
     except Exception as error:  # whatever a broken file makes Pillow raise
-        issues.error("broken-file", f"{file} cannot be read as an image ({error}); get it again")
+        issues.error("broken-file", f"{unreadable(file, error)}; get it again")
         return
     hw = (row.get("height"), row.get("width"))
+    _check_format(image, f"{file} is {image.format}", issues)
     if image.orientation != 1:
         _check_orientation(hw, image, f"{file} has the EXIF orientation {image.orientation}", issues)
     elif hw != image.hw:
@@ -173,14 +173,23 @@ def _check_file(row: Record, file: Path | None, root: Path, issues: RowIssues) -
         issues.error("image-size", text)
 
 
+def _check_format(image: ImageFile, subject: str, issues: RowIssues) -> None:
+    if is_deep(image.mode):
+        text = "has more than 8 bits per channel, which training refuses; convert it to 8 bits"
+        issues.error("depth", f"{subject} and {text}")
+    elif image.format not in _WIDELY_READ:
+        text = "which OpenCV and Ultralytics may not read; convert it to PNG if your trainer uses them"
+        issues.warning("format", f"{subject}, {text}")
+
+
 def _check_orientation(hw: tuple[Any, Any], image: ImageFile, subject: str, issues: RowIssues) -> None:
     """Check an image that viewers turn. Sizes tell whether the json is of the stored or the turned pixels, unless equal."""
     if hw == image.hw:
         text = "detectron2, Ultralytics and datasets turn the image, its masks stay; `export` removes the mark"
         issues.warning("exif", f"{subject}: {text}")
     elif hw == image.upright_hw:
-        text = "the json has the size of the turned image, training reads the stored pixels; `export` turns them"
-        issues.error("exif", f"{subject}: {text}")
+        text = "the json has the size of the turned image; `train` and `export` turn it, pycocotools and CVAT do not"
+        issues.warning("exif", f"{subject}: {text}")
     else:
         issues.error("image-size", f"{subject} and is {_size(image.hw)} (height x width), {_size(hw)} in the json")
 

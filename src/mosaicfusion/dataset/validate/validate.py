@@ -9,22 +9,22 @@ names that begin with ``COCO`` to their last 16 characters; LVIS' evaluation nee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.coco import LISTS, DatasetFile, json_of
+from mosaicfusion.dataset.image_files import Folders, image_folders
 from mosaicfusion.dataset.text import write_text
 from mosaicfusion.dataset.validate.annotations import check_annotation
 from mosaicfusion.dataset.validate.categories import check_category, check_counts, check_loaders
 from mosaicfusion.dataset.validate.context import Context, is_int, is_lvis
 from mosaicfusion.dataset.validate.images import check_image, check_negative
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
-from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.remote import as_path
 
 OnRows = Callable[[int, int], None]
 
@@ -41,18 +41,19 @@ class Report:
 
 def validate(
     path: str | Path,
-    images_root: str | Path | None = None,
+    images: Folders | None = None,
     max_per_kind: int = 5,
     on_progress: OnRows | None = None,
 ) -> Report:
-    """Check an LVIS or COCO json, and with ``images_root`` the headers of its images.
+    """Check an LVIS or COCO json, and the image files in the folders ``images`` if given.
 
-    ``on_progress``: called with (rows checked, all rows). Raises :class:`MosaicFusionError` only if there is no such json.
+    ``on_progress``: called with (rows checked, all rows). Raises :class:`MosaicFusionError` only if there is no such json or
+    folder.
     """
-    return _check(DatasetFile.open(json_of(path)), _folder(images_root), Issues(max_per_kind), on_progress)
+    return _check(DatasetFile.open(json_of(path)), image_folders(images or ()), Issues(max_per_kind), on_progress)
 
 
-def fix(path: str | Path, out: str | Path, images_root: str | Path | None = None) -> Counter[str]:
+def fix(path: str | Path, out: str | Path, images: Folders | None = None) -> Counter[str]:
     """Write ``out``, which may be ``path``, with the repairs of all issues that have one; returns their number by field.
 
     Repaired are, for annotations: ids that are missing or repeated, ``bbox`` and ``area`` that are not the mask's, ``iscrowd``
@@ -64,16 +65,12 @@ def fix(path: str | Path, out: str | Path, images_root: str | Path | None = None
     Raises :class:`MosaicFusionError` if there is no such json; then ``out`` has not changed.
     """
     file = DatasetFile.open(json_of(path))
-    issues = _check(file, _folder(images_root), Issues(with_repairs=True), None).issues
+    issues = _check(file, image_folders(images or ()), Issues(with_repairs=True), None).issues
     write_text(json_of(out), file.with_lists(**{key: _repaired(file, key, issues) for key in LISTS}))
     done = Counter(name for rows in issues.repairs.values() for values in rows.values() for name in values)
     done.update({remark.kind: remark.count for remark in file.remarks})
     done.update({f"{key} left out": len(indices) for key, indices in issues.removed.items()})
     return +done
-
-
-def _folder(location: str | Path | None) -> Path | None:
-    return None if location is None else as_path(location)
 
 
 def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
@@ -84,12 +81,10 @@ def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
     return [row for index, row in enumerate(rows) if index not in issues.removed[key]]
 
 
-def _check(file: DatasetFile, root: Path | None, issues: Issues, on_progress: OnRows | None) -> Report:
-    if root is not None and not root.is_dir():
-        raise MosaicFusionError(f"there is no folder {root}; give --images the folder of the images")
+def _check(file: DatasetFile, folders: Sequence[Path], issues: Issues, on_progress: OnRows | None) -> Report:
     categories, images = (file.parse(key, list[Any]) for key in ("categories", "images"))
     rows = file.parse("annotations", list[msgspec.Raw])
-    context = Context(is_lvis(categories, images), root, 1 + _max_id(rows))
+    context = Context(is_lvis(categories, images), folders, 1 + _max_id(rows))
     total = len(images) + len(rows)
 
     for remark in file.remarks:
@@ -143,7 +138,7 @@ class _AnyId(msgspec.Struct):
 
 
 def _max_id(rows: list[msgspec.Raw]) -> int:
-    """The highest whole number among the ids of rows that may be anything; 0 if there is none."""
+    """The highest id of 64 bits among rows that may be anything; 0 if there is none."""
     decoder, highest = msgspec.json.Decoder(_AnyId), 0
     for row in rows:
         if bytes(memoryview(row)[:1]) == b"{":
@@ -151,5 +146,5 @@ def _max_id(rows: list[msgspec.Raw]) -> int:
                 found = decoder.decode(row).id
             except msgspec.DecodeError:  # a number that no float holds
                 continue
-            highest = max(highest, found) if is_int(found) else highest
+            highest = max(highest, found) if is_int(found) and found <= MAX_ID else highest
     return highest

@@ -17,54 +17,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mosaicfusion.dataset.coco import ImageRow, find_image, image_name, json_of, path_fault
+from mosaicfusion.dataset.image_files import Folders, folders_of
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
+from mosaicfusion.detectors.data.files import find_readable
 from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
-from mosaicfusion.errors import MosaicFusionError, first_few, shown
+from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.images import read_rgb
 
 
 class DetectionDataset(SampleSet):
-    """A run folder, or an LVIS or COCO json, with its images under the folder ``root``, by default :func:`images_folder`.
+    """A run folder, or an LVIS or COCO json, with its images in ``folders``, see :func:`folders_of`.
 
     ``transform``: sample -> sample, whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
-    ``skip_missing`` leaves out images that are not on disk; ``skip_empty`` those without an instance, for training.
-    ``left_out``: number of images and annotations left out, by reason; ``missing``: ids of images that are not on disk.
+    ``skip_missing`` leaves out images that are not on disk or cannot be read; ``skip_empty`` those without an instance, for
+    training. ``left_out``: number of images and annotations left out, by reason; ``missing``: ids of the images that
+    ``skip_missing`` left out; ``notes``: what was read as something else.
 
     A category without an instance and in neither list of an image is unknown there; in an image without the lists (COCO)
-    all categories were verified. Raises :class:`MosaicFusionError` for a json that cannot be trained on, and on loading an
-    image that cannot be read.
+    all categories were verified. Raises :class:`MosaicFusionError` for a set that cannot be trained on: each image is read once.
     """
 
     def __init__(
         self,
         path: Path,
-        root: Path | None = None,
+        folders: Folders | None = None,
         transform: Transform | None = None,
         *,
         skip_missing: bool = False,
         skip_empty: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
-        root = root or images_folder(path)
-        self.path, self.root, self.transform = path, root, transform
+        folders = folders_of(path, folders)
+        self.path, self.transform = path, transform
         file = open_rows(path)
         self.classes = ClassList.of(file)
         self._labels = self.classes.labels()
         images = read_images(file)
-        files = [_find(root, image, path) for image in images]
-        missing = [image for image, name in zip(images, files, strict=True) if name is None]
-        if missing and (not skip_missing or len(missing) == len(images)):
-            raise MosaicFusionError(_missing_text(missing, len(images), root))
-        self.images = [image for image, name in zip(images, files, strict=True) if name is not None]
-        self.files = [name for name in files if name is not None]
-        self.missing = frozenset(image.id for image in missing)
+        found = find_readable(images, folders, path, skip_missing)
+        self.images = [image for image in images if image.id in found.files]
+        self.files = [str(found.files[image.id]) for image in self.images]
+        self.missing = frozenset(image.id for image in images) - found.files.keys()
         self.instances = read_instances(file, self.images, self.classes, self.missing, on_progress)
-        self.left_out = self.instances.left_out
-        if missing:
-            self.left_out["images that are not on disk"] = len(missing)
+        self.notes = [remark.text for remark in file.remarks]
+        self.left_out = self.instances.left_out + found.left_out
         sizes = np.diff(self.instances.first)
         self.numbers = np.flatnonzero(sizes) if skip_empty else np.arange(len(sizes))  # of the images in use
         if len(self.numbers) < len(sizes):
@@ -115,35 +112,9 @@ class DetectionDataset(SampleSet):
         return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(uncertain), dtype=torch.int64)
 
 
-def images_folder(source: Path) -> Path:
-    """The folder where a data set's images are by default: the run folder itself, or that of the json."""
-    source = json_of(source)
-    return source if source.is_dir() else source.parent
-
-
-def _find(root: Path, image: ImageRow, path: Path) -> str | None:
-    name = image_name(image)
-    fault = "is missing, and so is coco_url" if name is None else path_fault(name)
-    if fault:
-        raise MosaicFusionError(f"{path}: image {image.id}: the file_name {shown(name)} {fault}")
-    file = find_image(root, image)
-    return None if file is None else str(file)
-
-
-def _missing_text(missing: list[ImageRow], total: int, root: Path) -> str:
-    names = first_few([shown(image_name(image)) for image in missing])
-    fix = "give the folder that their names are relative to with --images"
-    if len(missing) < total:
-        fix += ", or leave them out with --skip-missing"
-    return f"{len(missing)} of {total} images are not under {root}: {names}; {fix}"
-
-
 def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
-    """uint8 (3, H, W), ignoring EXIF orientation: the json's masks refer to the pixels in the file."""
+    """uint8 (3, H, W) of the pixels that the json's masks refer to: as stored, or if only that has their size, as EXIF says."""
     pixels = read_rgb(file)
     if pixels.shape[:2] != hw:
-        raise MosaicFusionError(
-            f"{file} is {pixels.shape[0]} x {pixels.shape[1]} (height x width), {hw[0]} x {hw[1]} in the json: its masks "
-            "may be of another image"
-        )
+        pixels = read_rgb(file, upright=True)
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from mosaicfusion.dataset.coco import AnnotationRow, DatasetFile, ImageRow, require_known, require_unique
-from mosaicfusion.dataset.masks import read_mask
+from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError
 
@@ -98,7 +98,7 @@ def read_instances(
             left_out["crowds"] += 1
             crowded.setdefault(image, set()).add(label)
         elif not (counts := _counts(file, row, images[image].hw)):
-            left_out["masks without a pixel"] += 1
+            left_out["objects without a mask"] += 1
         else:
             instances.append((image, label, counts))
     instances.sort(key=lambda instance: instance[0])
@@ -117,7 +117,7 @@ def read_instances(
 def _counts(file: DatasetFile, row: AnnotationRow, hw: tuple[int, int]) -> bytes:
     """Compressed run lengths; empty for a mask without a pixel."""
     segmentation = msgspec.json.decode(row.segmentation)
-    if segmentation in (None, [], {}):
+    if is_blank(segmentation):
         return b""
     try:
         counts = read_mask({"id": row.id, "segmentation": segmentation}, hw).run_lengths()["counts"].encode()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mosaicfusion.dataset.coco import json_of
+from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.detectors.config import DataConfig
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.copy_paste import CopyPaste
@@ -29,7 +30,7 @@ class TrainingSet:
 
     ``factors``: float64 (samples,), expected repeats per epoch; ``image_counts``: images of each class, by label from 1 on;
     ``digest``: 16 hex digits over the annotations and the missing images, to resume a training with the same set only;
-    ``left_out``: number of images and annotations left out, by reason.
+    ``left_out``: number of images and annotations left out, by reason; ``notes``: what was read as something else.
     """
 
     samples: SampleSet
@@ -38,23 +39,24 @@ class TrainingSet:
     image_counts: Sequence[int]
     digest: str
     left_out: dict[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def open_training_set(
     config: DataConfig,
     path: Path,
-    root: Path | None = None,
+    images: Folders | None = None,
     skip_missing: bool = False,
     on_progress: OnProgress | None = None,
 ) -> TrainingSet:
-    """Open a run folder, or an LVIS or COCO json with its images under ``root``, by default the folder of the json.
+    """Open a run folder, or an LVIS or COCO json with its images in one or several folders, by default that of the json.
 
     Raises :class:`MosaicFusionError` if it cannot be used.
     """
     transform = training_transform(config)
     base = DetectionDataset(
         path,
-        root,
+        images,
         None if config.mosaic else transform,
         skip_missing=skip_missing,
         skip_empty=True,
@@ -69,7 +71,13 @@ def open_training_set(
     if config.copy_paste:
         samples = CopyPaste(samples, weights=weights)
     return TrainingSet(
-        samples, base.classes, factors, base.image_counts[1:].tolist(), _digest(path, base), dict(base.left_out)
+        samples,
+        base.classes,
+        factors,
+        base.image_counts[1:].tolist(),
+        _digest(path, base),
+        dict(base.left_out),
+        base.notes,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import make_loader
@@ -28,11 +29,11 @@ class ValidationSet:
     samples: DetectionDataset
 
     @classmethod
-    def open(cls, path: Path, images: Path | None = None, skip_missing: bool = False) -> ValidationSet:
-        """Read a run folder, or a json with its images under the folder ``images``, by default the folder of the json.
+    def open(cls, path: Path, images: Folders | None = None, skip_missing: bool = False) -> ValidationSet:
+        """Read a run folder, or a json with its images in the folders ``images``, by default the folder of the json.
 
-        ``skip_missing`` leaves out images that are not on disk, with their annotations. Raises :class:`MosaicFusionError` for
-        a set that cannot be evaluated.
+        ``skip_missing`` leaves out images that are not on disk or cannot be read, with their annotations. Raises
+        :class:`MosaicFusionError` for a set that cannot be evaluated.
         """
         truth, samples = GroundTruth.open(path), DetectionDataset(path, images, skip_missing=skip_missing)
         return cls(path, truth.subset({image.id for image in samples.images}), samples)
@@ -56,7 +57,7 @@ class Evaluation:
 def evaluate_folder(
     folder: Path,
     val_json: Path,
-    images: Path | None = None,
+    images: Folders | None = None,
     *,
     open_vocabulary: bool = False,
     skip_missing: bool = False,
@@ -65,9 +66,9 @@ def evaluate_folder(
     batch_size: int = 1,
     on_image: OnImage | None = None,
 ) -> Evaluation:
-    """Evaluate the detector in ``folder`` on a run folder, or an LVIS or COCO json with its images in the folder ``images``.
+    """Evaluate the detector in ``folder`` on a run folder, or an LVIS or COCO json.
 
-    ``images``: by default the folder of the json.
+    ``images``: one or several folders of its images, by default the folder of the json.
 
     LVIS' AP is measured if the images have its lists, else COCO's. Categories that only the detector has do not count.
     ``open_vocabulary`` adds AP_novel and AP_base. ``device``: a name, or options of which only the device counts. ``workers``:
