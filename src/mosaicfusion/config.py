@@ -142,6 +142,7 @@ class RunConfig(Settings):
 
     model: str = Field(BUNDLED_MODEL, description="mini (bundled), a folder in diffusers format, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
+    variant: str | None = Field(None, description="of the weights: fp16 for model.fp16.safetensors")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="the same seed gives the same data")
     layout: SerializeAsAny[Layout] = GridLayout()
     prompt: PromptConfig = PromptConfig()

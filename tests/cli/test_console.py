@@ -12,6 +12,7 @@ from rich.console import Console
 from mosaicfusion.cli import console as module
 from mosaicfusion.cli.console import ProgressBar, print_summary
 from mosaicfusion.generation.build_dataset import Summary
+from mosaicfusion.report.stats import CategoryTally
 
 
 def make(terminal: bool) -> tuple[ProgressBar, io.StringIO]:
@@ -87,7 +88,7 @@ def test_a_terminal_gets_a_bar(clock: Clock) -> None:
 
 
 def test_a_long_table_begins_with_the_lowest_yield(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    per_category = {f"thing {k:02}": (100, 50 + k) for k in reversed(range(25))}
+    per_category = {f"thing {k:02}": CategoryTally(f"thing {k:02}", 100, 50 + k) for k in reversed(range(25))}
     print_summary(Summary(tmp_path, 9, 9, 2500, 1550, 1550, {}, per_category))
     output = capsys.readouterr().out
     assert output.index("thing 00") < output.index("thing 01") < output.index("thing 19") < output.index("... 5 more")

@@ -21,12 +21,13 @@ from mosaicfusion.categories import Selection
 from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.amount import Canvases
 from mosaicfusion.generation.build_dataset import Summary
 from mosaicfusion.generation.engine import Engine, LocalEngine
 from mosaicfusion.generation.events import Event, Observer, OnEvent, Progress, progress_handler
 from mosaicfusion.generation.generate import generate_with
 from mosaicfusion.generation.presets import make_config
-from mosaicfusion.generation.selection import vocabulary_for
+from mosaicfusion.generation.selection import select, vocabulary_for
 from mosaicfusion.masks import rle
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.folder import RunFolder
@@ -60,13 +61,13 @@ def generate_small(
     on_event: OnEvent | None = None,
     engine: Engine | None = None,
 ) -> Summary:
-    options = DeviceOptions(device, batch_size, threads)
+    options, config = DeviceOptions(device, batch_size, threads), config or tiny_config()
     return generate_with(
         engine or LocalEngine(options),
-        categories,
+        select(categories, config.model),
         out,
-        canvases_per_category,
-        config or tiny_config(),
+        Canvases(canvases_per_category),
+        config,
         OutputSettings(policy="not_exhaustive"),
         options,
         observer=Observer(on_event),
@@ -129,7 +130,7 @@ class TestFolder:
         summary = generate_small(undisturbed)
         assert (summary.canvases, summary.regions) == (6, 12)
         assert summary.kept_regions + sum(summary.rejections.values()) == 12
-        assert sum(requested for requested, _ in summary.per_category.values()) == 12
+        assert sum(tally.requested for tally in summary.per_category.values()) == 12
         assert summary.instances == summary.kept_regions
 
 
@@ -222,7 +223,8 @@ class TestInterrupted:
             patch.setattr(os, "fsync", full_after(writes))
             with pytest.raises(MosaicFusionError, match="No space left on device") as caught:
                 generate_small(run)
-        assert "of 6 canvases are missing; run the same command again to continue" in str(caught.value)
+        all_exist = writes >= 10  # then the json or the report could not be written
+        assert ("of 6 canvases are missing; run the same command again" in str(caught.value)) != all_exist
         assert not list(run.rglob("*.tmp"))
         generate_small(run)
         assert content(run) == content(undisturbed)
@@ -268,13 +270,13 @@ class TestNotFinite:
         data = json.loads((tmp_path / "run" / "lvis.json").read_text())
         assert 2 not in [image["id"] for image in data["images"]]
 
-    def test_a_run_of_nan_latents_only_is_complete(self, tmp_path: Path) -> None:
+    def test_a_run_of_nan_latents_only_is_refused(self, tmp_path: Path) -> None:
         def predict_nan(model: DiffusionModel) -> ChangedModel:
             return ChangedModel(model, predict=lambda *arguments: model.predict(*arguments) * np.nan)
 
-        summary = generate_small(tmp_path / "run", 1, engine=changed_engine(predict_nan))
-        assert summary.rejections == {"nan_latents": 4}
-        assert (tmp_path / "run" / "report.html").exists()
+        with pytest.raises(MosaicFusionError, match="NaN or infinite each time; another run, with --dtype float32"):
+            generate_small(tmp_path / "run", 1, engine=changed_engine(predict_nan))
+        assert not (tmp_path / "run" / "lvis.json").exists()
         assert not list((tmp_path / "run").rglob("*.jpg"))
 
 

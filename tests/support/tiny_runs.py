@@ -12,6 +12,7 @@ from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.sampler import SampledCanvas
 from mosaicfusion.files.remote import as_folder
+from mosaicfusion.generation.amount import Amount, Canvases
 from mosaicfusion.generation.batches import Shard
 from mosaicfusion.generation.build_dataset import Summary
 from mosaicfusion.generation.canvas_sampler import CanvasSampler
@@ -21,6 +22,7 @@ from mosaicfusion.generation.generate import generate_with, make_engine
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.recording import record_canvas
 from mosaicfusion.generation.scale import Scale
+from mosaicfusion.generation.selection import select
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.run.manifest import Manifest
 from support.folders import read_files
@@ -93,6 +95,7 @@ def generate_tiny(
     shard: str = "1/1",
     scale: Scale | None = None,
     canvases_per_category: int = 4,
+    amount: Amount | None = None,
     on_event: OnEvent | None = None,
     engine: Engine | None = None,
 ) -> Summary:
@@ -102,9 +105,9 @@ def generate_tiny(
     with nullcontext(engine) if engine else make_engine(scale, options) as generator:
         return generate_with(
             generator,
-            NAMES,
+            select(NAMES, str(model)),
             as_folder(out),
-            canvases_per_category,
+            amount or Canvases(canvases_per_category),
             config or small_config(model),
             output or OutputSettings(policy="not_exhaustive"),
             options,

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text, TextType
 
+from mosaicfusion.errors import first_few
 from mosaicfusion.generation.events import Event, Progress
 from mosaicfusion.masks.rejection import reason_name
 
@@ -120,9 +121,9 @@ def print_summary(summary: Summary) -> None:
     table = make_table("category", "requested", "kept", "yield", title=title)
     lines = list(summary.per_category.items())
     if len(lines) > _MAX_ROWS:  # those that need attention
-        lines.sort(key=lambda line: line[1][1] / line[1][0])
-    for name, (requested, kept) in lines[:_MAX_ROWS]:
-        table.add_row(Text(name), str(requested), str(kept), f"{kept / requested:.0%}")
+        lines.sort(key=lambda line: line[1].yield_)
+    for name, tally in lines[:_MAX_ROWS]:
+        table.add_row(Text(name), str(tally.requested), str(tally.kept), f"{tally.yield_:.0%}")
     if len(lines) > _MAX_ROWS:
         table.add_row(f"... {len(lines) - _MAX_ROWS} more, of a higher yield", "", "", "")
     share = summary.kept_regions / summary.regions if summary.regions else 0
@@ -143,6 +144,7 @@ def print_summary(summary: Summary) -> None:
     _print_output(console, summary)
     if summary.lost:
         console.print(LOST.format(summary.lost), soft_wrap=True)
+    _print_short(console, summary)
     console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", markup=False, soft_wrap=True)
     console.print(f"report: {summary.path / 'report.html'}", markup=False, soft_wrap=True)
 
@@ -164,6 +166,19 @@ def _print_output(console: Console, summary: Summary) -> None:
         console.print(f"no canvas is in the data set: {hint}", markup=False, soft_wrap=True)
 
 
+def _print_short(console: Console, summary: Summary) -> None:
+    """Print which categories have fewer instances than wanted."""
+    if not summary.short:
+        return
+    lacking = [f"{name} ({have} of {wanted})" for name, (have, wanted) in summary.short.items()]
+    console.print(
+        f"fewer instances than wanted, as too many masks are rejected: {first_few(lacking)}; a higher "
+        "--canvases-per-category lets them have more canvases",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def print_preview(preview: Preview) -> None:
     """Print the size of a job and the prompts of its first canvases."""
     console = Console()
@@ -173,6 +188,14 @@ def print_preview(preview: Preview) -> None:
     table.add_row("U-Net calls of one region", f"{preview.unet_calls:,}")
     table.add_row("disk, about", f"{max(1, round(preview.megabytes)):,} MB")
     console.print(table)
+    if len(set(preview.per_category.values())) > 1:
+        counts = sorted(preview.per_category.items(), key=lambda item: (-item[1], item[0]))
+        each = make_table("main category", "canvases", title="if all masks are kept")
+        for name, count in counts[:_MAX_ROWS]:
+            each.add_row(Text(name), str(count))
+        if len(counts) > _MAX_ROWS:
+            each.add_row(f"... {len(counts) - _MAX_ROWS} more", "")
+        console.print(each)
     prompts = make_table("canvas", "prompt", "box (x, y, width, height)", title="the first canvases", words=3)
     for index, regions in enumerate(preview.first):
         for one in regions:

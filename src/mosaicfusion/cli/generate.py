@@ -51,6 +51,8 @@ from mosaicfusion.errors import MosaicFusionError
 
 `mosaicfusion generate --vocabulary lvis_v1_train.json --frequency r --model CompVis/stable-diffusion-v1-4 --out runs/rare`
 
+`mosaicfusion generate --vocabulary my_coco.json --balance my_coco.json --instances-per-category 50 --out runs/mine`
+
 `mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
@@ -87,7 +89,10 @@ def generate(
     ] = None,
     frequency: Annotated[
         str | None,
-        typer.Option(help="LVIS frequencies of the main categories: r, c, f, or r,c.", rich_help_panel=CATEGORIES),
+        typer.Option(
+            help="Frequencies of the main categories: r, c, f, or r,c; counted where the json has none.",
+            rich_help_panel=CATEGORIES,
+        ),
     ] = None,
     partners: Annotated[
         str,
@@ -97,8 +102,29 @@ def generate(
         ),
     ] = "all",
     canvases_per_category: Annotated[
-        int, typer.Option("--canvases-per-category", "-n", help="Canvases for each main category.", min=1)
-    ] = 25,
+        int | None,
+        typer.Option(
+            "--canvases-per-category",
+            "-n",
+            help="Canvases for each main category; with --instances-per-category, at most.",
+            min=1,
+            show_default="25",
+        ),
+    ] = None,
+    instances_per_category: Annotated[
+        int | None,
+        typer.Option(
+            help="Generate until the data set holds so many instances of each main category.",
+            min=1,
+            show_default="by canvases",
+        ),
+    ] = None,
+    balance: Annotated[
+        Path | None,
+        typer.Option(
+            help="LVIS or COCO json whose instances count as well: rare categories get more.", show_default="none"
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +133,14 @@ def generate(
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a hub id.", rich_help_panel=IMAGES)
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the weights: fp16 for model.fp16.safetensors.",
+            show_default="plain, or the only one",
+            rich_help_panel=IMAGES,
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help=PRESET_HELP, show_default="by the model", rich_help_panel=IMAGES)
@@ -196,6 +230,7 @@ def generate(
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.cli.console import GenerationBar, print_preview, print_profile, print_summary
+    from mosaicfusion.generation.amount import make_amount
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import check_model, load_config
     from mosaicfusion.generation.preview import preview
@@ -203,7 +238,7 @@ def generate(
     from mosaicfusion.profiling import profiled, waiter
 
     overrides = make_overrides(
-        model, revision, seed, template, negative, backgrounds, scheduler, steps, guidance, dtype, grid
+        model, revision, variant, seed, template, negative, backgrounds, scheduler, steps, guidance, dtype, grid
     )
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
@@ -211,7 +246,8 @@ def generate(
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
     if dry_run:
-        print_preview(preview(selection, settings_used, canvases_per_category))
+        amount = make_amount(selection, canvases_per_category, instances_per_category, balance)
+        print_preview(preview(selection, settings_used, amount))
         return
     if profile and scale.on_ray:
         raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
@@ -221,6 +257,8 @@ def generate(
             selection,
             out,
             canvases_per_category=canvases_per_category,
+            instances_per_category=instances_per_category,
+            balance=balance,
             config=settings_used,
             output=make_output(policy, masks, min_quality, min_semantics, clip),
             device=DeviceOptions(device, batch_size, threads, compile, offload, vae_tiling),

@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mosaicfusion.categories import FREQUENCIES
+from mosaicfusion.categories import FREQUENCIES, Category
 from mosaicfusion.dataset.coco import AnnotationRef, CategoryRef, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
+from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import open_rows
 
 SMALL, LARGE = 32**2, 96**2  # square pixels, COCO's limits
@@ -79,6 +80,31 @@ class DatasetStats:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class CategoryCount:
+    """Instances of a category, and images that show it."""
+
+    instances: int
+    images: int
+
+
+def count_categories(path: str | Path, categories: Iterable[Category]) -> dict[str, CategoryCount]:
+    """Count the instances and images of some categories, by their name, in a run folder or an LVIS or COCO json.
+
+    Categories are matched as by ``merge``; those that the json lacks count 0. Raises :class:`MosaicFusionError` if it cannot be
+    read, or a category is ambiguous.
+    """
+    file = open_rows(path)
+    annotations = file.parse("annotations", list[AnnotationRef])
+    instances = Counter(annotation.category_id for annotation in annotations)
+    images = Counter(id_ for id_, _ in {(annotation.category_id, annotation.image_id) for annotation in annotations})
+    matcher = Matcher(file.parse("categories", list[CategoryRef]))
+    own = {category.id: category.name for category in categories}
+    refs = [CategoryRef(c.id, c.name, list(c.synonyms), c.synset) for c in categories]
+    ids, _ = matcher.ids(refs, "this run")
+    return {name: CategoryCount(instances[ids[id_]], images[ids[id_]]) for id_, name in own.items()}
 
 
 def read_stats(path: str | Path) -> DatasetStats:

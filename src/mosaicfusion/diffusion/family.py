@@ -36,8 +36,10 @@ class DiffusionModel(Protocol):
     latent_factor: int
     latent_channels: int
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions) -> None:
-        """Load a folder in diffusers format; ``options``: offload and VAE tiling."""
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions, variant: str | None = None
+    ) -> None:
+        """Load a folder in diffusers format; ``options``: offload and VAE tiling; ``variant``: of its weights."""
         ...
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:

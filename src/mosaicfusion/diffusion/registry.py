@@ -9,7 +9,7 @@ from pathlib import Path
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
-from mosaicfusion.models.hub import pipeline_class
+from mosaicfusion.models.pipeline_folder import find_variant, pipeline_class
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ def family_of(folder: Path) -> Family:
     return FAMILIES[name]
 
 
-def load_model(folder: Path, options: DeviceOptions | str = "auto", dtype: str = "auto") -> DiffusionModel:
+def load_model(
+    folder: Path, options: DeviceOptions | str = "auto", dtype: str = "auto", variant: str | None = None
+) -> DiffusionModel:
     """Load a model folder in diffusers format, as :func:`mosaicfusion.models.hub.find_model` returns it.
 
     ``options``: execution settings, or the name of a device. ``dtype``: ``auto`` is float16 on a GPU, float32 elsewhere.
+    ``variant``: of the weights, see :func:`mosaicfusion.models.pipeline_folder.find_variant`.
     Raises :class:`MosaicFusionError` if the family is not supported, a file cannot be read, the device is not available or
     the model cannot be compiled for it.
     """
@@ -52,7 +55,8 @@ def load_model(folder: Path, options: DeviceOptions | str = "auto", dtype: str =
 
     options, family = DeviceOptions.of(options), family_of(folder)
     device = resolve_device(options.device)
-    model = family.load_class()(folder, device, getattr(torch, resolve_dtype(dtype, device)), options)
+    number_format = getattr(torch, resolve_dtype(dtype, device))
+    model = family.load_class()(folder, device, number_format, options, find_variant(folder, variant))
     if options.compile:
         from mosaicfusion.diffusion.compilation import compile_parts
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import Conditioning, DiffusionModel
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas, Region, region_weight
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt, make_prompt
@@ -51,7 +51,7 @@ def sample_canvases(
 ) -> list[SampledCanvas]:
     """Sample canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
 
-    ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_attention`.
+    ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_model`.
     """
     canvas = specs[0].canvas
     assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
@@ -90,19 +90,38 @@ def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
 
 
 @torch.inference_mode()
-def check_attention(model: DiffusionModel, config: RunConfig) -> None:
-    """Run the U-Net once on a small tile; raise :class:`MosaicFusionError` if it has no attention where it is to be read."""
+def check_model(model: DiffusionModel, config: RunConfig) -> None:
+    """Run each part of the model once, on a small tile.
+
+    Raises :class:`MosaicFusionError` if the parts do not fit together, give numbers that are not finite, or have no attention
+    where it is to be read.
+    """
+    tile = torch.zeros(1, model.latent_channels, MIN_REGION_CELLS, MIN_REGION_CELLS, device=model.device)
+    try:
+        prediction = _predict_once(model, config, tile)
+        image = model.decode(tile)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        raise MosaicFusionError(f"the model does not run, even on a small tile: {first_line(error)}") from error
+    if not bool(prediction.isfinite().all()) or image is None:
+        part = "autoencoder" if bool(prediction.isfinite().all()) else "U-Net"
+        raise MosaicFusionError(
+            f"the model's {part} gives NaN, even for a small tile; try --dtype float32, or download or copy the model again if "
+            "its weights are damaged"
+        )
+
+
+def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) -> torch.Tensor:
+    """The U-Net's prediction for a tile at the first step that is read; see :func:`check_model`."""
     timesteps = model.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
-    latent_hw = MIN_REGION_CELLS, MIN_REGION_CELLS
-    tile = torch.zeros(1, model.latent_channels, *latent_hw, device=model.device)
+    latent_hw = tile.shape[2], tile.shape[3]
+    region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
     text = model.encode(["a"])
     with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
-        for step in range(len(timesteps)):
+        for step, timestep in enumerate(timesteps):
             recorder.start_step(step, len(timesteps))
             recorder.set_target(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
             if recorder.recording:
-                region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
-                model.predict(tile, timesteps[step], text, region_hw_px)
+                prediction = model.predict(tile, timestep, text, region_hw_px)
                 break
     if not recorder.sums:
         attention = config.attention
@@ -110,6 +129,7 @@ def check_attention(model: DiffusionModel, config: RunConfig) -> None:
             f"the model has no cross-attention at attention.strides_px={attention.strides_px} in blocks {attention.blocks} "
             f"during steps {attention.steps} of {len(timesteps)}; widen one of them"
         )
+    return prediction
 
 
 def make_prompts(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:

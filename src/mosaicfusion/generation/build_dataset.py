@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
 from mosaicfusion.dataset.thresholds import accepted
+from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.report.html import MAX_CANVASES, write_report
-from mosaicfusion.report.stats import RunStats
+from mosaicfusion.report.stats import CategoryTally, RunStats
 from mosaicfusion.run.folder import RunFolder
 
 
@@ -18,8 +20,9 @@ from mosaicfusion.run.folder import RunFolder
 class Summary:
     """Counts of a run. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason.
 
-    ``per_category``: by name, the number of regions that were requested and that were kept. ``missing`` canvases do not exist;
-    ``failed`` counts those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
+    ``per_category``: the counts of each category's regions, by name. ``short``: the instances that there are and those that
+    were wanted, of each category that lacks some. ``missing`` canvases do not exist; ``failed`` counts
+    those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
     ``lost`` canvases belong to parts of which an image was deleted; the command that generated them does so again.
     ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated.
     """
@@ -31,12 +34,13 @@ class Summary:
     kept_regions: int
     instances: int
     rejections: dict[str, int]
-    per_category: dict[str, tuple[int, int]]
+    per_category: dict[str, CategoryTally]
     output: OutputSettings = field(default_factory=OutputSettings)
     missing: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     generated: int = 0
+    short: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:
@@ -48,10 +52,16 @@ def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summa
     settings = run.manifest.output.updated(output)
     stats = RunStats(settings.policy)
     records = stats.watch(accepted(run, settings), MAX_CANVASES)  # one pass for the json and the counts
-    write_stream(
-        run.path / "lvis.json",
-        lambda file: write_lvis(file, records, run.categories, settings.policy, settings.masks),
-    )
+
+    def write(file: IO[bytes]) -> None:
+        write_lvis(file, records, run.categories, settings.policy, settings.masks)
+        if stats.without_image == stats.canvases > 0:
+            raise MosaicFusionError(
+                f"no canvas in {run.path} has an image: latents or pixels became NaN or infinite each time; another run, with "
+                "--dtype float32 and another --out, may do better"
+            )
+
+    write_stream(run.path / "lvis.json", write)
     run.remember_output(settings)
     write_report(run, stats=stats)
     return _summary(run, stats)
@@ -74,6 +84,6 @@ def _summary(run: RunFolder, stats: RunStats) -> Summary:
         instances=stats.instances,
         output=run.manifest.output,
         rejections=dict(stats.reasons.most_common()),
-        per_category={tally.name: (tally.requested, tally.kept) for tally in tallies},
+        per_category={tally.name: tally for tally in tallies},
         lost=sum(len(part) for part in run.without_image()),
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import digest, find_model
-from mosaicfusion.mosaic.plan import Plan
+from mosaicfusion.mosaic.plan import Plan, main_order
 from mosaicfusion.mosaic.prompts import make_prompt
 from mosaicfusion.profiling import stage
 from mosaicfusion.run.manifest import Manifest
@@ -37,21 +37,27 @@ class CanvasSampler:
         import torch
 
         from mosaicfusion.diffusion.registry import load_model
+        from mosaicfusion.diffusion.schedulers import check_scheduler
 
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         config = manifest.config
-        folder = find_model(config.model, config.revision)
+        folder = find_model(config.model, config.revision, config.variant)
         if (found := digest(folder)) != manifest.model.digest:
             raise MosaicFusionError(
                 f"the model {config.model} has changed: digest {found}, the run was made with {manifest.model.digest}"
             )
+        check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
         with stage("load the model"):
-            model = load_model(folder, options, config.sampling.dtype)
+            model = load_model(folder, options, config.sampling.dtype, config.variant)
         config.layout.check(model.latent_factor)
-        plan = Plan(config, manifest.categories.main, manifest.categories.partners, model.latent_factor)
+        plan = make_plan(manifest, model.latent_factor)
         check_plan(model, plan)
         return cls(model, plan)
+
+    def continue_with(self, manifest: Manifest) -> CanvasSampler:
+        """The same model with the plan of a run that has grown."""
+        return replace(self, plan=make_plan(manifest, self.model.latent_factor))
 
     def sample(
         self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None, max_size: int | None = None
@@ -85,11 +91,18 @@ class CanvasSampler:
         )
 
 
-def check_plan(model: DiffusionModel, plan: Plan) -> None:
-    """Try what would fail late: scheduler, attention, and the prompt of every category with the longest background."""
-    from mosaicfusion.diffusion.sampler import check_attention
+def make_plan(manifest: Manifest, latent_factor: int) -> Plan:
+    """The plan of a run's canvases; ``latent_factor``: pixels of the image per latent cell."""
+    main, partners = manifest.categories.main, manifest.categories.partners
+    regular, extra = manifest.canvases_per_category * len(main), main_order(manifest.rounds)
+    return Plan(manifest.config, main, partners, latent_factor, regular, tuple(extra.tolist()))
 
-    check_attention(model, plan.config)
+
+def check_plan(model: DiffusionModel, plan: Plan) -> None:
+    """Try what would fail late: each part of the model, and the prompt of every category with the longest background."""
+    from mosaicfusion.diffusion.sampler import check_model
+
+    check_model(model, plan.config)
     backgrounds = plan.config.prompt.backgrounds or ("",)
     longest = max(backgrounds, key=lambda background: len(model.tokenizer(background)["input_ids"]))
     for category in {category.id: category for category in (*plan.main, *plan.partners)}.values():

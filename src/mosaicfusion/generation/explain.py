@@ -59,6 +59,7 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
     """Sample a canvas with every category, with the attention of every step."""
     from mosaicfusion.diffusion.registry import load_model
     from mosaicfusion.diffusion.sampler import sample_canvases
+    from mosaicfusion.diffusion.schedulers import check_scheduler
 
     if len(categories) > MAX_OBJECTS:
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
@@ -67,7 +68,9 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
     if not isinstance(config.layout, GridLayout):
         raise MosaicFusionError(f"explain shows a grid, not the layout {config.layout.kind!r}; leave layout.kind out")
     config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
-    model = load_model(find_model(config.model, config.revision), device, config.sampling.dtype)
+    folder = find_model(config.model, config.revision, config.variant)
+    check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
+    model = load_model(folder, device, config.sampling.dtype, config.variant)
     config.layout.check(model.latent_factor)
     plan = Plan(config, categories[:1], categories, model.latent_factor)
     check_plan(model, plan)

@@ -15,7 +15,10 @@ from mosaicfusion.categories import Selection, Vocabulary
 from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_folder, check_local
+from mosaicfusion.generation.amount import Amount, Instances, make_amount
+from mosaicfusion.generation.batches import WHOLE
 from mosaicfusion.generation.build_dataset import Summary, build_dataset, summarize
+from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.engine import Engine, LocalEngine
 from mosaicfusion.generation.events import Observer, OnEvent
 from mosaicfusion.generation.presets import as_config
@@ -39,7 +42,9 @@ def generate(
     categories: str | Sequence[str] | Selection | Vocabulary | None,
     out: str | Path,
     *,
-    canvases_per_category: int = 25,
+    canvases_per_category: int | None = None,
+    instances_per_category: int | None = None,
+    balance: str | Path | None = None,
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
     output: OutputSettings | None = None,
     device: DeviceOptions | str = "auto",
@@ -53,7 +58,12 @@ def generate(
         categories: names (a list, or a text with commas), a vocabulary, or a :class:`Selection` of main and partner
             categories; ``None`` for all that the model knows (bundled model only).
         out: the run folder; new, empty, or holding the same run. A path, or an fsspec URL such as ``s3://bucket/run``.
-        canvases_per_category: canvases for each main category, before rejection; at least 1.
+        canvases_per_category: canvases for each main category, before rejection; 25 if left out.
+        instances_per_category: generate until the data set holds this number of instances of each main category, with at most
+            ``canvases_per_category`` canvases of each, or four for each instance. Categories that do not get there are in
+            :attr:`Summary.short`.
+        balance: an LVIS or COCO json, or a run folder, whose own instances count towards ``instances_per_category``: rare
+            categories get more, and those that have enough get none.
         config: a config, the name of a preset, the path of a settings file, or nested settings such as
             ``{"model": "CompVis/stable-diffusion-v1-4", "seed": 3}``; the bundled model's preset if left out.
         output: how the data set is compiled. Fields that are not set explicitly stay as they were last time.
@@ -74,20 +84,20 @@ def generate(
     Returns the :class:`Summary` of the whole folder. Raises :class:`MosaicFusionError` for anything the user can fix; what was
     written until then stays whole, and the same call continues from there.
     """
-    options, scale = DeviceOptions.of(device), scale or Scale()
+    options, scale, config = DeviceOptions.of(device), scale or Scale(), as_config(config)
+    selection = select(categories, config.model)
+    amount = make_amount(selection, canvases_per_category, instances_per_category, balance)
     with make_engine(scale, options) as engine:
         observer = Observer(on_event, cancel)
-        return generate_with(
-            engine, categories, as_folder(out), canvases_per_category, config, output, options, scale, observer
-        )
+        return generate_with(engine, selection, as_folder(out), amount, config, output, options, scale, observer)
 
 
 def generate_with(
     engine: Engine,
-    categories: str | Sequence[str] | Selection | Vocabulary | None,
+    selection: Selection,
     out: Path,
-    canvases_per_category: int = 25,
-    config: RunConfig | Mapping[str, Any] | str | Path | None = None,
+    amount: Amount,
+    config: RunConfig,
     output: OutputSettings | None = None,
     options: DeviceOptions | None = None,
     scale: Scale | None = None,
@@ -95,28 +105,52 @@ def generate_with(
 ) -> Summary:
     """:func:`generate` with an engine of the caller's own. Raises :class:`MosaicFusionError` as it does."""
     options, scale = options or DeviceOptions(), scale or Scale()
-    if canvases_per_category < 1:
-        raise MosaicFusionError(f"canvases_per_category={canvases_per_category} must be at least 1")
-    config = as_config(config)
-    selection = select(categories, config.model)
+    if isinstance(amount, Instances) and scale.shard != WHOLE:
+        raise MosaicFusionError(
+            "a shard cannot know how many instances the others keep: give canvases per category instead, or leave the shard out"
+        )
     existing = RunFolder.find(out)  # before a model is loaded
     complete = existing is not None and bool(existing.done().all()) and not existing.without_image()
     manifest = Manifest(
         config=_with_dtype(config, engine, existing if complete else None),
         categories=RunCategories(main=tuple(selection.main), partners=tuple(selection.partners)),
-        model=ModelIdentity(digest=digest(find_model(config.model, config.revision))),
-        canvases_per_category=canvases_per_category,
+        model=ModelIdentity(digest=digest(find_model(config.model, config.revision, config.variant))),
+        canvases_per_category=0,
         output=(existing.manifest.output if existing else OutputSettings()).updated(output),
         versions={name: version(name) for name in _VERSIONS},
     )
+    summary = None
     if existing:
         existing.check_same(manifest)
-        if complete and _is_compiled(existing, manifest):
-            return summarize(existing.continue_with(manifest))  # nothing to do
+        manifest = manifest.with_canvases_of(existing.manifest)
+        if complete and manifest.output == existing.manifest.output and (existing.path / "lvis.json").exists():
+            summary = summarize(existing)
+    manifest = _grown(manifest, amount, summary)
+    if existing and summary and manifest.total == existing.total:
+        existing.continue_with(manifest)  # with other versions
+        return replace(summary, short=amount.short(summary))  # nothing to do
     _check_semantics(manifest, out)
     engine.load(manifest, out)
     run = existing.continue_with(manifest) if existing else RunFolder.open_or_create(out, manifest)
-    return _generate_missing(engine, run, options, scale, observer)
+    return _generate_amount(engine, run, amount, options, scale, observer)
+
+
+def _generate_amount(
+    engine: Engine, run: RunFolder, amount: Amount, options: DeviceOptions, scale: Scale, observer: Observer | None
+) -> Summary:
+    """Generate what a run lacks, and let it grow until it has the amount."""
+    generated = 0
+    while True:
+        summary = _generate_missing(engine, run, options, scale, observer)
+        generated += summary.generated
+        grown = run.manifest if summary.missing else _grown(run.manifest, amount, summary)
+        if grown.total == run.total:
+            return replace(summary, generated=generated, short=amount.short(summary))
+        run.continue_with(grown)
+
+
+def _grown(manifest: Manifest, amount: Amount, summary: Summary | None) -> Manifest:
+    return manifest.grown_to(amount.counts(make_plan(manifest, latent_factor=8), manifest.counts, summary))
 
 
 def _with_dtype(config: RunConfig, engine: Engine, complete: RunFolder | None) -> RunConfig:
@@ -129,13 +163,6 @@ def _with_dtype(config: RunConfig, engine: Engine, complete: RunFolder | None) -
     return config.model_copy(update={"sampling": config.sampling.model_copy(update={"dtype": dtype})})
 
 
-def _is_compiled(run: RunFolder, manifest: Manifest) -> bool:
-    """True if the data set of a complete run is what ``manifest`` asks for."""
-    before = run.manifest
-    same = manifest.total == before.total and manifest.output == before.output
-    return same and (run.path / "lvis.json").exists()
-
-
 def _generate_missing(
     engine: Engine, run: RunFolder, options: DeviceOptions, scale: Scale, observer: Observer | None
 ) -> Summary:
@@ -146,6 +173,8 @@ def _generate_missing(
         summary = replace(finish_run(run, "auto" if scale.on_ray else options.device), generated=queue.generated)
     except MosaicFusionError as error:
         missing = run.total - int(run.done().sum())
+        if not missing:
+            raise
         raise type(error)(
             f"{error}\n{missing} of {run.total} canvases are missing; run the same command again to continue"
         ) from error

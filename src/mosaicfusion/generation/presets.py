@@ -11,6 +11,7 @@ from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.hub import find_model
+from mosaicfusion.models.pipeline_folder import scheduler_config
 from mosaicfusion.settings import merge_settings, read_settings
 
 # Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
@@ -41,6 +42,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     # The paper's geometry with a second-order solver: 2.5 times fewer U-Net calls.
     "fast": {"sampling": {"scheduler": "dpm++", "steps": 20}},
+    # The paper's geometry for models of Stable Diffusion's size that were trained down to a signal of zero (Lin et al. 2024).
+    "zero-snr": {"sampling": {"scheduler": "ddim"}},
     # The paper's setting for SDXL: 768 x 1024 regions; SDXL has no cross-attention at 1/8.
     "sdxl": {
         "layout": {"region_hw_px": (768, 1024), "overlap_xy_px": (128, 96)},
@@ -62,7 +65,7 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
         base["layout"] = {**base.get("layout", {}), "kind": preset.layout.kind}
     else:
         model = overrides.get("model") or BUNDLED_MODEL
-        preset = preset or _default_preset(model, overrides.get("revision"))
+        preset = preset or _default_preset(model, overrides.get("revision"), overrides.get("variant"))
         if not isinstance(preset, str) or preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r:.80}; choose one of {', '.join(PRESETS)}")
         base = PRESETS[preset]
@@ -119,8 +122,10 @@ def load_config(path: str | Path) -> RunConfig:
     return _from_settings(settings) if isinstance(settings, dict) else RunConfig.parse(settings)
 
 
-def _default_preset(model: Any, revision: str | None) -> str:
-    """The preset of the model's family; the bundled model has its own."""
+def _default_preset(model: Any, revision: str | None, variant: str | None) -> str:
+    """The preset of the model's family; the bundled model has its own, as have models trained down to no signal."""
     if model == BUNDLED_MODEL or not isinstance(model, str):  # what is no name is refused with the other settings
         return "mini"
-    return family_of(find_model(model, revision)).preset
+    folder = find_model(model, revision, variant)
+    preset = family_of(folder).preset
+    return "zero-snr" if preset == "paper" and scheduler_config(folder).get("rescale_betas_zero_snr") else preset

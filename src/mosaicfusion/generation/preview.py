@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import RunConfig
+from mosaicfusion.generation.amount import Amount
 from mosaicfusion.layouts.geometry import Region
-from mosaicfusion.mosaic.plan import CanvasSpec, Plan
+from mosaicfusion.mosaic.plan import CanvasSpec, Plan, main_order
 from mosaicfusion.mosaic.prompts import render
 
 _SAMPLED = 256  # canvases that the means are taken over
@@ -27,20 +28,22 @@ class PlannedRegion:
 class Preview:
     """A job before it is started.
 
-    ``canvases``: of the whole run. ``objects``: requested objects, exact up to 256 canvases, else estimated; as are
-    ``megabytes``, on disk, and ``unet_calls``, evaluations of a single region by the U-Net. ``first``: the regions of the first
-    canvases, which the job will generate exactly so.
+    ``canvases``: of the whole run; where a number of instances is wanted, those that suffice if all masks are kept.
+    ``objects``: requested objects, exact up to 256 canvases, else estimated; as are ``megabytes``, on disk, and ``unet_calls``,
+    evaluations of a single region by the U-Net. ``per_category``: canvases of each main category. ``first``: the regions of the
+    first canvases, which the job will generate exactly so.
     """
 
     canvases: int
     objects: int
     megabytes: float
     unet_calls: int
+    per_category: dict[str, int]
     first: list[list[PlannedRegion]]
 
 
 def preview(
-    selection: Selection, config: RunConfig, canvases_per_category: int, *, latent_factor: int = 8, show: int = 3
+    selection: Selection, config: RunConfig, amount: Amount, *, latent_factor: int = 8, show: int = 3
 ) -> Preview:
     """Plan a job.
 
@@ -49,7 +52,8 @@ def preview(
     """
     config.layout.check(latent_factor)
     plan = Plan(config, tuple(selection.main), tuple(selection.partners), latent_factor)
-    total = canvases_per_category * len(plan.main)
+    counts = amount.counts(plan, (0,) * len(plan.main), None)
+    plan, total = replace(plan, extra=tuple(main_order([counts]).tolist())), sum(counts)
     stride = max(1, total // _SAMPLED)
     specs = [plan.spec(index) for index in range(0, total, stride)]
     objects = round(sum(len(spec.categories) for spec in specs) / len(specs) * total)
@@ -60,6 +64,7 @@ def preview(
         objects=objects,
         megabytes=pixels * _BYTES_PER_PIXEL / 1e6,
         unet_calls=objects * config.sampling.steps * guided,
+        per_category={category.name: count for category, count in zip(plan.main, counts, strict=True)},
         first=[_planned(plan.spec(index), config) for index in range(min(show, total))],
     )
 

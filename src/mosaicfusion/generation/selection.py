@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mosaicfusion.categories import Category, Selection, Vocabulary, from_names, split_names
+from mosaicfusion.dataset.lvis import frequency_of
+from mosaicfusion.dataset.stats import count_categories
 from mosaicfusion.dataset.vocabulary import read_vocabulary
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import known_categories_file
@@ -56,6 +58,19 @@ def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: 
         f"{closed.source} {lines}{more}\n`mosaicfusion categories --search WORD` lists its {len(closed)} categories; a model "
         "with an open vocabulary, such as Stable Diffusion, accepts any: name one with --model"
     )
+
+
+def with_counted_frequencies(vocabulary: Vocabulary, path: Path) -> Vocabulary:
+    """A vocabulary in which each category has a frequency: its own, or, if none has, by the number of its images in a json.
+
+    ``path``: the LVIS or COCO json that the vocabulary comes from. LVIS' rule: rare up to 10 images, common up to 100, else
+    frequent. Raises :class:`MosaicFusionError`.
+    """
+    if any(category.frequency for category in vocabulary):
+        return vocabulary
+    counts = count_categories(path, vocabulary)
+    counted = (replace(one, frequency=frequency_of(counts[one.name].images)) for one in vocabulary)
+    return Vocabulary(counted, vocabulary.source)
 
 
 def select(categories: str | Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:

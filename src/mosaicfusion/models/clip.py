@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
-from mosaicfusion.models.hub import BUNDLED_FOLDER, exists, fetch, is_hub_id
+from mosaicfusion.models.hub import BUNDLED_FOLDER, fetch, is_folder, is_hub_id
 
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -91,7 +91,7 @@ def find_clip(name: str) -> Path:
     """The local folder of a CLIP model, checked to hold a config and safetensors; see :func:`load_clip`."""
     if name == "mini":
         folder = BUNDLED_FOLDER / "clip"
-    elif exists(Path(name)) and Path(name).is_dir():
+    elif is_folder(Path(name)):
         folder = Path(name)
     else:
         folder = fetch(_hub_id(name.removeprefix("hub:")), [_CONFIG, *_WEIGHTS, *_TOKENIZER])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.hub import hub_advice, is_folder, is_hub_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -141,6 +143,11 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
         "sam2": (transformers.Sam2Model, transformers.Sam2Processor),
     }
     expected = classes[name][0].config_class.model_type
+    in_folder = is_folder(Path(model))
+    if not in_folder and not is_hub_id(model):
+        raise MosaicFusionError(
+            f"there is no folder {model:.300}; give one in transformers format, or a hub id such as owner/name"
+        )
     try:
         config = transformers.AutoConfig.from_pretrained(model)
         # The published SAM 2 files are those of its video model, whose image part is the same.
@@ -151,9 +158,9 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
         loaded = classes[name][0].from_pretrained(model, use_safetensors=True, output_loading_info=True)
         processor = classes[name][1].from_pretrained(model)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        where = "the folder" if os.path.isdir(model) else "the name and the network, or give a local folder"  # noqa: PTH112
+        files = "config.json, preprocessor_config.json and safetensors are needed"
         raise MosaicFusionError(
-            f"cannot load {name} from {model}; check {where} (config.json, preprocessor_config.json and safetensors)\n"
+            f"cannot load {name} from {model}; {files if in_folder else hub_advice(error)}\n"
             f"  (transformers says: {first_line(error, 160)})"
         ) from None
     network, report = loaded

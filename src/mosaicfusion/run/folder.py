@@ -95,23 +95,20 @@ class RunFolder:
     def continue_with(self, manifest: Manifest) -> RunFolder:
         """Adopt and store the number of canvases, the output settings and the versions of ``manifest``; see :meth:`check_same`.
 
-        Unfinished files of killed processes are removed. Returns this folder.
+        Unfinished files of killed processes are removed. Returns this folder. Raises :class:`MosaicFusionError` for another run,
+        or fewer canvases.
         """
         self.check_same(manifest)
+        self.manifest.grown_to(manifest.counts)
         self.tidy()
         self._store(manifest)
         return self
 
     def check_same(self, manifest: Manifest) -> None:
-        """Raise :class:`MosaicFusionError` if ``manifest`` describes another run, or fewer canvases."""
+        """Raise :class:`MosaicFusionError` if ``manifest`` describes another run."""
         if changed := self.manifest.differences(manifest):
             lines = "\n  ".join(changed[:12])
             raise MosaicFusionError(f"{self.path} holds another run; give another --out, or undo:\n  {lines}")
-        before, now = self.manifest.canvases_per_category, manifest.canvases_per_category
-        if now < before:
-            raise MosaicFusionError(
-                f"{self.path} was made with {before} canvases per category; a run can grow but not shrink to {now}"
-            )
 
     def remember_output(self, output: OutputSettings) -> None:
         """Store the settings that the data set was last compiled with."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings, RunConfig
@@ -15,6 +16,7 @@ from mosaicfusion.settings import problems
 
 FORMAT: Literal[1] = 1
 _IDENTITY = {"config", "categories", "model"}  # the fields that decide what canvas number i looks like
+Count = Annotated[int, Field(ge=0, lt=2**40)]
 
 
 class _Section(BaseModel):
@@ -43,20 +45,60 @@ class ModelIdentity(_Section):
 
 
 class Manifest(_Section):
-    """The content of ``run.json``. ``config``, ``categories`` and ``model`` are the run's identity: they never change."""
+    """The content of ``run.json``. ``config``, ``categories`` and ``model`` are the run's identity: they never change.
+
+    ``canvases_per_category``: canvases that each main category has first. ``rounds``: canvases that came after them, one number
+    for each main category in a round.
+    """
 
     format: Literal[1] = FORMAT
     config: RunConfig
     categories: RunCategories
     model: ModelIdentity
-    canvases_per_category: Annotated[int, Field(ge=1)]
+    canvases_per_category: Count
+    rounds: tuple[tuple[Count, ...], ...] = ()
     output: OutputSettings = OutputSettings()
     versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _rounds_fit_the_categories(self) -> Manifest:
+        if any(len(counts) != len(self.categories.main) for counts in self.rounds):
+            raise ValueError("a round has another number of categories than the run")
+        return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of canvases that the run is to have for each main category."""
+        each = [self.canvases_per_category] * len(self.categories.main)
+        return tuple(map(sum, zip(each, *self.rounds, strict=True)))
 
     @property
     def total(self) -> int:
         """Number of canvases that the run is to have."""
-        return self.canvases_per_category * len(self.categories.main)
+        return sum(self.counts)
+
+    def grown_to(self, counts: Sequence[int]) -> Manifest:
+        """The same run with these numbers of canvases; those that it has stay as they are.
+
+        Raises :class:`MosaicFusionError` for a lower number.
+        """
+        more = []
+        for old, new in zip(self.counts, counts, strict=True):
+            if new < old:
+                raise MosaicFusionError(
+                    f"the run was made with {old} canvases per category; a run can grow but not shrink to {new}"
+                )
+            more.append(new - old)
+        if not any(more):
+            return self
+        if not self.rounds and len(set(counts)) == 1:
+            return self.model_copy(update={"canvases_per_category": counts[0]})
+        return self.model_copy(update={"rounds": (*self.rounds, tuple(more))})
+
+    def with_canvases_of(self, other: Manifest) -> Manifest:
+        """The same run with the canvases of ``other``, a run of the same categories."""
+        update = {"canvases_per_category": other.canvases_per_category, "rounds": other.rounds}
+        return self.model_copy(update=update)
 
     def to_bytes(self) -> bytes:
         """The content of ``run.json``."""

@@ -14,23 +14,9 @@ import transformers
 from numpy.typing import NDArray
 
 from mosaicfusion.diffusion.family import Conditioning
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.diffusion.schedulers import make_scheduler
+from mosaicfusion.errors import MosaicFusionError, first_few, first_line
 from mosaicfusion.models.device import DeviceOptions
-
-# Short names of schedulers; any other name is the class of a diffusers scheduler.
-SCHEDULERS = {
-    "lms": "LMSDiscreteScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-    "ddim": "DDIMScheduler",
-    "ddpm": "DDPMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "euler-a": "EulerAncestralDiscreteScheduler",
-    "pndm": "PNDMScheduler",
-    "unipc": "UniPCMultistepScheduler",
-}
-
-# EDM's preconditioning does not fit these models, and the noise of the SDE solver does not follow our seeds.
-UNFIT_SCHEDULERS = ("EDMEulerScheduler", "DPMSolverSDEScheduler")
 
 
 class StableDiffusion:
@@ -42,15 +28,18 @@ class StableDiffusion:
     # Parts of the pipeline that serve other uses are not loaded.
     unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions) -> None:
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype, options: DeviceOptions, variant: str | None = None
+    ) -> None:
         self.device = device
         self.dtype = dtype
-        self.pipeline = _load_pipeline(folder, dtype, self.unused_parts)
+        self.pipeline = _load_pipeline(folder, dtype, variant, self.unused_parts)
         # Convolutions with channels last save the miniature an eighth of the U-Net's time, a third of the decoder's.
         self.unet = self.pipeline.unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.vae = self.pipeline.vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
         self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
+        _check_vocabularies(folder, self.pipeline)
         self._offload = options.offload
         self._active: tuple[torch.nn.Module, ...] = ()
         if not options.offload:
@@ -109,20 +98,7 @@ class StableDiffusion:
 
     def scheduler(self, name: str, steps: int) -> Any:
         """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""
-        own: Any = self.pipeline.scheduler
-        kinds = {kind.__name__: kind for kind in (*own.compatibles, type(own)) if kind.__name__ not in UNFIT_SCHEDULERS}
-        fitting = {"model": type(own), **kinds}
-        kind = fitting.get(SCHEDULERS.get(name.lower(), name))
-        if kind is None:
-            raise MosaicFusionError(
-                f"scheduler {name!r} does not fit this model; choose one of {', '.join(SCHEDULERS)} or {', '.join(fitting)}"
-            )
-        try:
-            scheduler = kind.from_config(own.config)
-            scheduler.set_timesteps(steps, device=self.device)
-        except (TypeError, ValueError, NotImplementedError, ImportError) as error:
-            raise MosaicFusionError(f"scheduler {name!r} cannot run {steps} steps with this model: {error}") from None
-        return scheduler
+        return make_scheduler(self.pipeline.scheduler, name, steps, self.device)
 
     def activate(self, *parts: torch.nn.Module) -> None:
         """Get these parts ready for use: with offloading, move them to the device and all others off it.
@@ -141,7 +117,22 @@ class StableDiffusion:
         self._active = parts
 
 
-def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> Any:
+def _check_vocabularies(folder: Path, pipeline: Any) -> None:
+    """Refuse a tokenizer with tokens that its text encoder has no embedding for."""
+    for suffix in ("", "_2"):
+        tokenizer, encoder = (getattr(pipeline, part + suffix, None) for part in ("tokenizer", "text_encoder"))
+        if tokenizer is None or encoder is None:
+            continue
+        known = encoder.get_input_embeddings().num_embeddings
+        unknown = [token for token, number in tokenizer.get_vocab().items() if number >= known]
+        if unknown:
+            raise MosaicFusionError(
+                f"{folder / f'tokenizer{suffix}'} has tokens without an embedding in text_encoder{suffix}: "
+                f"{first_few(sorted(unknown))}; save both after resize_token_embeddings, or remove the tokens"
+            )
+
+
+def _load_pipeline(folder: Path, dtype: torch.dtype, variant: str | None, unused: dict[str, Any]) -> Any:
     # Their progress bars, and remarks on unusual but working configs, would disturb our own progress bar.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
@@ -150,7 +141,7 @@ def _load_pipeline(folder: Path, dtype: torch.dtype, unused: dict[str, Any]) -> 
     logging.getLogger("diffusers").propagate = False
     try:
         return diffusers.DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, **unused
+            folder, dtype=dtype, variant=variant, use_safetensors=True, local_files_only=True, **unused
         )
     except Exception as error:  # three libraries, each with its own errors for damaged files
         raise MosaicFusionError(f"cannot load the model in {folder}: {first_line(error, 300)}") from None
