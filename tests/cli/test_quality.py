@@ -56,7 +56,7 @@ class TestJudge:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["-a", "sam", "-m", "no such model"], "cannot load sam from no such model"),
+            (["-a", "sam", "-m", "no such model"], "there is no folder no such model"),
             (["-a", "sam2", "-m", "nobody/nothing"], "check the name and the network, or give a local folder"),
             (["-a", "grabcut", "-m", "x"], "grabcut has no weights"),
             (["-a", "sam", "-m", ".", "--device", "cuda:99"], "device 'cuda:99' cannot be used"),
@@ -92,7 +92,7 @@ class TestRefine:
         for arguments, message in (
             ((run.path, "--out", run.path), "is the run itself"),
             ((tmp_path / "none", "--out", tmp_path / "new"), "holds no run"),
-            ((run.path, "--out", tmp_path / "new", "-a", "sam", "-m", "none"), "cannot load sam"),
+            ((run.path, "--out", tmp_path / "new", "-a", "sam", "-m", "none"), "there is no folder none"),
         ):
             result = call("refine", *arguments)
             assert (result.exit_code, message in result.stderr) == (2, True), result.output

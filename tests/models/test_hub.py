@@ -11,7 +11,8 @@ import pytest
 
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.hub import BUNDLED_FOLDER, check_model_folder, digest, find_model, pipeline_class
+from mosaicfusion.models.hub import BUNDLED_FOLDER, digest, find_model
+from mosaicfusion.models.pipeline_folder import check_model_folder, pipeline_class
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def test_complete_folders_are_accepted(folder: Path, tiny_sdxl: Path) -> None:
         (lambda f: shutil.rmtree(f / "scheduler"), "has no scheduler/"),
         (lambda f: edit_index(f, text_encoder_2=["transformers", "CLIPTextModel"]), "has no text_encoder_2/"),
         (lambda f: (f / "unet" / "config.json").unlink(), "unet has no config.json"),
+        (lambda f: (f / "unet" / "config.json").write_text("{}"), "has parts of different models"),
+        (lambda f: (f / "text_encoder" / "config.json").write_text('{"hidden_size": 7}'), "text_encoder give 7"),
         (lambda f: (f / "unet" / "config.json").write_bytes(b"\xff"), "config.json is not JSON"),
         (lambda f: (f / "tokenizer" / "tokenizer.json").unlink(), "tokenizer has neither tokenizer.json nor"),
         (lambda f: to_pickle(f / "text_encoder"), "holds only pytorch_model.bin, a pickle, which can run code"),
@@ -80,10 +83,8 @@ def test_optional_parts_may_be_missing(folder: Path, origin: list[None]) -> None
     [
         ("unet/*.safetensors", lambda path: path.write_bytes(path.read_bytes()[:1000])),
         ("vae/*.safetensors", lambda path: path.write_bytes(b"not weights at all")),
-        ("unet/config.json", lambda path: path.write_text("{}")),
         ("scheduler/scheduler_config.json", lambda path: path.unlink()),
         ("tokenizer/tokenizer.json", lambda path: path.write_text("{}")),
-        ("text_encoder/config.json", lambda path: path.write_text('{"hidden_size": 7}')),
     ],
 )
 def test_damaged_files_are_refused_when_loaded(folder: Path, name: str, damage: Callable[[Path], object]) -> None:
