@@ -59,7 +59,7 @@ def compare(run: Path, size: int) -> tuple[list[float], float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run with square canvases")
-    parser.add_argument("--sizes", default="320,640,1280", help="training sizes")
+    parser.add_argument("--sizes", default="256,640,1280", help="training sizes")
     options = parser.parse_args()
     print(f"{datetime.date.today()}\n")
     print("| training size | masks | mean IoU | lowest | largest error of a box |")

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 `mosaicfusion export runs/fruit --to yolo --val-fraction 0.1 -o fruit-yolo`
 
+`mosaicfusion export data/plus.json --to yolo --val my_val.json --val-images photos/ -o plus-yolo`
+
 `mosaicfusion export runs/fruit --to voc -o fruit-voc`
+
+`mosaicfusion export runs/rare --to lvis --categories lvis_v1_train.json -o rare-lvis`
 
 `mosaicfusion export train_plus.json --images data/ --to webdataset --shard-size 5000 -o s3://bucket/train_plus`
 
@@ -50,6 +54,19 @@ def export(
             help="Fraction of the images (of a merged set: the real ones) for val, by their ids; for yolo and voc."
         ),
     ] = 0.0,
+    val: Annotated[
+        Path | None,
+        typer.Option(help="Your validation json: it becomes val, and all of the source train; for yolo and voc."),
+    ] = None,
+    val_images: Annotated[
+        list[Path] | None, typer.Option(help="Folder of the images of --val.", show_default="the folder of the json")
+    ] = None,
+    categories: Annotated[
+        Path | None,
+        typer.Option(
+            help="A json whose categories the export has, all and with their ids, such as lvis_v1_train.json."
+        ),
+    ] = None,
     shard_size: Annotated[int, typer.Option(help="Images per file of webdataset or hf.")] = 1000,
 ) -> None:
     """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
@@ -65,6 +82,9 @@ def export(
             policy=policy,
             masks=masks,
             val_fraction=val_fraction,
+            val=val,
+            val_images=val_images,
+            categories=categories,
             shard_size=shard_size,
             on_progress=progress.show,
         )

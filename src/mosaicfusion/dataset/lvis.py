@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -140,6 +140,17 @@ def category_records(
         }
         for category in sorted(categories, key=lambda category: category.id)
     ]
+
+
+def gap_in_ids(ids: Collection[int]) -> str | None:
+    """A warning if category ids are not 1 to N: loaders that have LVIS' list of names take ``id - 1`` for the class."""
+    count = len(ids)
+    if set(ids) == set(range(1, count + 1)):
+        return None
+    return (
+        f"the ids of {count} categories are not 1 to {count}; detectron2's LVIS loader takes id - 1 for the class: "
+        "`export --categories lvis_v1_train.json` writes all categories of LVIS, `merge --renumber` new ids"
+    )
 
 
 def frequency_of(image_count: int) -> Frequency:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -29,16 +29,14 @@ from mosaicfusion.dataset.coco import (
     require_known,
     require_unique,
 )
+from mosaicfusion.dataset.counts import Counts, Samples
 from mosaicfusion.dataset.image_files import Folders, folders_of
 from mosaicfusion.dataset.lvis import category_records, lvis_entries, lvis_head, write_lvis
-from mosaicfusion.dataset.masks import is_blank
 from mosaicfusion.dataset.mend import mended_values
-from mosaicfusion.dataset.sample import Sample, describe_image, shown_folders
+from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.errors import MosaicFusionError, first_few
+from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.run.folder import RunFolder
-
-Samples = Callable[[], Iterator[Sample]]  # the images with their annotations; every call starts anew
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Dataset:
 
     ``folders``: those of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with
     ``image_count`` and ``instance_count``. ``masks``: the mask format that a run was last compiled with; ``None`` for a json,
-    which may hold both. ``synthetic``: number of synthetic images. ``remarks``: what was read as something else.
+    which may hold both. ``remarks``: what was read as something else.
     """
 
     path: Path
@@ -55,16 +53,29 @@ class Dataset:
     head: Record
     categories: list[Record]
     samples: Samples
-    images: int
-    instances: int
+    counts: Counts
     masks: MaskFormat | None = None
-    synthetic: int = 0
     remarks: Sequence[Remark] = ()
 
     @property
     def name(self) -> str:
         """Name of the run folder or the json."""
         return self.path.resolve().name.removesuffix(".gz").removesuffix(".json")
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self.counts.images
+
+    @property
+    def instances(self) -> int:
+        """Number of annotations."""
+        return self.counts.by_instance.total()
+
+    @property
+    def categories_in_use(self) -> list[CategoryRef]:
+        """The categories that an annotation or an image's list names."""
+        return [msgspec.convert(one, CategoryRef) for one in self.categories if one["id"] in self.counts.used]
 
     def __iter__(self) -> Iterator[Sample]:
         return self.samples()
@@ -128,23 +139,12 @@ def _open_run(
     def samples() -> Iterator[Sample]:
         return (Sample(*entry, [run.path]) for entry in lvis_entries(accepted(run), policy, masks))
 
-    counts = _Counts.of(run.path, samples, check_images)
+    counts = Counts.checked(run.path, samples) if check_images else Counts.of(samples)
     if not counts.images and not allow_empty:
         hint = "; try --policy not_exhaustive" if policy == "drop" else ""
         raise MosaicFusionError(f"{run.path} holds no canvas that the policy {policy} accepts{hint}")
     categories = category_records(run.categories, counts.by_image, counts.by_instance)
-    output = run.manifest.output
-    return Dataset(
-        run.path,
-        [run.path],
-        lvis_head(),
-        categories,
-        samples,
-        counts.images,
-        counts.by_instance.total(),
-        output.masks,
-        counts.synthetic,
-    )
+    return Dataset(run.path, [run.path], lvis_head(), categories, samples, counts, run.manifest.output.masks)
 
 
 def open_json(path: Path, folders: Sequence[Path], *, complete: bool = True, check_images: bool = False) -> Dataset:
@@ -171,26 +171,13 @@ def open_json(path: Path, folders: Sequence[Path], *, complete: bool = True, che
             record = _decode(path, "image", raw)
             yield Sample(record, [_annotation(path, row, complete) for row in by_image.get(image.id, ())], folders)
 
-    counts = _Counts.of(path, samples, check_images)
+    counts = Counts.checked(path, samples) if check_images else Counts.of(samples)
     if not counts.images and complete:
         raise MosaicFusionError(f"{path} holds no images")
     head: Record = {"info": {}, "licenses": []}
     head.update({key: file.parse(key, Any) for key in head if key in file.fields})
-    records = [
-        {**record, "image_count": counts.by_image[record["id"]], "instance_count": counts.by_instance[record["id"]]}
-        for record in sorted(file.parse("categories", list[Record]), key=lambda record: int(record["id"]))
-    ]
-    return Dataset(
-        path,
-        folders,
-        head,
-        records,
-        samples,
-        counts.images,
-        counts.by_instance.total(),
-        synthetic=counts.synthetic,
-        remarks=file.remarks,
-    )
+    categories_with_counts = counts.categories(file.parse("categories", list[Record]))
+    return Dataset(path, folders, head, categories_with_counts, samples, counts, remarks=file.remarks)
 
 
 def _require_complete(path: Path, images: Sequence[ImageRef], categories: Sequence[CategoryRef]) -> None:
@@ -239,42 +226,3 @@ def _annotation(path: Path, raw: msgspec.Raw, complete: bool) -> Record:
             f"{path}: annotation {record['id']}: {error}; `mosaicfusion validate {path}` lists all problems"
         ) from None
     return record
-
-
-@dataclass
-class _Counts:
-    """Number of images, and of images and instances by category id."""
-
-    images: int = 0
-    synthetic: int = 0
-    by_image: Counter[int] = field(default_factory=Counter)
-    by_instance: Counter[int] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, path: Path, samples: Samples, check_images: bool) -> _Counts:
-        """Count, and check the images if requested, so that errors come before anything is written."""
-        counts, missing, blank, where = cls(), [], [], ""
-        for sample in samples():
-            ids = [annotation["category_id"] for annotation in sample.annotation_records]
-            counts.images += 1
-            counts.synthetic += sample.synthetic
-            counts.by_image.update(set(ids))
-            counts.by_instance.update(ids)
-            if not check_images:
-                continue
-            blank += [row["id"] for row in sample.annotation_records if is_blank(row.get("segmentation"))]
-            if find_image(sample.folders, msgspec.convert(sample.record, ImageRef)) is None:
-                missing.append(describe_image(sample.record))
-                where = shown_folders(sample.folders)
-            else:
-                sample.check()
-        if missing:
-            raise MosaicFusionError(
-                f"{len(missing)} of {counts.images} images are not in {where}: {first_few(missing)}; nothing was written"
-            )
-        if blank:
-            raise MosaicFusionError(
-                f"{path}: {len(blank)} of {counts.by_instance.total()} annotations have no mask, the first is annotation "
-                f"{blank[0]}; boxes alone cannot be exported: annotate masks, or remove these annotations"
-            )
-        return counts

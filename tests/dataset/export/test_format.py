@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mosaicfusion.dataset.export.format import FORMATS, ExportOptions, check_options, load_format
+from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -19,6 +20,8 @@ from mosaicfusion.errors import MosaicFusionError
         ({"to": "yolo", "val_fraction": 1.0}, "must be at least 0 and below 1; try 0.1"),
         ({"to": "yolo", "val_fraction": float("nan")}, "must be at least 0 and below 1"),
         ({"to": "hf", "val_fraction": 0.1}, "hf is written whole, without a split; leave out --val-fraction"),
+        ({"to": "hf", "own_val": True}, "export what --val names on its own"),
+        ({"to": "yolo", "own_val": True, "val_fraction": 0.1}, "give --val or --val-fraction, not both"),
         ({"to": "hf", "shard_size": 0}, "--shard-size 0 must be at least 1 image"),
     ],
 )
@@ -34,13 +37,23 @@ def test_the_defaults_fit_every_format(name: str) -> None:
 
 
 def test_split_depends_on_the_id_alone_and_has_the_requested_size() -> None:
-    split = ExportOptions(val_fraction=0.2).split
-    val = [image_id for image_id in range(5000) if split(image_id) == "val"]
+    val = val_of(5000, val_fraction=0.2)
     assert 900 < len(val) < 1100
-    assert [image_id for image_id in range(100) if split(image_id) == "val"] == [i for i in val if i < 100]
-    assert {ExportOptions().split(image_id) for image_id in range(500)} == {"train"}
+    assert val_of(100, val_fraction=0.2) == [image_id for image_id in val if image_id < 100]
+    assert val_of(500) == []
+
+
+def val_of(count: int, **options: Any) -> list[int]:
+    """The ids of the first ``count`` images that are in val."""
+    split = ExportOptions(**options).split
+    return [id_ for id_ in range(count) if split(Sample({"id": id_}, [], [])) == "val"]
 
 
 def test_a_larger_fraction_keeps_the_validation_images_of_a_smaller_one() -> None:
-    few, many = (ExportOptions(val_fraction=fraction).split for fraction in (0.1, 0.3))
-    assert all(many(image_id) == "val" for image_id in range(500) if few(image_id) == "val")
+    few, many = (val_of(500, val_fraction=fraction) for fraction in (0.1, 0.3))
+    assert set(few) < set(many)
+
+
+def test_an_own_validation_set_is_val_whole() -> None:
+    split = ExportOptions(own_val=True).split
+    assert [split(Sample({"id": 1}, [], [], own_val=own)) for own in (True, False)] == ["val", "train"]

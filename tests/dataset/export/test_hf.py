@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.lvis_sets import jpeg, write_json
 
 from mosaicfusion.dataset.export import export
 from mosaicfusion.dataset.masks import parse_mask
@@ -75,6 +76,27 @@ def test_row_groups_are_small(make_run: Any, tmp_path: Path) -> None:
         for file in files
     ]
     assert sizes == [[100, 100, 20], [10]]
+
+
+def test_keypoints_scores_and_the_mark_of_synthetic_images_are_columns(tmp_path: Path) -> None:
+    base = {
+        "image_id": 1,
+        "category_id": 1,
+        "bbox": [0, 0, 4, 4],
+        "area": 16,
+        "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]],
+    }
+    objects = [{**base, "id": 1, "keypoints": [1, 2, 2], "num_keypoints": 1}, {**base, "id": 2, "quality": 0.5}]
+    image = {"id": 1, "file_name": "a.jpg", "height": 32, "width": 48, "synthetic": True, "license": 3}
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    data = {"images": [image], "annotations": objects, "categories": [{"id": 1, "name": "kite"}]}
+    done = export(write_json(tmp_path / "set.json", data), "hf", tmp_path / "out")
+    (row,) = pq.read_table(tmp_path / "out/data").to_pylist()
+    assert row["synthetic"] is True
+    assert row["objects"]["keypoints"] == [[1.0, 2.0, 2.0], None]
+    assert (row["objects"]["num_keypoints"], row["objects"]["quality"]) == ([1, None], [None, 0.5])
+    assert "score" not in row["objects"]
+    assert done.notes == ("fields of images left out: license",)
 
 
 def test_fields_of_lvis_are_columns(run: Any, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_run_lengths_and_ids_are_reported_once(tmp_path: Path) -> None:
     merge(write_lvis(tmp_path), [run], tmp_path / "out.json")
     assert validate(tmp_path / "out.json").issues.lines() == [
         "warning [category-ids] categories: the ids of 3 categories are not 1 to 3; detectron2's LVIS loader takes id - 1 "
-        "for the class",
+        "for the class: `export --categories lvis_v1_train.json` writes all categories of LVIS, `merge --renumber` new ids",
         "warning [run-lengths] annotations: 2 masks are run lengths; detectron2's LVIS loader takes polygons: merge with "
         "--masks polygon",
     ]

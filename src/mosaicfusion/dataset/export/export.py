@@ -12,8 +12,8 @@ from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.export.format import ExportOptions, check_options, load_format
 from mosaicfusion.dataset.export.output import whole_or_absent
 from mosaicfusion.dataset.export.selection import Selection
+from mosaicfusion.dataset.export.source import open_source
 from mosaicfusion.dataset.image_files import Folders
-from mosaicfusion.dataset.reader import open_dataset
 from mosaicfusion.dataset.sample import Sample
 
 
@@ -38,32 +38,42 @@ def export(
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
     val_fraction: float = 0.0,
+    val: Path | str | None = None,
+    val_images: Folders | None = None,
+    categories: Path | str | None = None,
     shard_size: int = 1000,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> Exported:
     """Write a data set in the format ``to``, one of :data:`FORMATS`; ``categories.json`` lists its categories by index from 0.
 
-    ``source``: a run folder (``policy`` as in :class:`mosaicfusion.config.OutputSettings`), or an LVIS or COCO json whose
-    images are in the folder ``images``. ``out``: a new or empty folder, as a path or any fsspec URL; it appears complete or not
-    at all. ``masks``: ``None`` keeps them as they are. ``val_fraction``, in [0, 1), is for formats with splits; where a set has
-    real and synthetic images, val is a fraction of the real ones. ``shard_size``, in images, is for formats that group images
-    into files. Images are copied byte by byte, except those that EXIF turns, see :mod:`mosaicfusion.dataset.image_files`. The
-    module of a format says what it cannot hold.
+    Images are copied byte by byte, except those that EXIF turns, see :mod:`mosaicfusion.dataset.image_files`. The module of a
+    format says what it cannot hold.
+
+    Args:
+        source: a run folder (``policy`` as in :class:`mosaicfusion.config.OutputSettings`), or an LVIS or COCO json whose images
+            are in the folders ``images``.
+        out: a new or empty folder, as a path or any fsspec URL; it appears complete or not at all.
+        masks: ``None`` keeps them as they are.
+        val_fraction: in [0, 1), for formats with splits. Of a set with real and synthetic images, val is a fraction of the real
+            ones.
+        val: your validation set, a json or run folder, which becomes val whole, while ``source`` becomes train whole.
+        categories: a json whose categories the export has, all and with their ids.
+        shard_size: in images, for formats that group images into files.
 
     Raises :class:`MosaicFusionError` for a damaged source, missing images, and a folder that is not empty or cannot be written.
     """
-    options, chosen = ExportOptions(masks, val_fraction, shard_size), load_format(to)
+    options, chosen = ExportOptions(masks, val_fraction, shard_size, own_val=val is not None), load_format(to)
     check_options(to, chosen, options)
     with whole_or_absent(str(out)) as folder:
-        dataset = open_dataset(source, images, policy, check_images=True)
+        dataset = open_source(source, images, policy, categories=categories, val=val, val_images=val_images)
         if options.masks is None and len(chosen.masks) > 1:
             options = replace(options, masks=dataset.masks)
-        options = replace(options, synthetic_in_val=dataset.synthetic in (0, dataset.images))
+        options = replace(options, synthetic_in_val=dataset.counts.synthetic in (0, dataset.images))
         selection = Selection(dataset, crowds=chosen.crowds)
         notes = chosen.write(dataset, _counted(selection, on_progress), folder, options)
         selection.require_objects()
-        categories = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
-        folder.write("categories.json", msgspec.json.format(msgspec.json.encode(categories), indent=1))
+        listed = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
+        folder.write("categories.json", msgspec.json.format(msgspec.json.encode(listed), indent=1))
         size = folder.size()
     notes = [*selection.notes(), *notes]
     return Exported(str(out), dataset.images, selection.instances, len(dataset.categories), size, tuple(notes))

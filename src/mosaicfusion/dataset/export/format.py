@@ -12,7 +12,11 @@ from mosaicfusion.config import MaskFormat
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_few
+
+# Fields that every format keeps in its way, or that are of no use without the json.
+_BASIC_OF_ANNOTATIONS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
+_BASIC_OF_IMAGES = ("id", "file_name", "coco_url", "width", "height")
 
 Split = Literal["train", "val"]
 Write = Callable[[Dataset, Iterable[Sample], OutFolder, "ExportOptions"], list[str]]
@@ -45,19 +49,28 @@ class Format:
 class ExportOptions:
     """Choices of an export. ``masks``: ``None`` keeps them as they are; ``val_fraction`` in [0, 1); ``shard_size`` in images.
 
-    ``synthetic_in_val``: False for a set of real and synthetic images, whose val split is of the real ones.
+    ``own_val``: True if the set brings its val split. ``synthetic_in_val``: False for a set of real and synthetic images, whose
+    val split is of the real ones.
     """
 
     masks: MaskFormat | None = None
     val_fraction: float = 0.0
     shard_size: int = 1000
+    own_val: bool = False
     synthetic_in_val: bool = True
 
-    def split(self, image_id: int, synthetic: bool = False) -> Split:
-        """The split of an image, by its id: a set that grows keeps its split."""
-        if synthetic and not self.synthetic_in_val:
+    @property
+    def has_val(self) -> bool:
+        """True if there is a val split."""
+        return self.own_val or self.val_fraction > 0
+
+    def split(self, sample: Sample) -> Split:
+        """The split of an image, its own or by its id: a set that grows keeps its split."""
+        if self.own_val:
+            return "val" if sample.own_val else "train"
+        if sample.synthetic and not self.synthetic_in_val:
             return "train"
-        digest = hashlib.sha256(str(image_id).encode()).digest()
+        digest = hashlib.sha256(str(sample.id).encode()).digest()
         return "val" if int.from_bytes(digest[:8]) < self.val_fraction * 2**64 else "train"
 
     def require_both(self, splits: Iterable[Split]) -> None:
@@ -66,6 +79,16 @@ class ExportOptions:
             raise MosaicFusionError(
                 f"--val-fraction {self.val_fraction} leaves no image for {empty}; choose another, or export more images"
             )
+
+
+def left_out_fields(dataset: Dataset, image: Iterable[str] = (), annotation: Iterable[str] = ()) -> list[str]:
+    """A note on the fields of the records that a format does not keep; it keeps those that are given, and the basic ones."""
+    counts = dataset.counts
+    lost = {
+        "annotations": counts.annotation_fields - {*annotation, *_BASIC_OF_ANNOTATIONS},
+        "images": counts.image_fields - {*image, *_BASIC_OF_IMAGES},
+    }
+    return [f"fields of {of} left out: {first_few(sorted(names), 10)}" for of, names in lost.items() if names]
 
 
 def load_format(name: str) -> Format:
@@ -89,7 +112,11 @@ def check_options(name: str, chosen: Format, options: ExportOptions) -> None:
         raise MosaicFusionError(f"{name} holds masks as {only}, not {options.masks}; leave out --masks")
     if not 0 <= options.val_fraction < 1:
         raise MosaicFusionError(f"--val-fraction {options.val_fraction} must be at least 0 and below 1; try 0.1")
-    if options.val_fraction and not chosen.splits:
-        raise MosaicFusionError(f"{name} is written whole, without a split; leave out --val-fraction")
+    if options.val_fraction and options.own_val:
+        raise MosaicFusionError("give --val or --val-fraction, not both")
+    if options.has_val and not chosen.splits:
+        raise MosaicFusionError(
+            f"{name} is written whole, without a split; leave out --val-fraction, and export what --val names on its own"
+        )
     if options.shard_size < 1:
         raise MosaicFusionError(f"--shard-size {options.shard_size} must be at least 1 image; try 1000")

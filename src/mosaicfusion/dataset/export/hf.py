@@ -4,7 +4,7 @@ A row is an image: its bytes, its LVIS fields, and ``objects`` with a list for e
 transformers. ``objects["category"]`` is the category's index from 0 (a ``ClassLabel``), ``objects["category_id"]`` its id. Masks
 are bit for bit the same, all as run lengths (the default) or all as polygons. At most 100 images are in memory.
 
-Lost: fields that LVIS does not have, except ``score``.
+Fields of scores and keypoints exist where the set has them. Lost: other fields that LVIS does not have.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
-from mosaicfusion.dataset.coco import Record
-from mosaicfusion.dataset.export.format import ExportOptions, Format
+from mosaicfusion.dataset.coco import SYNTHETIC, Record
+from mosaicfusion.dataset.export.format import ExportOptions, Format, left_out_fields
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
@@ -29,6 +29,8 @@ _IMAGE = {
     "width": "int64",
     "height": "int64",
     "file_name": "string",
+    "coco_url": "string",
+    SYNTHETIC: "bool",
     "neg_category_ids": ["int64"],
     "not_exhaustive_category_ids": ["int64"],
 }
@@ -38,9 +40,13 @@ _OBJECTS = {
     "bbox": [["float64"]],
     "area": ["float64"],
     "iscrowd": ["int64"],
-    "score": ["float64"],
 }
-_ELSEWHERE = {"segmentation", "image_id"}
+_IF_PRESENT = {
+    "score": ["float64"],
+    "quality": ["float64"],
+    "keypoints": [["float64"]],
+    "num_keypoints": ["int64"],
+}
 _SEGMENTATION = {"rle": [{"size": ["int64"], "counts": "string"}], "polygon": [[["float64"]]]}
 
 
@@ -50,23 +56,22 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     import pyarrow.parquet as pq
 
     form = options.masks or "rle"
-    schema = _schema(form, [category["name"] for category in dataset.categories])
+    fields = _OBJECTS | {key: kind for key, kind in _IF_PRESENT.items() if key in dataset.counts.annotation_fields}
+    schema = _schema(form, fields, [category["name"] for category in dataset.categories])
     index_of = dataset.index_of
     shards = math.ceil(dataset.images / options.shard_size)
-    lost: set[str] = set()
     for shard, group in groupby(enumerate(samples), lambda numbered: numbered[0] // options.shard_size):
         name = f"data/train-{shard:05d}-of-{shards:05d}.parquet"
         with out.open(name) as file, pq.ParquetWriter(file, schema) as writer:
             for _, rows in groupby(group, lambda numbered: numbered[0] % options.shard_size // ROW_GROUP):
-                table = [_row(sample, form, index_of, lost) for _, sample in rows]
+                table = [_row(sample, form, fields, index_of) for _, sample in rows]
                 writer.write_table(pa.Table.from_pylist(table, schema))
-    return [f"fields of annotations left out: {', '.join(sorted(lost)[:10])}"] * bool(lost)
+    return left_out_fields(dataset, _IMAGE, fields)
 
 
-def _row(sample: Sample, form: str, index_of: dict[int, int], lost: set[str]) -> Record:
+def _row(sample: Sample, form: str, fields: Iterable[str], index_of: dict[int, int]) -> Record:
     annotations = sample.annotations
-    lost.update(*(annotation.record.keys() - _OBJECTS.keys() - _ELSEWHERE for annotation in annotations))
-    objects: Record = {key: [annotation.record.get(key) for annotation in annotations] for key in _OBJECTS}
+    objects: Record = {key: [annotation.record.get(key) for annotation in annotations] for key in fields}
     objects["iscrowd"] = [int(annotation.is_crowd) for annotation in annotations]
     objects["category"] = [index_of[annotation.category_id] for annotation in annotations]
     objects["segmentation"] = [
@@ -77,15 +82,16 @@ def _row(sample: Sample, form: str, index_of: dict[int, int], lost: set[str]) ->
         **row,
         "image": {"bytes": sample.read(), "path": sample.name},
         "image_id": sample.id,
+        SYNTHETIC: sample.synthetic,
         "objects": objects,
     }
 
 
-def _schema(form: str, names: list[str]) -> Any:
+def _schema(form: str, fields: Record, names: list[str]) -> Any:
     """Arrow's types; those of ``datasets`` are in the metadata, where it expects them."""
     import pyarrow as pa
 
-    objects = {**_OBJECTS, "segmentation": _SEGMENTATION[form]}
+    objects = {**fields, "segmentation": _SEGMENTATION[form]}
     types = {
         "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
         **{key: _arrow(kind) for key, kind in _IMAGE.items()},

@@ -12,7 +12,7 @@ from mosaicfusion.dataset.coco import CATEGORY_LISTS, Record
 from mosaicfusion.dataset.export.coco import put_image, put_json
 from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
-from mosaicfusion.dataset.lvis import frequency_of
+from mosaicfusion.dataset.lvis import frequency_of, gap_in_ids
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 
@@ -30,7 +30,8 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
             for annotation in sample.annotations
         ]
     put_json(out, "lvis.json", dataset, images, annotations, [_category(category) for category in dataset.categories])
-    return []
+    gap = gap_in_ids(dataset.index_of)
+    return [gap] if gap else []
 
 
 def _category(category: Record) -> Record:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mosaicfusion.dataset.export.format import ExportOptions, Format, Split
+from mosaicfusion.dataset.export.format import ExportOptions, Format, Split, left_out_fields
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
@@ -43,7 +43,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     stems: dict[Split, list[str]] = {"train": [], "val": []}
     covered = 0
     for sample in samples:
-        stems[options.split(sample.id, sample.synthetic)].append(sample.stem)
+        stems[options.split(sample)].append(sample.stem)
         out.write(f"JPEGImages/{sample.name}", sample.read())
         each = pixels_of_each(sample)
         out.write(f"Annotations/{sample.stem}.xml", _xml(dataset.name, sample, names, each))
@@ -58,7 +58,8 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
         for task in ("Main", "Segmentation"):
             out.write(f"ImageSets/{task}/{split}.txt", "".join(stem + "\n" for stem in sorted(listed)).encode())
     notes = [f"no SegmentationClass: {len(names)} categories, and 8 bits hold {MAX_VALUE}"] * (not with_classes)
-    return notes + [f"{covered} pixels of objects are covered by smaller ones"] * bool(covered)
+    notes += [f"{covered} pixels of objects are covered by smaller ones"] * bool(covered)
+    return notes + left_out_fields(dataset)
 
 
 def pixels_of_each(sample: Sample) -> list[Mask]:

@@ -1,9 +1,8 @@
 """YOLO as Ultralytics reads it: ``data.yaml``, ``images/train/*.jpg``, ``labels/train/*.txt``, and the same under ``val``.
 
 A line is one object: ``<index of the category, from 0> <x> <y> <x> <y> ...``, the corners of one polygon divided by width and
-height. The outline runs through the middles of the pixels' edges: boxes are exact, and COCO's way of filling restores the very
-same pixels. Ultralytics fills polygons including their border, at a quarter of the training size; its masks of synthetic objects
-have a mean IoU of 0.99 with the exact ones at 640 px (``benchmarks/export_yolo.py``).
+height, moved inwards by 0.01 px: Ultralytics and OpenCV cut coordinates to whole pixels and fill the outline too, which would
+add a row at the bottom and a column at the right. So they restore the very same pixels at full size, as COCO's filling does.
 
 Lost: the lines of no width that join the parts of an object become a pixel wide in Ultralytics; crowds are left out, since the
 format has no term for them, and so are all fields of LVIS but the category. Images of a json keep their file names.
@@ -22,12 +21,15 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from mosaicfusion.dataset.coco import ImageRef, image_name
-from mosaicfusion.dataset.export.format import ExportOptions, Format, Split
+from mosaicfusion.dataset.export.format import ExportOptions, Format, Split, left_out_fields
 from mosaicfusion.dataset.export.output import OutFolder
+from mosaicfusion.dataset.masks import PolygonMask
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
 from mosaicfusion.masks import rle
+from mosaicfusion.masks.polygons import move_inwards, signed_area
 
+_INSET_PX = 0.01
 _PLAIN = re.compile(r"\w[\w.-]{0,199}")  # stems that are file names everywhere
 
 
@@ -38,7 +40,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     beyond = 0
     splits: set[Split] = set()
     for sample in samples:
-        split = options.split(sample.id, sample.synthetic)
+        split = options.split(sample)
         splits.add(split)
         lines = []
         for annotation in sample.annotations:
@@ -55,27 +57,33 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     # No `path`: Ultralytics resolves a relative one in its own folder of data sets, and a missing one beside the yaml.
     data = {
         "train": "images/train",
-        "val": "images/val" if options.val_fraction else "images/train",
+        "val": "images/val" if options.has_val else "images/train",
         "names": {index: category["name"] for index, category in enumerate(dataset.categories)},
     }
     out.write("data.yaml", yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode())
-    notes = [f"{beyond} objects beyond their image left out"] * bool(beyond)
-    if not options.val_fraction:
-        return [*notes, "val is train; --val-fraction 0.1 sets a tenth apart"]
-    return notes if options.synthetic_in_val else [*notes, "val holds real images only"]
+    notes = [f"{beyond} objects beyond their image left out"] * bool(beyond) + left_out_fields(dataset)
+    if not options.has_val:
+        notes.append("val is train; --val-fraction 0.1 sets a tenth apart, --val takes your own validation set")
+    elif not options.own_val and not options.synthetic_in_val:
+        notes.append("val holds real images only")
+    return notes
 
 
 def original_stems(dataset: Dataset) -> dict[int, str]:
     """The own file names of the images of a json, without suffix, by id; images that are missing here are named by their id.
 
     The folders are joined in where two names are the same, and for synthetic images. Names with other characters than letters,
-    digits and ``_ . -`` are not used: they come from outside.
+    digits and ``_ . -`` are not used: they come from outside. An own validation set has its own folder, and so its own names.
     """
-    if dataset.path.is_dir():
-        return {}
+    of_run = dataset.path.is_dir()
+    train = _stems(sample for sample in dataset if not sample.own_val and not (of_run and sample.synthetic))
+    return train | _stems(sample for sample in dataset if sample.own_val)
+
+
+def _stems(samples: Iterable[Sample]) -> dict[int, str]:
     last: Counter[str] = Counter()
     parts: dict[int, tuple[bool, list[str]]] = {}
-    for sample in dataset:
+    for sample in samples:
         own = (image_name(msgspec.convert(sample.record, ImageRef)) or "").split("/")
         parts[sample.id] = sample.synthetic, own
         last[_stem(own[-1:])] += not sample.synthetic
@@ -102,9 +110,11 @@ def single_polygon(annotation: Annotation) -> NDArray[np.float64]:
     Several parts are joined at their nearest corners by lines of no width. Polygons of several parts are traced again from
     their pixels, since the parts may overlap, and readers count an area inside of two outlines as outside.
     """
-    parts = annotation.mask.polygons()
-    if len(parts) > 1:
-        parts = rle.polygons(rle.decode(annotation.mask.run_lengths()))
+    mask = annotation.mask
+    if isinstance(mask, PolygonMask) and len(mask.parts) == 1:
+        only = np.array(mask.parts[0], np.float64).reshape(-1, 2)
+        return move_inwards(only if signed_area(only) > 0 else only[::-1], _INSET_PX)
+    parts = rle.polygons(rle.decode(mask.run_lengths()), _INSET_PX)
     if not parts:
         return np.empty((0, 2))
     outline, *others = (np.array(part).reshape(-1, 2) for part in parts)

@@ -27,7 +27,6 @@ from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.merge.images import image_path, new_names
 from mosaicfusion.dataset.merge.renumber import renumbered
 from mosaicfusion.dataset.reader import Dataset
-from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
 
 _BLANK = (b"null", b"[]", b"[[]]", b"{}")
@@ -99,7 +98,7 @@ class Merger:
     def add(self, dataset: Dataset) -> tuple[dict[int, str], Added]:
         """Append a data set. Returns the new names of its images by their ids there, and the counts."""
         samples = list(dataset)
-        in_use = _categories_in_use(dataset, samples)
+        in_use = dataset.categories_in_use
         ids, new = self.matcher.ids(in_use, str(dataset.path))
         records = {category["id"]: category for category in dataset.categories}
         self.categories += [{**records[c.id], "id": ids[c.id], "name": check_name(c.name)} for c in new]
@@ -187,12 +186,3 @@ class Merger:
         }
         counted = ({**c, **{key: count[c["id"]] for key, count in counts.items() if key in c}} for c in categories)
         return [msgspec.json.encode(category) for category in counted]
-
-
-def _categories_in_use(dataset: Dataset, samples: Iterable[Sample]) -> list[CategoryRef]:
-    """The categories that an annotation or an image's list names; the others are not added."""
-    used: set[int] = set()
-    for sample in samples:
-        used.update(annotation["category_id"] for annotation in sample.annotation_records)
-        used.update(id_ for key in CATEGORY_LISTS for id_ in sample.record.get(key) or [])
-    return [msgspec.convert(category, CategoryRef) for category in dataset.categories if category["id"] in used]

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from mosaicfusion.categories import FREQUENCIES, normalize_name
+from mosaicfusion.dataset.lvis import gap_in_ids
 from mosaicfusion.dataset.validate.context import Context, check_id, is_int
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
 from mosaicfusion.errors import shown
@@ -40,12 +41,8 @@ def check_counts(row: Any, issues: RowIssues, counts: dict[str, Counter[int]], l
 
 def check_loaders(issues: Issues, context: Context) -> None:
     """Check the set as a whole, after all rows, for what detectron2's LVIS loader cannot read."""
-    count = len(context.category_ids)
-    if context.lvis and context.category_ids != set(range(1, count + 1)):
-        text = (
-            f"the ids of {count} categories are not 1 to {count}; detectron2's LVIS loader takes id - 1 for the class"
-        )
-        issues.add("warning", "category-ids", "categories", text)
+    if context.lvis and (gap := gap_in_ids(context.category_ids)):
+        issues.add("warning", "category-ids", "categories", gap)
     if context.blank:
         text = f"{context.blank} annotations have a box and no mask, which training and exports need; annotate them"
         issues.add("warning", "boxes-only", "annotations", text)
