@@ -97,6 +97,42 @@ class TestGenerate:
         assert [(c["id"], c["name"]) for c in categories["main"]] == [(6, "teapot")]
         assert [(c["id"], c["name"]) for c in categories["partners"]] == [(5, "banana")]
 
+    def own_json(self, folder: Path) -> Path:
+        """A COCO json without frequencies: 12 images of bananas, one of teapots, an instance on each."""
+        images = [{"id": k, "file_name": f"{k}.jpg", "width": 8, "height": 8} for k in range(1, 14)]
+        boxes = [
+            {"id": k, "image_id": k, "category_id": 1 + (k == 13), "bbox": [0, 0, 4, 4], "area": 16}
+            for k in range(1, 14)
+        ]
+        names = [{"id": 1, "name": "banana"}, {"id": 2, "name": "teapot"}]
+        path = folder / "own.json"
+        path.write_text(json.dumps({"images": images, "annotations": boxes, "categories": names}))
+        return path
+
+    def test_frequencies_are_counted_where_the_json_has_none(self, tmp_path: Path) -> None:
+        source = ("--vocabulary", self.own_json(tmp_path), "--frequency", "r")
+        result = call("generate", *source, "-n", "1", *TINY, "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.output
+        main = json.loads((tmp_path / "run" / "run.json").read_text())["categories"]["main"]
+        assert [(category["name"], category["frequency"]) for category in main] == [("teapot", "r")]
+
+    def test_the_own_data_are_balanced(self, tmp_path: Path) -> None:
+        own = self.own_json(tmp_path)
+        arguments = ("generate", "--vocabulary", own, "--balance", own, "--instances-per-category", "5", *TINY)
+        planned = call(*arguments, "--out", tmp_path / "run", "--dry-run")
+        assert re.search(r"teapot\W+4\W", planned.stdout), planned.output
+        assert re.search(r"banana\W+0\W", planned.stdout), planned.output
+        result = call(*arguments, "--out", tmp_path / "run")
+        assert result.exit_code == 0, result.output
+        data = json.loads((tmp_path / "run" / "lvis.json").read_text())
+        shown = [annotation["category_id"] for annotation in data["annotations"]]
+        assert shown.count(2) >= 4
+
+    def test_balance_needs_a_number(self, tmp_path: Path) -> None:
+        result = call("generate", "-c", "banana", "--balance", self.own_json(tmp_path), "--out", tmp_path / "run")
+        assert result.exit_code == 2
+        assert "needs --instances-per-category" in result.output
+
     def test_interrupt_explains_how_to_continue(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupt(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt

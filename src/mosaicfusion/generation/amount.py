@@ -83,10 +83,10 @@ class Instances:
         limit = np.full_like(wanted, self.max_canvases) if self.max_canvases else _CANVASES_PER_INSTANCE * wanted
         if summary:
             limit = np.minimum(limit, 2 * before + _FIRST_GROWTH)
-        as_partner = _partner_share(plan)
+        shown = _ObjectsShown(plan)
         added = np.zeros_like(before)
         while True:
-            expected = have + kept * (added + as_partner * added.sum())
+            expected = have + kept * shown(added)
             more = (expected < wanted) & (before + added < limit)
             if not more.any():
                 return tuple((before + added).tolist())
@@ -98,12 +98,21 @@ class Instances:
         return {name: (have.get(name, 0), count) for name, count in self.wanted.items() if have.get(name, 0) < count}
 
 
-def _partner_share(plan: Plan) -> NDArray[np.float64]:
-    """How often a canvas shows each main category as a partner, on average: float64 (main categories,)."""
-    regions = np.mean([len(plan.canvas(group).regions) for group in range(32)])
-    partners = {category.id for category in plan.partners}
-    share = (regions - 1) / len(partners)
-    return np.array([share if category.id in partners else 0.0 for category in plan.main])
+class _ObjectsShown:
+    """Objects of each main category that some canvases show on average, as the main category or as partners."""
+
+    def __init__(self, plan: Plan) -> None:
+        partners = {category.id for category in plan.partners}
+        self._is_partner = np.array([category.id in partners for category in plan.main])
+        # A canvas shows its main category once more only if there is no other partner.
+        self._others = np.maximum(1, len(partners) - self._is_partner)
+        self._alone = len(partners) == 1
+        self._partners = np.mean([len(plan.canvas(group).regions) for group in range(32)]) - 1
+
+    def __call__(self, canvases: NDArray[np.int64]) -> NDArray[np.float64]:
+        """``canvases``: int64 (main categories,), their number for each; returns float64 (main categories,)."""
+        each = canvases * self._partners / self._others
+        return canvases + self._is_partner * (each.sum() - (0 if self._alone else each))
 
 
 def make_amount(
