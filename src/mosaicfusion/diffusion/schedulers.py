@@ -65,7 +65,7 @@ def make_scheduler(own: Any, name: str, steps: int, device: Any) -> Any:
     return scheduler
 
 
-def _fitting(own: Any) -> dict[str, type]:
+def _fitting(own: Any) -> dict[str, Any]:
     """The schedulers that know all decisive settings of the model's own, by class name."""
     kinds = {kind.__name__: kind for kind in (*own.compatibles, type(own))}
     return {
@@ -75,7 +75,7 @@ def _fitting(own: Any) -> dict[str, type]:
     }
 
 
-def _ignored(own: Any, kind: type) -> list[str]:
+def _ignored(own: Any, kind: Any) -> list[str]:
     known = inspect.signature(kind).parameters
     return [key for key in _DECISIVE if own.config.get(key) and key not in known]
 
@@ -87,7 +87,7 @@ def _reason(own: Any, name: str) -> str:
     return f", because it ignores {' and '.join(ignored)}" if ignored else ""
 
 
-def _choices(fitting: dict[str, type]) -> str:
+def _choices(fitting: dict[str, Any]) -> str:
     short = [name for name, kind in SHORT_NAMES.items() if kind in fitting]
     others = [name for name in fitting if name not in SHORT_NAMES.values()]
     return ", ".join((*short, "model", *others))

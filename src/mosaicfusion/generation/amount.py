@@ -112,7 +112,7 @@ class _ObjectsShown:
     def __call__(self, canvases: NDArray[np.int64]) -> NDArray[np.float64]:
         """``canvases``: int64 (main categories,), their number for each; returns float64 (main categories,)."""
         each = canvases * self._partners / self._others
-        return canvases + self._is_partner * (each.sum() - (0 if self._alone else each))
+        return np.asarray(canvases + self._is_partner * (each.sum() - (0 if self._alone else each)))
 
 
 def make_amount(

@@ -117,9 +117,9 @@ def _check_conditions(folder: Path, encoders: list[str]) -> None:
         raise MosaicFusionError(f"{folder} has no text encoder; a whole text-to-image model is needed")
     unet = read_json(folder / "unet" / "config.json")
     encoded = [read_json(folder / part / "config.json") for part in encoders]
-    widths = [config.get("hidden_size") for config in encoded]
+    widths = [width for config in encoded if isinstance(width := config.get("hidden_size"), int)]
     needed = unet.get("encoder_hid_dim") or unet.get("cross_attention_dim", 1280)
-    if isinstance(needed, int) and all(isinstance(width, int) for width in widths) and sum(widths) != needed:
+    if isinstance(needed, int) and len(widths) == len(encoded) and sum(widths) != needed:
         raise MosaicFusionError(
             f"{folder} has parts of different models: its U-Net reads text of {needed} channels, {' and '.join(encoders)} "
             f"give {sum(widths)}; copy the whole model again"
