@@ -35,7 +35,9 @@ class TestPresets:
             make_config(None, {"model": "no-such-model"})
 
     def test_an_unknown_preset_is_refused(self) -> None:
-        with pytest.raises(MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, zero-snr, sdxl"):
+        with pytest.raises(
+            MosaicFusionError, match="unknown preset 'papr'; choose one of mini, paper, fast, zero-snr, sdxl"
+        ):
             make_config("papr")
 
 

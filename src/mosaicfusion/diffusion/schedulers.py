@@ -53,7 +53,9 @@ def make_scheduler(own: Any, name: str, steps: int, device: Any) -> Any:
         )
     trained = own.config.get("num_train_timesteps", 1000)
     if steps > trained:
-        raise MosaicFusionError(f"{steps} sampling steps are too many: the model was trained on {trained}; 50 are usual")
+        raise MosaicFusionError(
+            f"{steps} sampling steps are too many: the model was trained on {trained}; 50 are usual"
+        )
     try:
         scheduler = kind.from_config(own.config)
         scheduler.set_timesteps(steps, device=device)
