@@ -18,6 +18,8 @@ from mosaicfusion.dataset.coco import Record
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks import rle
 
+CROWDS_HINT = "if these crowds are single objects, as CVAT writes masks, `mosaicfusion validate --fix` clears the flag"
+
 
 @dataclass(frozen=True)
 class PolygonMask:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mosaicfusion.dataset.coco import CATEGORY_LISTS
-from mosaicfusion.dataset.masks import has_extent
+from mosaicfusion.dataset.masks import CROWDS_HINT, has_extent
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
 from mosaicfusion.errors import MosaicFusionError
@@ -72,12 +72,8 @@ class Selection:
         if self.instances:
             return
         why = ", ".join(f"{count} {kind}" for kind, count in self.left_out.items()) or "it has none"
-        hint = (
-            "; if these crowds are single objects, as CVAT writes masks, `mosaicfusion validate --fix` clears the flag"
-        )
-        raise MosaicFusionError(
-            f"no object of {self.dataset.path} can be exported: {why}{hint if self.left_out['crowds'] else ''}"
-        )
+        hint = f"; {CROWDS_HINT}" if self.left_out["crowds"] else ""
+        raise MosaicFusionError(f"no object of {self.dataset.path} can be exported: {why}{hint}")
 
     def notes(self) -> list[str]:
         """One note for each kind of object that was left out, and for images that EXIF turns."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from mosaicfusion.dataset.image_files import Folders, folders_of
+from mosaicfusion.dataset.masks import CROWDS_HINT
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.files import find_readable
@@ -67,7 +68,11 @@ class DetectionDataset(SampleSet):
         if len(self.numbers) < len(sizes):
             self.left_out["images without an instance"] = len(sizes) - len(self.numbers)
         if not len(self.numbers):
-            raise MosaicFusionError(f"{path} holds no image" + (" with an instance" if skip_empty and images else ""))
+            raise MosaicFusionError(f"{path} holds no image" + (self._why_empty() if skip_empty and images else ""))
+
+    def _why_empty(self) -> str:
+        why = "; left out: " + ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
+        return f" with an instance{why}" + (f"; {CROWDS_HINT}" if self.left_out["crowds"] else "")
 
     def __len__(self) -> int:
         return len(self.numbers)
