@@ -26,6 +26,7 @@ def test_real_and_synthetic_parts_are_counted_apart(tmp_path: Path) -> None:
     assert (real.categories_with_image, synthetic.categories_with_image, every.categories_with_image) == (2, 2, 3)
     assert (every.small, every.medium, every.large) == (6, 0, 0)
     assert stats.without_image == ["bow_(decorative_ribbons)"]
+    assert stats.by_category == [("bow_(decorative_ribbons)", 0), ("bow_(weapon)", 1), ("zebra", 1), ("kite", 4)]
 
 
 def test_a_run_folder_counts_like_its_json(tmp_path: Path) -> None:

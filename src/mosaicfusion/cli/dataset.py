@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mosaicfusion.dataset.merge import MergeSummary
     from mosaicfusion.dataset.stats import DatasetStats, Spread
 
+_MAX_ROWS = 20
 MaxPerCategoryOption = Annotated[
     int | None,
     typer.Option(min=0, help="Maximum of added instances per category; images are added whole, in order, or left out."),
@@ -253,6 +254,14 @@ def _print_stats(stats: DatasetStats) -> None:
             counts = map(str, (of.categories, of.counted, of.without_image, of.instances))
             frequencies.add_row(frequency, *counts, _spread(of.instances_per_category))
         console.print(frequencies)
+    if 1 < stats.categories <= _MAX_ROWS:
+        by_category = make_table("category", "masks", title="fewest first")
+        for name, masks in stats.by_category:
+            by_category.add_row(Text(name), str(masks))
+        console.print(by_category)
+    elif stats.categories > _MAX_ROWS:
+        rarest = [f"{name} {masks}" for name, masks in stats.by_category if masks]
+        console.print(f"categories with the fewest masks: {_some(rarest)}", markup=False, soft_wrap=True)
     if stats.without_image:
         console.print(f"categories without an image: {_some(stats.without_image)}", markup=False)
     for remark in stats.remarks:

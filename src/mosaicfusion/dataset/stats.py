@@ -67,7 +67,8 @@ class FrequencyStats:
 class DatasetStats:
     """``parts``: ``all``, and ``real`` and ``synthetic`` if the set has both; ``frequencies`` is empty if the file has none.
 
-    ``remarks`` say what was read as something else.
+    ``by_category``: name and number of masks of each category, those with the fewest first. ``remarks`` say what was read as
+    something else.
     """
 
     path: str
@@ -75,6 +76,7 @@ class DatasetStats:
     parts: dict[str, PartStats]
     frequencies: dict[str, FrequencyStats]
     without_image: list[str]
+    by_category: list[tuple[str, int]]
     remarks: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def read_stats(path: str | Path) -> DatasetStats:
         parts=parts,
         frequencies=_frequencies(categories, instances, image_counts),
         without_image=[category.name for category in categories if not image_counts[category.id]],
+        by_category=sorted(((one.name, instances[one.id]) for one in categories), key=lambda pair: pair[1]),
         remarks=[remark.text for remark in file.remarks],
     )
 
