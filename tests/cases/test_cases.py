@@ -9,7 +9,6 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from cases.brothers import write_brothers
+from cases.table import Table
 from PIL import Image, ImageOps
 from support.command_line import call
 from support.lvis_sets import category, make_run
@@ -181,14 +181,6 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def table() -> Iterator[list[str]]:
-    """Lines ``input | command | exit | outcome``, printed at the end."""
-    lines: list[str] = []
-    yield lines
-    print("\n" + "\n".join(lines))
-
-
 @pytest.fixture
 def here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with all inputs."""
@@ -199,12 +191,11 @@ def here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("name", "command", "status", "words"), ROWS, ids=[" ".join(row[:2]) for row in ROWS])
-def test_outcome(name: str, command: str, status: str, words: str, here: Path, table: list[str]) -> None:
+def test_outcome(name: str, command: str, status: str, words: str, here: Path, table: Table) -> None:
     before = {path for path in here.rglob("*") if path.is_file()}
     result = call(*SHORT[command].format(f"{name}.json").split(), columns=400)
     said = " ".join(result.output.split())
-    line = next((line for line in result.output.splitlines() if words in " ".join(line.split())), said[-150:])
-    table.append(f"{name} | {command} | {result.exit_code} | {line.strip()}")
+    table.add(name, command, result, words)
     assert (result.exit_code, words in said) == (int(status), True), result.output
     if result.exit_code == 2:  # nothing is written
         new = {path for path in here.rglob("*") if path.is_file()} - before

@@ -15,6 +15,8 @@ def check_writable(path: Path) -> None:
         check_reachable(path)
         return
     try:
+        if path.is_symlink() and not path.exists():
+            raise MosaicFusionError(f"{path} is a link to {path.readlink()}, which does not exist; give another --out")
         if path.exists() and not path.is_dir():
             raise MosaicFusionError(f"{path} is a file; give a folder with --out")
         nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())

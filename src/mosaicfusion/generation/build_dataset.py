@@ -13,6 +13,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_stream
 from mosaicfusion.report.html import MAX_CANVASES, write_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
+from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE
 from mosaicfusion.run.folder import RunFolder
 
 
@@ -56,10 +57,7 @@ def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summa
     def write(file: IO[bytes]) -> None:
         write_lvis(file, records, run.categories, settings.policy, settings.masks)
         if stats.without_image == stats.canvases > 0:
-            raise MosaicFusionError(
-                f"no canvas in {run.path} has an image: latents or pixels became NaN or infinite each time; another run, with "
-                "--dtype float32 and another --out, may do better"
-            )
+            raise MosaicFusionError(f"no canvas in {run.path} has an image: {MESSAGES['nan']}; {NAN_ADVICE}")
 
     write_stream(run.path / "lvis.json", write)
     run.remember_output(settings)

@@ -8,8 +8,9 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import is_remote
 from mosaicfusion.generation.batches import WHOLE, Shard, missing_batches
 from mosaicfusion.generation.events import CanvasDone, Observer
+from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.claims import Claims
-from mosaicfusion.run.failures import MESSAGES, Reason, note_failures, read_failures
+from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE, Reason, note_failures, read_failures
 from mosaicfusion.run.folder import RunFolder
 
 _MAX_FAILED = 3  # batches in a row, before the run stops: no other batch would succeed
@@ -58,7 +59,7 @@ class BatchQueue:
     ) -> None:
         """Give back a batch whose ``canvases`` are in the run folder; the ``failed`` ones are noted with their reason.
 
-        Raises :class:`MosaicFusionError` when several batches in a row failed completely.
+        Raises :class:`MosaicFusionError` when several batches in a row failed completely, or became NaN.
         """
         note_failures(self.run, failed, batch, reason)
         self._claims.give_back(batch)
@@ -66,9 +67,13 @@ class BatchQueue:
         self.generated += len(batch) - len(failed)
         self.observer.canvases(canvases)
         self.observer.failed(failed, MESSAGES[reason])
-        self._failed_in_a_row = self._failed_in_a_row + 1 if len(failed) == len(batch) else 0
+        nan = [
+            canvas for canvas in canvases if not canvas.kept and set(canvas.rejected) == {RejectionReason.NAN_LATENTS}
+        ]
+        self._failed_in_a_row = self._failed_in_a_row + 1 if len(failed) + len(nan) == len(batch) else 0
         if self._failed_in_a_row == _MAX_FAILED:
-            raise MosaicFusionError(f"{_MAX_FAILED} batches in a row could not be generated: {MESSAGES[reason]}")
+            why = f"{MESSAGES['nan']}; {NAN_ADVICE}" if nan else MESSAGES[reason]
+            raise MosaicFusionError(f"{_MAX_FAILED} batches in a row could not be generated: {why}")
 
 
 def missing_queue(

@@ -16,6 +16,7 @@ MESSAGES: dict[Reason, str] = {
     "worker_lost": "its worker died each time",
     "nan": "latents or pixels became NaN or infinite",
 }
+NAN_ADVICE = "another run, with --dtype float32 and another --out, may do better"
 FOLDER = "failures"
 
 

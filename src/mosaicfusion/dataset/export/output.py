@@ -75,15 +75,21 @@ def _locate(out: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:  # the package of a protocol is missing; no such protocol
         raise MosaicFusionError(f"cannot write {out}: {error}") from None
     path = path.rstrip("/")
+    if _is_local(fs) and Path(path).is_symlink():
+        path = str(Path(path).resolve())  # a folder cannot be renamed onto a link
     if not path.rpartition("/")[2]:
         raise MosaicFusionError(f"{out} names no folder; give one with --out")
     return fs, path
 
 
-def _rename(fs: Any, old: str, new: str) -> None:
+def _is_local(fs: Any) -> bool:
     from fsspec.implementations.local import LocalFileSystem
 
-    if isinstance(fs, LocalFileSystem):
+    return isinstance(fs, LocalFileSystem)
+
+
+def _rename(fs: Any, old: str, new: str) -> None:
+    if _is_local(fs):
         Path(old).rename(new)  # at once, and also onto an empty folder
     else:
         fs.mv(old, new, recursive=True)

@@ -50,7 +50,8 @@ def connected(scale: Scale) -> Iterator[Any]:
         )
     except Exception as error:  # it raises many kinds, a plain Exception among them
         where = f"the Ray cluster at {scale.address}" if scale.address else "Ray on this machine"
-        raise MosaicFusionError(f"cannot use {where}: {first_line(error)}") from None
+        advice = "; set RAY_TMPDIR to a short path, such as /tmp" if "AF_UNIX" in str(error) else ""
+        raise MosaicFusionError(f"cannot use {where}: {first_line(error)}{advice}") from None
     try:
         yield ray
     finally:
