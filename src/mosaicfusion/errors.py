@@ -16,6 +16,8 @@ class MosaicFusionError(Exception):
 
 def first_line(error: BaseException, max_length: int = 200) -> str:
     """The first line of another library's error message, shortened; the name of its type if the message is empty."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     return (str(error).strip() or type(error).__name__).splitlines()[0][:max_length]
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 _LONG = 10**6  # characters; a line of YAML is not broken
 
@@ -60,9 +60,11 @@ def parse_settings(text: str, source: str, *, is_yaml: bool) -> dict[str, Any]:
     """Parse the text of a settings file; ``source`` names it in messages. Raises :class:`MosaicFusionError`."""
     try:
         values = yaml.load(text, _NoAliasLoader) if is_yaml else json.loads(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        kind = "YAML" if is_yaml else "JSON"
-        raise MosaicFusionError(f"cannot read the settings in {source}: not valid {kind}: {error}") from None
+    except RecursionError as error:
+        raise MosaicFusionError(f"cannot read the settings in {source}: {first_line(error)}") from None
+    except Exception as error:  # tags such as !!timestamp make PyYAML raise errors of many kinds
+        kind, reason = "YAML" if is_yaml else "JSON", " ".join(str(error).split())
+        raise MosaicFusionError(f"cannot read the settings in {source}: not valid {kind}: {reason:.300}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         kind = "nothing" if values is None else f"a {type(values).__name__}"
         raise MosaicFusionError(f"{source} holds {kind} instead of settings such as `seed: 1`")
@@ -70,11 +72,18 @@ def parse_settings(text: str, source: str, *, is_yaml: bool) -> dict[str, Any]:
 
 
 class _NoAliasLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """Loads YAML without aliases, by which a short file can grow beyond any memory."""
+    """Loads YAML without aliases, by which a short file can grow beyond any memory, and dates as texts."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"aliases such as *{self.peek_event().anchor} are not supported")
+            event = self.peek_event()
+            text = f"aliases such as *{event.anchor} are not supported"
+            raise yaml.MarkedYAMLError(problem=text, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 

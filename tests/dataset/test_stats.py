@@ -74,4 +74,4 @@ def test_a_damaged_box_does_not_hinder_counting(tmp_path: Path) -> None:
     row = {"id": 1, "image_id": 1, "category_id": 2, "area": float("nan"), "bbox": [float("inf")] * 4}
     stats = read_stats(write_json(tmp_path / "coco.json", {**REAL_COCO, "annotations": [row]}))
     assert stats.parts["all"].annotations == 1
-    assert stats.remarks == ["5 numbers are Infinity or NaN, which JSON does not have; they are read as null"]
+    assert stats.remarks == ["5 numbers are Infinity or NaN, or too large for a float; they are read as null"]

@@ -17,8 +17,8 @@ import msgspec
 
 from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.mend import mended_rows, root_category
-from mosaicfusion.dataset.text import read_text, without_infinity
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.dataset.text import may_overflow, read_text, without_infinity
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.remote import as_path
 
 LISTS = ("images", "annotations", "categories")
@@ -192,18 +192,22 @@ class DatasetFile:
 def _top_level(path: Path, data: bytes) -> tuple[dict[str, msgspec.Raw], list[Remark]]:
     try:
         try:
-            return msgspec.json.decode(data, type=dict[str, msgspec.Raw]), []
-        except msgspec.DecodeError:
-            mended, count = without_infinity(data)
-            if not count:
-                raise
-            text = f"{count} numbers are Infinity or NaN, which JSON does not have; they are read as null"
-            return msgspec.json.decode(mended, type=dict[str, msgspec.Raw]), [Remark("infinity", text, count)]
+            fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            if not may_overflow(data):
+                return fields, []
+        except msgspec.DecodeError:  # perhaps because of Infinity
+            pass
+        mended, count = without_infinity(data)
+        text = f"{count} numbers are Infinity or NaN, or too large for a float; they are read as null"
+        remarks = [Remark("infinity", text, count)] if count else []
+        return msgspec.json.decode(mended, type=dict[str, msgspec.Raw]), remarks
     except msgspec.ValidationError:
         raise MosaicFusionError(
             f"{path} is not an object with {', '.join(LISTS)}; an LVIS or COCO json is needed"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise MosaicFusionError(f"{path} cannot be read: its JSON is {first_line(error)}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MosaicFusionError(f"{path} is not whole JSON ({error}); was it cut off?") from None
 
 

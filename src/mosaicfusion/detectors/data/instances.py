@@ -19,7 +19,7 @@ from pycocotools import mask as coco_mask
 from mosaicfusion.dataset.coco import AnnotationRow, DatasetFile, ImageRow, require_known, require_unique
 from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.detectors.data.classes import ClassList
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 OnProgress = Callable[[int, int], None]
 _MAX_ASPECT = 100  # beyond it, the resized short side would be below a pixel
@@ -116,7 +116,10 @@ def read_instances(
 
 def _counts(file: DatasetFile, row: AnnotationRow, hw: tuple[int, int]) -> bytes:
     """Compressed run lengths; empty for a mask without a pixel."""
-    segmentation = msgspec.json.decode(row.segmentation)
+    try:
+        segmentation = msgspec.json.decode(row.segmentation)
+    except (msgspec.DecodeError, RecursionError) as error:  # nested without end
+        raise MosaicFusionError(f"{file.path}: annotation {row.id}: segmentation: {first_line(error)}") from None
     if is_blank(segmentation):
         return b""
     try:

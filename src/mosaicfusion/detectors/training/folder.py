@@ -30,8 +30,10 @@ def training_folder(folder: Path, recipe: Recipe, classes: ClassList) -> Iterato
     files; nothing is deleted.
     """
     check_writable(folder)
-    existing = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    if existing - {LOCK} and not existing & {RECIPE, STATE, WEIGHTS}:
+    names = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    existing = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
+    # Earlier versions wrote the classes first, so a killed one may have left nothing else.
+    if existing - {LOCK} and existing != {LOCK, CLASSES} and not existing & {RECIPE, STATE, WEIGHTS}:
         raise MosaicFusionError(f"{folder} holds files but no training; give an empty or a new folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
@@ -66,8 +68,8 @@ def _prepare(folder: Path, recipe: Recipe, classes: ClassList) -> None:
             )
         read_classes(folder).require_same(classes)
         return
+    write_recipe(folder, recipe)  # first: it tells the folder of a training from any other
     write_atomic(folder / CLASSES, json.dumps(classes.to_json(), indent=1, ensure_ascii=False).encode())
-    write_recipe(folder, recipe)
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
-from mosaicfusion.detectors.checkpoint import WEIGHTS, read_classes
+from mosaicfusion.detectors.checkpoint import WEIGHTS, read_classes, read_weights
 from mosaicfusion.detectors.config import Recipe
 from mosaicfusion.detectors.data.classes import ClassList, DetectorClass
 from mosaicfusion.detectors.registry import build_detector
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError
 
 
 @dataclass(frozen=True)
@@ -31,15 +28,10 @@ class StartWeights:
     @classmethod
     def open(cls, folder: Path) -> StartWeights:
         """Read ``model.safetensors`` and the classes; raises :class:`MosaicFusionError` if they are missing or damaged."""
-        path = folder / WEIGHTS
-        if not path.exists():
+        if not (folder / WEIGHTS).exists():
             raise MosaicFusionError(f"{folder} holds no weights of a detector (no {WEIGHTS}); give another --init")
-        try:
-            data = path.read_bytes()
-            weights = load(data)
-        except (OSError, SafetensorError) as error:
-            raise MosaicFusionError(f"{path} is damaged ({first_line(error, 120)}); give another --init") from None
-        return cls(folder, weights, read_classes(folder), hashlib.sha256(data).hexdigest()[:16])
+        weights, digest = read_weights(folder)
+        return cls(folder, weights, read_classes(folder), digest)
 
 
 @dataclass(frozen=True)

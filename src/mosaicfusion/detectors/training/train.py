@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mosaicfusion.detectors.checkpoint import (
+    STATE,
     WEIGHTS,
     damaged_state,
     load_state,
@@ -40,6 +41,7 @@ from mosaicfusion.detectors.training.schedule import learning_rate, make_optimiz
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.models.weights import require_finite
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
@@ -171,8 +173,9 @@ class _Training:
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state[name])
-        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise damaged_state(self.out, first_line(error, 120)) from None
+        require_finite(self.model.state_dict(), self.out / STATE, "delete it to start again from step 0")
         if self.fabric.is_global_zero and not (self.out / WEIGHTS).exists():
             self._save_weights()
         return int(state["step"])
