@@ -26,6 +26,7 @@ from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.weights import require_finite
 
@@ -92,7 +93,7 @@ def _header_size(safetensors: bytes) -> int:
     return int.from_bytes(safetensors[:8], "little")
 
 
-def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detector:
+def load_detector(folder: str | Path, device: DeviceOptions | str = "auto") -> Detector:
     """Load the detector trained into ``folder``; ``device``: a name, or options of which only the device counts.
 
     Raises :class:`MosaicFusionError` if it is missing or damaged.
@@ -100,7 +101,7 @@ def load_detector(folder: Path, device: DeviceOptions | str = "auto") -> Detecto
     from mosaicfusion.detectors.registry import build_detector
     from mosaicfusion.models.device import resolve_device
 
-    target = resolve_device(DeviceOptions.of(device).device)
+    folder, target = as_path(folder), resolve_device(DeviceOptions.of(device).device)
     if not (folder / RECIPE).exists():
         raise MosaicFusionError(f"{folder} holds no detector (no {RECIPE}); `mosaicfusion train` makes one")
     if not (folder / WEIGHTS).exists():

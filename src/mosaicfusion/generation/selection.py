@@ -17,7 +17,7 @@ _MAX_NAMED = 10  # unknown categories in a message
 
 
 def vocabulary_for(
-    model: str, names: Sequence[str] | None = None, file: Path | None = None, skip_unknown: bool = False
+    model: str, names: Sequence[str] | None = None, file: str | Path | None = None, skip_unknown: bool = False
 ) -> Vocabulary:
     """The vocabulary of a json file or of a list of names, or all categories of a closed model.
 

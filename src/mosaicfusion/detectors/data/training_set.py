@@ -22,6 +22,7 @@ from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
 from mosaicfusion.detectors.data.samples import SampleSet, Transform
 from mosaicfusion.detectors.data.sampling import repeat_factors
 from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
+from mosaicfusion.files.remote import as_path
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrainingSet:
 
 def open_training_set(
     config: DataConfig,
-    path: Path,
+    path: str | Path,
     images: Folders | None = None,
     skip_missing: bool = False,
     on_progress: OnProgress | None = None,
@@ -53,7 +54,7 @@ def open_training_set(
 
     Raises :class:`MosaicFusionError` if it cannot be used.
     """
-    transform = training_transform(config)
+    path, transform = as_path(path), training_transform(config)
     base = DetectionDataset(
         path,
         images,

@@ -14,6 +14,7 @@ from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, IouType, Scores, score
 from mosaicfusion.detectors.evaluation.results import read_results, write_results
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.device import DeviceOptions
 
 OnImage = Callable[[int, int], None]
@@ -55,8 +56,8 @@ class Evaluation:
 
 
 def evaluate_folder(
-    folder: Path,
-    val_json: Path,
+    folder: str | Path,
+    val_json: str | Path,
     images: Folders | None = None,
     *,
     open_vocabulary: bool = False,
@@ -75,9 +76,9 @@ def evaluate_folder(
     processes that load images; ``batch_size``: images at a time.
     Raises :class:`MosaicFusionError` if the detector or the set cannot be used, or if their categories differ.
     """
-    val = ValidationSet.open(val_json, images, skip_missing)
+    val = ValidationSet.open(as_path(val_json), images, skip_missing)
     return evaluate_on(
-        folder,
+        as_path(folder),
         val,
         open_vocabulary=open_vocabulary,
         device=device,

@@ -39,6 +39,7 @@ from mosaicfusion.detectors.training.launch import make_fabric
 from mosaicfusion.detectors.training.log import TrainLog
 from mosaicfusion.detectors.training.schedule import learning_rate, make_optimizer, set_learning_rate
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.weights import require_finite
@@ -80,12 +81,12 @@ class TrainSummary:
 def train(
     recipe: Recipe,
     data: TrainingSet,
-    out: Path,
+    out: str | Path,
     options: TrainOptions | None = None,
     text_embeddings: Tensor | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_loss: Callable[[float], None] = lambda loss: None,
-    init: Path | None = None,
+    init: str | Path | None = None,
     on_init: Callable[[TakenWeights], None] = lambda taken: None,
 ) -> TrainSummary:
     """Train into the folder ``out``, or resume the training there; a finished one is left unchanged.
@@ -96,10 +97,10 @@ def train(
     ``on_loss`` with the mean loss of the last steps. Raises :class:`MosaicFusionError` for errors that the user can correct;
     checkpoints are kept.
     """
-    options, schedule = options or TrainOptions(), recipe.schedule
+    options, schedule, out = options or TrainOptions(), recipe.schedule, as_path(out)
     fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
     parts = count_parts(schedule, fabric.world_size)
-    start_weights = None if init is None else _open_start(init, out)
+    start_weights = None if init is None else _open_start(as_path(init), out)
     checkpoint_every = options.checkpoint_every or min(1000, max(1, schedule.iterations // 10))
     with training_folder(out, recipe, data.classes) if fabric.is_global_zero else nullcontext():
         fabric.barrier()
