@@ -155,7 +155,7 @@ def test_without_frequencies_there_are_no_means_by_frequency(tiny_lvis: Path, tm
     (tmp_path / "val.json").write_text(json.dumps(data))
     (tmp_path / "results.json").write_text("[]")
     metrics = evaluate(tmp_path / "val.json", tmp_path / "results.json")["box"].metrics
-    assert list(metrics) == ["AP", "AP50", "AP75"]
+    assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l"]
     with pytest.raises(MosaicFusionError, match=r'1 categories of .* \(the first: "square"\) have no frequency'):
         evaluate(tmp_path / "val.json", tmp_path / "results.json", open_vocabulary=True)
 

@@ -11,7 +11,8 @@ if its category was verified in the image:
 - category in ``neg_category_ids`` (known to be absent): every detection is a false positive;
 - any other category: every detection is ignored.
 
-At most 300 detections per image count, the best of all categories together.
+At most 300 detections per image count, the best of all categories together. Detections that match a crowd are ignored, as COCO does;
+lvis-api does not read ``iscrowd``, which LVIS does not have.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _EVALUATOR_IOU_TYPES: dict[IouType, str] = {"box": "bbox", "mask": "segm"}
 class Scores:
     """AP in [0, 1], by default the mean over IoU 0.50 to 0.95; None if no category has an instance.
 
-    ``metrics``: AP, AP50, AP75. COCO's AP adds AP_s, AP_m, AP_l, of objects below 32 x 32, below 96 x 96 and above, in pixels of
-    area. LVIS' adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
+    ``metrics``: AP, AP50, AP75, and AP_s, AP_m, AP_l of objects below 32 x 32, below 96 x 96 and above, in pixels of area. LVIS'
+    AP adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
     ``per_category``: AP by category name. ``federated``: True for LVIS' AP.
     """
 
@@ -212,8 +213,7 @@ def _scores(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType
     precision = _precision(truth, counting, iou_type)  # of all sizes, small, medium, large
     everything = precision[..., 0]
     metrics = {"AP": _mean(everything), "AP50": _mean(everything[0]), "AP75": _mean(everything[5])}
-    if not truth.federated:
-        metrics |= {name: _mean(precision[..., k]) for k, name in enumerate(("AP_s", "AP_m", "AP_l"), start=1)}
+    metrics |= {name: _mean(precision[..., k]) for k, name in enumerate(("AP_s", "AP_m", "AP_l"), start=1)}
     metrics |= {
         name: _mean(everything[:, :, np.array(labels, np.int64) - 1])
         for name, labels in _groups(truth, open_vocabulary).items()
