@@ -11,8 +11,9 @@ if its category was verified in the image:
 - category in ``neg_category_ids`` (known to be absent): every detection is a false positive;
 - any other category: every detection is ignored.
 
-At most 300 detections per image count, the best of all categories together. Detections that match a crowd are ignored, as COCO does;
-lvis-api does not read ``iscrowd``, which LVIS does not have.
+At most 300 detections per image count, the best of all categories together.
+
+Detections that match a crowd are ignored, as by COCO; lvis-api does not read ``iscrowd``, which LVIS does not have.
 """
 
 from __future__ import annotations
