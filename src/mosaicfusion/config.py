@@ -19,7 +19,7 @@ BUNDLED_MODEL = "mini"
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(ge=1e-3, le=1e6)]
 Policy = Literal["drop", "not_exhaustive"]
 MaskFormat = Literal["rle", "polygon"]
 

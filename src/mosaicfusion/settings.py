@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 
@@ -19,6 +19,16 @@ class Settings(BaseModel):
     """Frozen values; unknown names and numbers that are not finite are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:  # from an argument of the command line, such as a path
+                raise ValueError(f"{value!r:.80} is not UTF-8") from None
+        return value
 
     @classmethod
     def parse(cls, values: Any) -> Self:

@@ -69,6 +69,27 @@ def test_leftovers_are_removed_but_not_files_being_written(tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == ["part.jsonl"]
 
 
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "judge.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    assert len(list(tmp_path.iterdir())) == 1
+    write_atomic(path, b"whole")
+    assert sorted(read_files(tmp_path)) == ["judge.json"]
+
+
+def test_many_writers_of_one_file_leave_it_whole_and_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: write_atomic(path, bytes([k]) * 999), range(200)))
+    assert len(set(path.read_bytes())) == 1
+    assert sorted(read_files(tmp_path)) == ["run.json"]
+
+
 def test_stream_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "lvis.json"
     path.write_text("old")

@@ -70,7 +70,7 @@ class TestLoadConfig:
         ("text", "message"),
         [
             ("{", "not valid JSON"),
-            ("[" * 100_000, "not valid JSON"),
+            ("[" * 100_000, "nested too deeply"),
             ("[]", "holds a list instead of settings"),
             ('{"config": 3}', "do not fit together"),
             ('{"steps": 3}', "steps: Extra inputs"),

@@ -16,6 +16,7 @@ class TestScale:
         [
             ({"gpus": 1}, "gpus and resources are those of workers; give a number of workers, or an address"),
             ({"workers": 0}, "workers=0 must be at least 1"),
+            ({"workers": 1_000_000}, "workers=1000000 must be at most 4096"),
             ({"workers": 1, "gpus": 1.5}, "gpus=1.5 of a worker must be a whole number, or a fraction below 1"),
             ({"workers": 1, "gpus": float("nan")}, "gpus=nan"),
             ({"workers": 1, "resources": {"tpu": -1}}, "tpu=-1 of a worker"),

@@ -33,12 +33,22 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except MosaicFusionError as error:
-            typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from None
+            raise _refusal(str(error)) from None
+        except (
+            OSError
+        ) as error:  # a name that is too long, no rights, a full disk; Click ends quietly for a closed pipe
+            if error.filename is None or error.strerror is None:
+                raise
+            raise _refusal(f"cannot use {error.filename!s:.300}: {error.strerror}") from None
         except KeyboardInterrupt:
             typer.echo("stopped; everything written is complete: run the same command again to continue", err=True)
             raise typer.Exit(130) from None
+
+
+def _refusal(text: str) -> typer.Exit:
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(text, err=True)
+    return typer.Exit(2)
 
 
 def _with_home(arg: str) -> str:

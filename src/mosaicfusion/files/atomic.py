@@ -65,15 +65,16 @@ def _write(path: Path, write: Callable[[IO[bytes]], object], move: Callable[[Pat
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = _temporary(path)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
                 write(file)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.chmod(0o644)
-                move(temporary, path)
+            os.fsync(descriptor)
+            temporary.chmod(0o644)
+            move(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)  # as long as it is locked: then the name is that of no other process' file
             raise
+        finally:
+            os.close(descriptor)
         _sync_folder(path.parent)
     except OSError as error:
         raise MosaicFusionError(f"cannot write {path}: {error.strerror or error}") from error
@@ -95,9 +96,17 @@ class _TakenError(Exception):
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
-    """A new file beside ``path``, locked as long as it is open, so that :func:`remove_leftovers` keeps it."""
+    """A new file beside ``path``, locked as long as it is open, so that :func:`remove_leftovers` keeps it.
+
+    Its name is always the same, unless another process is writing it: what a killed process left is removed.
+    """
+    usual = path.with_name(f".{path.name}.0.tmp")
+    remove_leftovers([usual])
     while True:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            descriptor, name = os.open(usual, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), str(usual)
+        except FileExistsError:
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return descriptor, Path(name)
         os.close(descriptor)  # deleted as a leftover before it was locked
@@ -109,7 +118,7 @@ def remove_leftovers(files: Iterable[Path]) -> None:
         with suppress(OSError):  # another process was faster
             descriptor = os.open(file, os.O_RDWR)
             try:
-                if _lock(descriptor):
+                if _lock(descriptor) and os.path.samestat(os.fstat(descriptor), file.stat()):
                     file.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import IO, Any, TypeVar
 
 from mosaicfusion.errors import MosaicFusionError, first_line
@@ -49,7 +50,7 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
 
     Raises :class:`MosaicFusionError` if the store refuses it.
     """
-    with TemporaryDirectory() as folder:
+    with _scratch(path) as folder:
         local = Path(folder) / "file"
         with local.open("wb") as file:
             write(file)
@@ -67,6 +68,19 @@ def put(path: Path, write: Callable[[IO[bytes]], object], new: bool) -> bool:
         except Exception as error:  # each store raises errors of its own
             raise MosaicFusionError(f"cannot write {path}: {first_line(error)}") from error
     return True
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[str]:
+    """A temporary folder for a file that is uploaded to ``path``."""
+    try:
+        with TemporaryDirectory() as folder:
+            yield folder
+    except OSError as error:
+        raise MosaicFusionError(
+            f"cannot write {path}: {error.strerror or error} in {gettempdir()}, where files are kept until they are uploaded; "
+            "set TMPDIR to another folder"
+        ) from error
 
 
 def ahead(read: Callable[[Path], T], files: Sequence[Path]) -> Iterator[T]:

@@ -10,8 +10,8 @@ from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.atomic import write_stream
-from mosaicfusion.report.html import MAX_CANVASES, write_report
+from mosaicfusion.files.atomic import write_atomic, write_stream
+from mosaicfusion.report.html import MAX_CANVASES, render_report
 from mosaicfusion.report.stats import CategoryTally, RunStats
 from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE
 from mosaicfusion.run.folder import RunFolder
@@ -58,10 +58,12 @@ def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summa
         write_lvis(file, records, run.categories, settings.policy, settings.masks)
         if stats.without_image == stats.canvases > 0:
             raise MosaicFusionError(f"no canvas in {run.path} has an image: {MESSAGES['nan']}; {NAN_ADVICE}")
+        pages.append(render_report(run.with_output(settings), stats))  # before lvis.json is replaced: both or neither
 
+    pages: list[bytes] = []
     write_stream(run.path / "lvis.json", write)
     run.remember_output(settings)
-    write_report(run, stats=stats)
+    write_atomic(run.path / "report.html", pages[0])
     return _summary(run, stats)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.batches import WHOLE, Shard
 
+_MAX_WORKERS = 4096  # Ray would try to start as many as are asked for, until the machine has no memory left
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -31,6 +33,8 @@ class Scale:
             raise MosaicFusionError("gpus and resources are those of workers; give a number of workers, or an address")
         if self.workers is not None and self.workers < 1:
             raise MosaicFusionError(f"workers={self.workers} must be at least 1")
+        if self.workers is not None and self.workers > _MAX_WORKERS:
+            raise MosaicFusionError(f"workers={self.workers} must be at most {_MAX_WORKERS}")
         for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
             if not 0 <= amount < 1 and not (1 <= amount < 1e6 and amount == int(amount)):
                 raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")

@@ -16,7 +16,7 @@ class Layout(Settings):
     """Settings of a layout, and the canvases they describe. A subclass fixes ``kind``, its name in settings and run.json."""
 
     kind: str
-    group_size: Annotated[int, Field(ge=1)] = Field(
+    group_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
         16, description="consecutive canvases that share their regions, so that they can be denoised in one batch"
     )
 

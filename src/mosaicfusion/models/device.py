@@ -10,6 +10,8 @@ from mosaicfusion.errors import MosaicFusionError, first_line
 if TYPE_CHECKING:
     import torch
 
+_MAX_THREADS = 1024  # with more, the system may refuse them when the first tensor is computed, which ends the process
+
 
 @dataclass(frozen=True)
 class DeviceOptions:
@@ -21,7 +23,7 @@ class DeviceOptions:
     ``offload``: only the part of the model in use is on the device. ``vae_tiling``: canvases are decoded in overlapping tiles
     (``docs/performance.md`` says what that changes).
 
-    Raises :class:`MosaicFusionError` for a count below 1.
+    Raises :class:`MosaicFusionError` for a count below 1, or too many threads.
     """
 
     device: str = "auto"
@@ -35,6 +37,10 @@ class DeviceOptions:
         for name, count in (("batch_size", self.batch_size), ("threads", self.threads)):
             if count is not None and count < 1:
                 raise MosaicFusionError(f"{name}={count} must be at least 1")
+        if self.threads is not None and self.threads > _MAX_THREADS:
+            raise MosaicFusionError(
+                f"threads={self.threads} must be at most {_MAX_THREADS}; the cores of the CPU are enough"
+            )
 
     @classmethod
     def of(cls, device: DeviceOptions | str) -> DeviceOptions:

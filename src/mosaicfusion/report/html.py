@@ -45,9 +45,14 @@ def write_report(
     if stats is None:
         stats = RunStats(run.manifest.output.policy).read(run.records(), max_canvases)
     path = run.path / "report.html"
-    built = [section for build in sections if (section := build(run, stats))]
-    write_atomic(path, render_page(f"{run.path.resolve().name} – mosaicfusion", built))
+    write_atomic(path, render_report(run, stats, sections))
     return path
+
+
+def render_report(run: RunFolder, stats: RunStats, sections: Sequence[SectionBuilder] = SECTIONS) -> bytes:
+    """The report of a run, UTF-8; ``stats`` hold the canvases that are shown. Raises :class:`MosaicFusionError`."""
+    built = [section for build in sections if (section := build(run, stats))]
+    return render_page(f"{run.path.resolve().name} – mosaicfusion", built)
 
 
 def render_page(title: str, sections: Sequence[Section]) -> bytes:
@@ -56,4 +61,4 @@ def render_page(title: str, sections: Sequence[Section]) -> bytes:
     rendered = [
         (section, Markup(_TEMPLATES.get_template(section.template).render(section.data))) for section in sections
     ]
-    return _TEMPLATES.get_template("page.html.j2").render(title=title, sections=rendered).encode()
+    return _TEMPLATES.get_template("page.html.j2").render(title=title, sections=rendered).encode(errors="replace")

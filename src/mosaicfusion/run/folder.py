@@ -110,9 +110,13 @@ class RunFolder:
             lines = "\n  ".join(changed[:12])
             raise MosaicFusionError(f"{self.path} holds another run; give another --out, or undo:\n  {lines}")
 
+    def with_output(self, output: OutputSettings) -> RunFolder:
+        """The same run with other settings of its data set; nothing is written."""
+        return RunFolder(self.path, self.manifest.model_copy(update={"output": output}))
+
     def remember_output(self, output: OutputSettings) -> None:
         """Store the settings that the data set was last compiled with."""
-        self._store(self.manifest.model_copy(update={"output": output}))
+        self._store(self.with_output(output).manifest)
 
     def _store(self, manifest: Manifest) -> None:
         if manifest != self.manifest:

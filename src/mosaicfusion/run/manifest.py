@@ -15,6 +15,7 @@ from mosaicfusion.identity import differences
 from mosaicfusion.settings import problems
 
 FORMAT: Literal[1] = 1
+_MAX_CANVASES = 10**9  # each takes a byte of memory
 _IDENTITY = {"config", "categories", "model"}  # the fields that decide what canvas number i looks like
 Count = Annotated[int, Field(ge=0, lt=2**40)]
 
@@ -61,9 +62,11 @@ class Manifest(_Section):
     versions: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _rounds_fit_the_categories(self) -> Manifest:
+    def _rounds_fit(self) -> Manifest:
         if any(len(counts) != len(self.categories.main) for counts in self.rounds):
             raise ValueError("a round has another number of categories than the run")
+        if self.total > _MAX_CANVASES:
+            raise ValueError(f"{self.total} canvases are more than the {_MAX_CANVASES} that a run can have")
         return self
 
     @property
@@ -80,8 +83,10 @@ class Manifest(_Section):
     def grown_to(self, counts: Sequence[int]) -> Manifest:
         """The same run with these numbers of canvases; those that it has stay as they are.
 
-        Raises :class:`MosaicFusionError` for a lower number.
+        Raises :class:`MosaicFusionError` for a lower number, and for more than a run can have.
         """
+        if sum(counts) > _MAX_CANVASES:
+            raise MosaicFusionError(f"{sum(counts)} canvases are too many for one run; it can have {_MAX_CANVASES}")
         more = []
         for old, new in zip(self.counts, counts, strict=True):
             if new < old:
