@@ -71,7 +71,8 @@ def _write(path: Path, write: Callable[[IO[bytes]], object], move: Callable[[Pat
             temporary.chmod(0o644)
             move(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)  # as long as it is locked: then the name is that of no other process' file
+            # While it is still locked, so that the name is that of no other process' file.
+            temporary.unlink(missing_ok=True)
             raise
         finally:
             os.close(descriptor)
