@@ -30,13 +30,14 @@ def test_an_export_to_a_url_equals_that_to_a_folder(coco: Any, tmp_path: Path, m
     done = [export(coco.source, to, out, **coco.arguments) for out in (tmp_path / "out", "memory://sets/out")]
     here, there = names(fsspec.filesystem("file"), str(tmp_path / "out")), names(memory, "/sets/out")
     assert here == there
+    assert here.pop(".export.json")
     assert done[0].size == done[1].size == sum(map(len, here.values()))
     assert memory.ls("/sets", detail=False) == ["/sets/out"]
 
 
 def test_a_file_url_is_a_folder(run: Any, tmp_path: Path) -> None:
     export(run.source, "webdataset", f"file://{tmp_path}/deep/out")
-    assert {path.name for path in (tmp_path / "deep/out").iterdir()} == {"shard-000000.tar", "categories.json"}
+    assert {path.name for path in (tmp_path / "deep/out").glob("[!.]*")} == {"shard-000000.tar", "categories.json"}
 
 
 @pytest.mark.parametrize("scheme", ["{}", "memory://{}"])

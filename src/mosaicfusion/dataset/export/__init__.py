@@ -3,7 +3,8 @@
 To add a format, write a module like :mod:`.yolo` with a ``FORMAT`` and list its name in :data:`FORMATS`.
 """
 
-from mosaicfusion.dataset.export.export import Exported, export
+from mosaicfusion.dataset.export.export import export
 from mosaicfusion.dataset.export.format import FORMATS, Format, load_format
+from mosaicfusion.dataset.export.receipt import Exported
 
 __all__ = ["FORMATS", "Exported", "Format", "export", "load_format"]

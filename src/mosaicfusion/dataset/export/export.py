@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
 
 from mosaicfusion.config import MaskFormat, Policy
-from mosaicfusion.dataset.export.format import ExportOptions, check_options, load_format
-from mosaicfusion.dataset.export.output import whole_or_absent
+from mosaicfusion.dataset.export.format import ExportOptions, Format, check_options, load_format
+from mosaicfusion.dataset.export.output import OutFolder, whole_or_absent
+from mosaicfusion.dataset.export.receipt import Exported, identity_of, read_receipt, write_receipt
 from mosaicfusion.dataset.export.selection import Selection
 from mosaicfusion.dataset.export.source import open_source
 from mosaicfusion.dataset.image_files import Folders
+from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
-
-
-@dataclass(frozen=True)
-class Exported:
-    """Counts of what was written. ``size`` in bytes; ``notes`` say what the format could not hold."""
-
-    out: str
-    images: int
-    instances: int
-    categories: int
-    size: int
-    notes: tuple[str, ...]
 
 
 def export(
@@ -52,7 +42,8 @@ def export(
     Args:
         source: a run folder (``policy`` as in :class:`mosaicfusion.config.OutputSettings`), or an LVIS or COCO json whose images
             are in the folders ``images``.
-        out: a new or empty folder, as a path or any fsspec URL; it appears complete or not at all.
+        out: a new or empty folder, as a path or any fsspec URL; it appears complete or not at all. One that this very call
+            wrote before is left as it is.
         masks: ``None`` keeps them as they are.
         val_fraction: in [0, 1), for formats with splits. Of a set with real and synthetic images, val is a fraction of the real
             ones.
@@ -64,19 +55,35 @@ def export(
     """
     options, chosen = ExportOptions(masks, val_fraction, shard_size, own_val=val is not None), load_format(to)
     check_options(to, chosen, options)
+    choices = {"to": to, "images": images, "policy": policy, "val_images": val_images, **asdict(options)}
+    identity = identity_of((source, val, categories), choices)
+    if (done := read_receipt(str(out), identity)) is not None:
+        return done
     with whole_or_absent(str(out)) as folder:
         dataset = open_source(source, images, policy, categories=categories, val=val, val_images=val_images)
-        if options.masks is None and len(chosen.masks) > 1:
-            options = replace(options, masks=dataset.masks)
-        options = replace(options, synthetic_in_val=dataset.counts.synthetic in (0, dataset.images))
-        selection = Selection(dataset, crowds=chosen.crowds)
-        notes = chosen.write(dataset, _counted(selection, on_progress), folder, options)
-        selection.require_objects()
-        listed = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
-        folder.write("categories.json", msgspec.json.format(msgspec.json.encode(listed), indent=1))
-        size = folder.size()
-    notes = [*selection.notes(), *notes]
-    return Exported(str(out), dataset.images, selection.instances, len(dataset.categories), size, tuple(notes))
+        exported = _write(dataset, chosen, options, folder, str(out), on_progress)
+        write_receipt(folder, identity, exported)
+    return exported
+
+
+def _write(
+    dataset: Dataset,
+    chosen: Format,
+    options: ExportOptions,
+    folder: OutFolder,
+    out: str,
+    on_progress: Callable[[float, int], None] | None,
+) -> Exported:
+    if options.masks is None and len(chosen.masks) > 1:
+        options = replace(options, masks=dataset.masks)
+    options = replace(options, synthetic_in_val=dataset.counts.synthetic in (0, dataset.images))
+    selection = Selection(dataset, crowds=chosen.crowds)
+    notes = chosen.write(dataset, _counted(selection, on_progress), folder, options)
+    selection.require_objects()
+    listed = [{"index": index, **category} for index, category in enumerate(dataset.categories)]
+    folder.write("categories.json", msgspec.json.format(msgspec.json.encode(listed), indent=1))
+    counts = dataset.images, selection.instances, len(dataset.categories)
+    return Exported(out, *counts, folder.size(), (*selection.notes(), *notes))
 
 
 def _counted(selection: Selection, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:

@@ -46,7 +46,7 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
     cannot rename: there the store copies the files, which get their names one by one.
     Raises :class:`MosaicFusionError` if ``out`` is a file or holds files, or cannot be written.
     """
-    fs, path = _locate(out)
+    fs, path = locate(out)
     parent, _, name = path.rpartition("/")
     staging = f"{parent}/.{name}.{secrets.token_hex(4)}.partial"
     try:
@@ -65,7 +65,8 @@ def whole_or_absent(out: str) -> Iterator[OutFolder]:
         raise MosaicFusionError(f"cannot write {out}: {error.strerror or error}") from error
 
 
-def _locate(out: str) -> tuple[Any, str]:
+def locate(out: str) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path in it; raises :class:`MosaicFusionError` for one that cannot be used."""
     import fsspec
 
     if "://" in out and set("*?[") & set(out):  # fsspec would read them as a pattern
