@@ -19,7 +19,7 @@ from mosaicfusion.categories import (
     read_lines,
     split_names,
 )
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, is_printable
 
 
 class TestReadableNames:
@@ -137,7 +137,7 @@ class TestNames:
         except MosaicFusionError as error:
             assert str(error).isprintable()
         else:
-            assert name.isprintable()
+            assert is_printable(name)
             assert display_name(name)
 
 

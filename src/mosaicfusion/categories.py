@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, is_printable
 
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
@@ -179,7 +179,7 @@ def check_name(name: str) -> str:
     name = name.strip()
     if len(name) > MAX_NAME_LENGTH:
         raise MosaicFusionError(f"category name {name[:40]!r}... has {len(name)} characters; at most {MAX_NAME_LENGTH}")
-    if not name.isprintable() or not re.search(r"[^\W_]", display_name(name)):
+    if not is_printable(name) or not re.search(r"[^\W_]", display_name(name)):
         raise MosaicFusionError(f"category name {name!r} must be printable and hold at least one letter or digit")
     return name
 

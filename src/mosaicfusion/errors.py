@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
+
+# Controls, line separators, marks that turn the direction of what follows, and bytes that are not UTF-8. Spaces and joiners of
+# all scripts are none of these, though Python's isprintable() refuses them.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class MosaicFusionError(Exception):
@@ -27,6 +32,17 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_printable(text: str) -> bool:
+    """True if a text from outside holds no character that a terminal would obey or could not show; line breaks are such."""
+    return _UNPRINTABLE.search(text) is None
+
+
+def printable(text: str) -> str:
+    """A text from outside with question marks in place of characters that a terminal would obey; line breaks stay."""
+    return "\n".join(_UNPRINTABLE.sub("?", line) for line in text.split("\n"))
+
+
 def first_few(texts: Sequence[str], count: int = 5) -> str:
-    """``kite, drum and 7 more``: the first ``count`` texts, and the number of the others."""
-    return ", ".join(texts[:count]) + (f" and {len(texts) - count} more" if len(texts) > count else "")
+    """``kite, drum and 7 more``: the first ``count`` texts from outside, and the number of the others."""
+    rest = f" and {len(texts) - count} more" if len(texts) > count else ""
+    return printable(", ".join(texts[:count])) + rest

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, printable
 
 # In the order of use; commands that are not listed come last.
 _ORDER = (
@@ -47,7 +47,7 @@ class _Group(TyperGroup):
 
 def _refusal(text: str) -> typer.Exit:
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
     return typer.Exit(2)
 
 

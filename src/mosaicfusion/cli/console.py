@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text, TextType
 
-from mosaicfusion.errors import first_few
+from mosaicfusion.errors import first_few, printable
 from mosaicfusion.generation.events import Event, Progress
 from mosaicfusion.masks.rejection import reason_name
 
@@ -123,7 +123,7 @@ def print_summary(summary: Summary) -> None:
     if len(lines) > _MAX_ROWS:  # those that need attention
         lines.sort(key=lambda line: line[1].yield_)
     for name, tally in lines[:_MAX_ROWS]:
-        table.add_row(Text(name), str(tally.requested), str(tally.kept), f"{tally.yield_:.0%}")
+        table.add_row(Text(printable(name)), str(tally.requested), str(tally.kept), f"{tally.yield_:.0%}")
     if len(lines) > _MAX_ROWS:
         table.add_row(f"... {len(lines) - _MAX_ROWS} more, of a higher yield", "", "", "")
     share = summary.kept_regions / summary.regions if summary.regions else 0
@@ -131,7 +131,7 @@ def print_summary(summary: Summary) -> None:
     table.add_row("all", str(summary.regions), str(summary.kept_regions), f"{share:.0%}")
     console.print(table)
     if summary.rejections:
-        reasons = ", ".join(f"{count} {reason_name(reason)}" for reason, count in summary.rejections.items())
+        reasons = printable(", ".join(f"{count} {reason_name(reason)}" for reason, count in summary.rejections.items()))
         console.print(f"regions rejected: {reasons}", markup=False)
     if summary.missing:
         console.print(

@@ -9,11 +9,9 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import ImagesOption, MasksOption, PolicyOption
-from mosaicfusion.errors import MosaicFusionError, first_few
+from mosaicfusion.errors import MosaicFusionError, first_few, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from mosaicfusion.dataset.merge import MergeSummary
@@ -120,11 +118,13 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
     if matches:  # other spellings first: they deserve a look
         pairs = sorted(matches, key=lambda pair: (pair[0] == pair[1], pair))
         texts = [name if name == real else f"{name} = {real}" for name, real in pairs]
-        console.print(f"matched categories: {_some(texts, 20)}", markup=False, soft_wrap=True)
+        console.print(f"matched categories: {first_few(texts, 20)}", markup=False, soft_wrap=True)
     new = [name for added in summary.added for name in added.new_categories]
     if new:
         console.print(
-            f"new categories, for which the classifier needs outputs: {_some(new)}", markup=False, soft_wrap=True
+            f"new categories, for which the classifier needs outputs: {first_few(new, 10)}",
+            markup=False,
+            soft_wrap=True,
         )
     if any(added.run_lengths for added in summary.added):
         console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
@@ -149,11 +149,6 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
         console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
     if len(folders) > 10:
         console.print(f"  and {len(folders) - 10} folders more")
-
-
-def _some(names: Sequence[str], number: int = 10) -> str:
-    """The first names, which come from outside: characters that a terminal would obey become question marks."""
-    return first_few(["".join(c if c.isprintable() else "?" for c in name) for name in names], number)
 
 
 @app.command(
@@ -257,13 +252,13 @@ def _print_stats(stats: DatasetStats) -> None:
     if 1 < stats.categories <= _MAX_ROWS:
         by_category = make_table("category", "masks", title="fewest first")
         for name, masks in stats.by_category:
-            by_category.add_row(Text(name), str(masks))
+            by_category.add_row(Text(printable(name)), str(masks))
         console.print(by_category)
     elif stats.categories > _MAX_ROWS:
         rarest = [f"{name} {masks}" for name, masks in stats.by_category if masks]
-        console.print(f"categories with the fewest masks: {_some(rarest)}", markup=False, soft_wrap=True)
+        console.print(f"categories with the fewest masks: {first_few(rarest, 10)}", markup=False, soft_wrap=True)
     if stats.without_image:
-        console.print(f"categories without an image: {_some(stats.without_image)}", markup=False)
+        console.print(f"categories without an image: {first_few(stats.without_image, 10)}", markup=False)
     for remark in stats.remarks:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
 

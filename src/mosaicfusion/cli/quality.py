@@ -9,6 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import DeviceOption
+from mosaicfusion.errors import printable
 
 if TYPE_CHECKING:
     from mosaicfusion.models.segmenters import Annotator
@@ -112,7 +113,7 @@ def _print_judgement(annotator: str, judgement: Judgement) -> None:
     for group in (worst, best):
         for k, (name, agreement) in enumerate(group, start=1):
             cells = (str(agreement.instances), f"{agreement.mean_iou:.1%}")
-            table.add_row(Text(name), *cells, end_section=k == len(group))
+            table.add_row(Text(printable(name)), *cells, end_section=k == len(group))
     quality = judgement.quality
     for above in quality.thresholds[1:] if quality else ():
         label = f"best {above.share:.0%}: quality from {above.min_quality:.2f}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mosaicfusion.cli.console import make_table
-from mosaicfusion.errors import first_few
+from mosaicfusion.errors import first_few, printable
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
@@ -29,7 +29,7 @@ def print_diversity(result: Diversity) -> None:
     table = make_table("category", "instances", "Vendi", "distance", title=Text(title))
     for category in enough[:_MAX_ROWS]:
         cells = (str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}")
-        table.add_row(Text(category.category), *cells)
+        table.add_row(Text(printable(category.category)), *cells)
     _add_rest(table, len(enough))
     if enough:
         console.print(table)
@@ -49,7 +49,9 @@ def _print_comparison(console: Console, result: Diversity, categories: Sequence[
     for category in categories[:_MAX_ROWS]:
         if (gap := category.against) is not None:
             cells = (str(gap.instances), f"{gap.vendi_synthetic:.2f}", f"{gap.vendi_real:.2f}")
-            table.add_row(Text(category.category), *cells, f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}")
+            table.add_row(
+                Text(printable(category.category)), *cells, f"{gap.distance_real:.3f}", f"{1000 * gap.kid:.1f}"
+            )
     _add_rest(table, len(categories))
     if categories:
         console.print(table)

@@ -18,7 +18,7 @@ import msgspec
 from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.mend import mended_rows, root_category
 from mosaicfusion.dataset.text import may_overflow, read_text, without_infinity
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError, first_line, is_printable
 from mosaicfusion.files.remote import as_path
 
 LISTS = ("images", "annotations", "categories")
@@ -234,7 +234,7 @@ def is_synthetic(image: Record) -> bool:
 
 def path_fault(name: str) -> str | None:
     """The reason why a ``file_name`` must not be used as a path under the images' folder; ``None`` for a valid one."""
-    if not name.isprintable() or not name.strip():
+    if not is_printable(name) or not name.strip():
         return "is empty or holds characters that cannot be printed"
     if "://" in name:
         return "is an address, not the path of a file"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from mosaicfusion.config import Policy
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, is_printable
 
 RECIPES = {"mask_rcnn": "mini_lite0", "centernet2": "mini_centernet2", "fvlm": "mini_fvlm"}
 """The recipe of each detector. F-VLM is open-vocabulary: rare categories are novel, their real annotations are removed."""
@@ -182,6 +182,6 @@ def make_plan(
     requested = set(only)
     names = [name for run in runs for name in (run.variant.name, run.name)]
     for name in requested - set(names):
-        near = difflib.get_close_matches(name, names, 3, cutoff=0) if name.isprintable() else []
+        near = difflib.get_close_matches(name, names, 3, cutoff=0) if is_printable(name) else []
         raise MosaicFusionError(f"--only {name!r:.80} is no variant or run of this plan; nearest: {', '.join(near)}")
     return [run for run in runs if not requested or requested & {run.variant.name, run.name}]

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from mosaicfusion.errors import is_printable
+
 _MAX_SIDE_PX = 100_000
 
 
@@ -68,6 +70,8 @@ class CanvasRecord:
         name = PurePosixPath(self.file_name or "")
         if name.is_absolute() or ".." in name.parts:
             raise ValueError(f"file_name {self.file_name!r} leads out of the run folder")
+        if not is_printable(str(name)):
+            raise ValueError(f"file_name {self.file_name!r:.200} holds characters that cannot be printed")
         if self.index < 0 or not all(0 < side <= _MAX_SIDE_PX for side in self.hw_px):
             raise ValueError(f"canvas {self.index} of {self.hw_px[0]} x {self.hw_px[1]} pixels cannot be")
         for k, region in enumerate(self.regions):
