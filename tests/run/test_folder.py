@@ -32,7 +32,7 @@ KEPT = RegionRecord(
     score=0.5,
     area=6,
     box_xywh=(1.0, 2.0, 3.0, 2.0),
-    segmentation={"size": [64, 128], "counts": "abc"},
+    segmentation={"size": [64, 128], "counts": "R22n1000ng7"},
 )
 REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components", values={"components": 3})
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
-MASK = {"size": [64, 128], "counts": "abc"}
+MASK = {"size": [64, 128], "counts": "R22n1000ng7"}
 REGION = RegionRecord(
     1, "kite", "a kite", (0, 0, 64, 64), score=0.5, area=6, box_xywh=(1.0, 2.0, 3.0, 2.0), segmentation=MASK
 )
@@ -52,7 +52,8 @@ def test_contradictory_canvas_is_refused(changes: dict[str, Any], message: str) 
         ({"segmentation": None}, "its mask or box does not fit the canvas"),
         ({"box_xywh": None}, "its mask or box does not fit the canvas"),
         ({"segmentation": {"size": [300_000, 300_000], "counts": "abc"}}, "does not fit the canvas"),
-        ({"segmentation": {"size": [64, 128], "counts": [1]}}, "does not fit the canvas"),
+        ({"segmentation": {"size": [64, 128], "counts": [1]}}, "region 0 of canvas 0: not compressed"),
+        ({"segmentation": {"size": [64, 128], "counts": "abc"}}, r"counts cover \d+ pixels of 64 x 128"),
     ],
 )
 def test_contradictory_region_is_refused(changes: dict[str, Any], message: str) -> None:

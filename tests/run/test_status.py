@@ -15,7 +15,7 @@ from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.run.status import read_status
 
-MASK = {"size": [64, 128], "counts": "abc"}
+MASK = {"size": [64, 128], "counts": "R22n1000ng7"}
 KEPT = RegionRecord(1, "kite", "a kite", (0, 0, 64, 64), score=0.5, area=6, box_xywh=(1, 2, 3, 2), segmentation=MASK)
 REJECTED = RegionRecord(2, "drum", "a drum", (64, 0, 64, 64), reason="several_components")
 

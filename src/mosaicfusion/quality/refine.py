@@ -47,9 +47,12 @@ def refine_run(
     if out.exists() and out.samefile(run.path):
         raise MosaicFusionError(f"{out} is the run itself; give another folder with --out")
     rules = run.manifest.config.masks
+    total, done = (
+        sum(len(run.read_part(file)) for file in run.part_files()),
+        0,
+    )  # reads all: a damaged part is found before
     refined = RunFolder.open_or_create(out, _manifest(run, annotator))
     existing = {file.name for file in refined.part_files()}
-    total, done = int(run.done().sum()), 0
     for file in run.part_files():
         records = run.read_part(file)
         if file.name not in existing:

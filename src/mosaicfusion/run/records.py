@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from mosaicfusion.errors import is_printable
+from mosaicfusion.masks import rle
 
 _MAX_SIDE_PX = 100_000
 
@@ -79,16 +80,19 @@ class CanvasRecord:
             inside = 0 <= left < left + width <= self.hw_px[1] and 0 <= top < top + height <= self.hw_px[0]
             if not inside:
                 raise ValueError(f"region {k} of canvas {self.index}, {region.region_xywh}, is not on the canvas")
-            if region.kept and not _is_mask(region, self.hw_px):
-                raise ValueError(
-                    f"region {k} of canvas {self.index} is kept, but its mask or box does not fit the canvas"
-                )
+            if region.kept:
+                _check_mask(region, self.hw_px, f"region {k} of canvas {self.index}")
 
 
-def _is_mask(region: RegionRecord, hw_px: tuple[int, int]) -> bool:
-    """True if there is a box, and run lengths of the canvas' size; run lengths of a few bytes can claim gigabytes."""
-    runs = region.segmentation or {}
-    return region.box_xywh is not None and runs.get("size") == list(hw_px) and isinstance(runs.get("counts"), str)
+def _check_mask(region: RegionRecord, hw_px: tuple[int, int], name: str) -> None:
+    """Raise ValueError without a box, or run lengths that fill the canvas. Sizes come first: a few bytes can claim gigabytes."""
+    mask = region.segmentation or {}
+    if region.box_xywh is None or mask.get("size") != list(hw_px):
+        raise ValueError(f"{name} is kept, but its mask or box does not fit the canvas")
+    try:
+        rle.run_lengths(mask)
+    except ValueError as error:
+        raise ValueError(f"the mask of {name}: {error}") from None
 
 
 _DECODER = msgspec.json.Decoder(CanvasRecord)

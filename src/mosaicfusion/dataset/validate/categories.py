@@ -9,7 +9,7 @@ from mosaicfusion.categories import FREQUENCIES, normalize_name
 from mosaicfusion.dataset.lvis import gap_in_ids
 from mosaicfusion.dataset.validate.context import Context, check_id, is_int
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
-from mosaicfusion.errors import shown
+from mosaicfusion.errors import is_printable, shown
 
 
 def check_category(row: Any, issues: RowIssues, context: Context) -> None:
@@ -19,6 +19,8 @@ def check_category(row: Any, issues: RowIssues, context: Context) -> None:
     name = row.get("name")
     if not isinstance(name, str) or not name.strip():
         issues.error("name", f"name is {shown(name)}; give a text")
+    elif not is_printable(name):
+        issues.error("name", f"name {shown(name)} holds characters that cannot be printed; write it without them")
     elif normalize_name(name) in context.category_names:
         issues.warning("name", f"name {shown(name)} occurred before; rename one")
     else:
