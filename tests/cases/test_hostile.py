@@ -47,10 +47,10 @@ SHORT = {
 CASES = """
 1e400.json               | validate  | 1 | error [mask] annotations[0] (id 1)
 1e400.json               | fix       | 1 | error [mask] annotations[0] (id 1)
-1e400.json               | stats     | 0 | 1 numbers are Infinity or NaN, or too large for a float
+1e400.json               | stats     | 0 | Infinity or NaN, or too large for a float
 1e400.json               | yolo      | 2 | annotation 1: the segmentation holds a polygon that is not a list of numbers
 1e400.json               | train     | 2 | annotation 1: the segmentation holds a polygon that is not a list of numbers
-1e400.json               | merge     | 0 | 1 numbers are Infinity or NaN, or too large for a float
+1e400.json               | merge     | 0 | Infinity or NaN, or too large for a float
 latin1_annotation.json   | validate  | 2 | byte 0xe9 near position 286), perhaps Latin-1; convert it: iconv
 latin1_annotation.json   | fix       | 2 | perhaps Latin-1; convert it: iconv
 latin1_annotation.json   | stats     | 2 | perhaps Latin-1; convert it: iconv
