@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.config import Recipe, load_recipe
@@ -212,6 +212,30 @@ def test_damaged_checkpoints_are_named(data: TrainingSet, tmp_path: Path) -> Non
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:1000])
         with pytest.raises(MosaicFusionError, match=name):
             call()
+
+
+def test_one_wrong_bit_of_a_checkpoint_is_found(data: TrainingSet, tmp_path: Path) -> None:
+    """The files can still be read, but hold other numbers."""
+    train(recipe(iterations=1), data, tmp_path, OPTIONS)
+    for name, call, message in (
+        ("model.safetensors", lambda: load_detector(tmp_path, "cpu"), "its numbers are not those that were written"),
+        ("last.ckpt", lambda: train(recipe(iterations=1), data, tmp_path, OPTIONS), "cannot be resumed"),
+    ):
+        content = bytearray((tmp_path / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(MosaicFusionError, match=rf"{name} .*{message}"):
+            call()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, data: TrainingSet, tmp_path: Path) -> None:
+    train(recipe(iterations=1), data, tmp_path, OPTIONS)
+    weights = load_file(tmp_path / "model.safetensors")
+    next(weight for weight in weights.values() if weight.is_floating_point()).fill_(value)
+    save_file(weights, tmp_path / "model.safetensors")  # without a digest, as earlier versions wrote it
+    with pytest.raises(MosaicFusionError, match="has NaN or infinite weights in 1 of .*; train it again"):
+        load_detector(tmp_path, "cpu")
 
 
 def test_a_batch_that_cannot_be_split_is_refused(data: TrainingSet, tmp_path: Path) -> None:
