@@ -234,7 +234,7 @@ def test_weights_that_are_not_finite_are_refused(value: float, data: TrainingSet
     weights = load_file(tmp_path / "model.safetensors")
     next(weight for weight in weights.values() if weight.is_floating_point()).fill_(value)
     save_file(weights, tmp_path / "model.safetensors")  # without a digest, as earlier versions wrote it
-    with pytest.raises(MosaicFusionError, match="has NaN or infinite weights in 1 of .*; train it again"):
+    with pytest.raises(MosaicFusionError, match=r"has NaN or infinite weights in 1 of .*; train it again"):
         load_detector(tmp_path, "cpu")
 
 
