@@ -18,9 +18,9 @@ from miniature.scenes.records import Split, frequencies_of
 from miniature.scenes.scene import render_scene
 from miniature.scenes.tail import CATEGORIES_PER_FREQUENCY, ObjectSpec, train_scenes, val_scenes
 from miniature.vocabulary import load_vocabulary
-from mosaicfusion.cli.console import ProgressBar
 from mosaicfusion.dataset.lvis import to_bytes
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.progress import ProgressBar
 
 SEED = 20261122
 FIRST_ID = {"train": 1, "val": 10_001}
@@ -49,7 +49,7 @@ def render(
 ) -> None:
     """Render and write the images, and fill the splits."""
     done, total = 0, sum(map(len, scenes.values()))
-    with ProgressBar("rendering", "scenes", "starting") as progress:
+    with ProgressBar("rendering", "scene", "starting") as progress:
         for number, split in enumerate(splits.values()):
             for index, specs in enumerate(scenes[split.name]):
                 scene = render_scene(np.random.default_rng([seed, number, 1 + index]), specs, drawings)

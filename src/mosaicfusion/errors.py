@@ -42,6 +42,15 @@ def printable(text: str) -> str:
     return "\n".join(_UNPRINTABLE.sub("?", line) for line in text.split("\n"))
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 canvas``, ``2 canvases``, ``0 categories``: a number and a noun, which is given in the singular."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{count} {noun[:-1]}ies"
+    return f"{count} {noun}{'es' if noun.endswith(('s', 'x', 'ch')) else 's'}"
+
+
 def first_few(texts: Sequence[str], count: int = 5) -> str:
     """``kite, drum and 7 more``: the first ``count`` texts from outside, and the number of the others."""
     rest = f" and {len(texts) - count} more" if len(texts) > count else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mosaicfusion.files.atomic import write_atomic
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -111,11 +114,16 @@ def profiled(wait: Callable[[], None] | None = None) -> Iterator[Profile]:
 
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Count this block as a stage; does nothing unless a :func:`profiled` block is open."""
-    profile = _active
+def stage(name: str, *, log: bool = False) -> Iterator[None]:
+    """Count this block as a stage of an open :func:`profiled` block; with ``log``, write its time to the logger as well.
+
+    A function may be a stage too: ``@stage("load the model")``.
+    """
+    profile, start = _active, time.perf_counter()
     if profile is None:
         yield
     else:
         with profile.stage(name):
             yield
+    if log:
+        _log.debug("%s: %.2f s", name, time.perf_counter() - start)

@@ -45,12 +45,12 @@ CASES = """
 ok                      | validate  | 0 | 0 errors and 0 warnings
 ok                      | yolo      | 0 | data set: out
 ok                      | merge     | 0 | matched categories: banana
-ok                      | train     | 0 | 1 steps in
+ok                      | train     | 0 | 1 step in
 ok                      | evaluate  | 0 | COCO's AP in percent on 2 images
 exif_180                | validate  | 0 | EXIF orientation 3
-exif_180                | yolo      | 0 | 1 images lost the EXIF mark
-exif_180                | hf        | 0 | 1 images lost the EXIF mark
-exif_180                | train     | 0 | 1 steps in
+exif_180                | yolo      | 0 | 1 image lost the EXIF mark
+exif_180                | hf        | 0 | 1 image lost the EXIF mark
+exif_180                | train     | 0 | 1 step in
 roboflow_root_same_name | validate  | 0 | 'banana' is only the parent of the others
 roboflow_root_same_name | fix       | 0 | root-category 1
 roboflow_root_same_name | stats     | 0 | 'banana' is only the parent
@@ -79,7 +79,7 @@ all_crowds              | yolo      | 2 | 2 crowds
 zero_height             | validate  | 1 | bbox is [29.65, 38.33, 1.03, 0.0]; --fix leaves it out
 zero_height             | fix       | 0 | annotations left out 1
 zero_height             | yolo      | 0 | 1 objects without a pixel left out
-zero_height             | train     | 0 | left out: 1 objects without a mask
+zero_height             | train     | 0 | left out: objects without a mask: 1
 real_urls               | validate  | 0 | 0 errors
 polygon_strings         | validate  | 1 | a polygon that is not a list of numbers
 polygon_strings         | yolo      | 2 | a polygon that is not a list of numbers
@@ -92,22 +92,22 @@ polygon_true            | yolo      | 2 | a polygon that is not a list of number
 seg_empty               | validate  | 1 | 1 annotations have a box and no mask
 seg_empty               | yolo      | 2 | 1 of 2 annotations have no mask, the first is annotation 1
 seg_empty               | merge     | 0 | 1 of 2 real annotations have a box and no mask
-seg_empty               | train     | 0 | left out: 1 objects without a mask
+seg_empty               | train     | 0 | left out: objects without a mask: 1
 seg_null                | merge     | 0 | 1 of 2 real annotations have a box and no mask
-seg_null                | train     | 0 | left out: 1 objects without a mask
+seg_null                | train     | 0 | left out: objects without a mask: 1
 seg_blank_parts         | yolo      | 2 | 1 of 2 annotations have no mask
-seg_blank_parts         | train     | 0 | left out: 1 objects without a mask
-seg_object              | train     | 0 | left out: 1 objects without a mask
+seg_blank_parts         | train     | 0 | left out: objects without a mask: 1
+seg_object              | train     | 0 | left out: objects without a mask: 1
 crowd_null              | validate  | 1 | iscrowd is null; 0 or 1 is needed; --fix writes 0
 crowd_null              | fix       | 0 | iscrowd 1
 crowd_null              | yolo      | 0 | data set: out
 crowd_null              | train     | 0 | they are read as such
 crowd_true              | fix       | 0 | iscrowd 1
-crowd_true              | train     | 0 | left out: 1 crowds
+crowd_true              | train     | 0 | left out: crowds: 1
 dotslash                | validate  | 0 | file_name "./a.jpg" is "a.jpg"
 dotslash                | fix       | 0 | file_name 1
 dotslash                | yolo      | 0 | data set: out
-dotslash                | train     | 0 | 1 steps in
+dotslash                | train     | 0 | 1 step in
 dotslash                | merge     | 0 | 2 real images are in merged too
 backslash               | validate  | 1 | --fix writes "a.jpg"
 backslash               | fix       | 0 | file_name 1
@@ -120,7 +120,7 @@ latin1                  | train     | 2 | perhaps Latin-1
 latin1                  | generate  | 2 | perhaps Latin-1
 gzip                    | validate  | 0 | 0 errors
 gzip                    | yolo      | 0 | data set: out
-gzip                    | train     | 0 | 1 steps in
+gzip                    | train     | 0 | 1 step in
 gzip                    | generate  | 0 | nothing was generated
 utf16                   | validate  | 0 | 0 errors
 utf16                   | merge     | 0 | matched categories: banana
@@ -149,16 +149,16 @@ im_trunc2_jpg           | validate  | 1 | image file is truncated
 im_trunc2_jpg           | yolo      | 2 | image file is truncated
 im_trunc2_jpg           | train     | 2 | image file is truncated
 half_broken             | train     | 2 | 1 of 3 images of half_broken.json cannot be used
-half_broken             | skip      | 0 | left out: 1 images that cannot be used
+half_broken             | skip      | 0 | left out: images that cannot be used: 1
 deep                    | validate  | 1 | more than 8 bits per channel
 deep                    | train     | 2 | more than 8 bits per channel
-deep                    | skip      | 0 | left out: 1 images that cannot be used
+deep                    | skip      | 0 | left out: images that cannot be used: 1
 gif                     | validate  | 0 | is GIF, which OpenCV and Ultralytics may not read
 gif                     | yolo      | 0 | data set: out
-gif                     | train     | 0 | 1 steps in
+gif                     | train     | 0 | 1 step in
 avif                    | validate  | 0 | is AVIF, which OpenCV and Ultralytics may not read
 avif                    | coco      | 0 | data set: out
-avif                    | train     | 0 | 1 steps in
+avif                    | train     | 0 | 1 step in
 webp                    | validate  | 0 | 0 errors and 0 warnings
 tiff                    | validate  | 0 | 0 errors and 0 warnings
 tiff                    | yolo      | 0 | data set: out

@@ -38,8 +38,8 @@ class TestMerge:
         out = tmp_path / "data" / "out.json"
         result = call("merge", real, run, "-o", out, *flags, "--masks", "polygon", "--match", "bow=bow_(weapon)")
         assert result.exit_code == 0, result.output
-        assert "1 annotations" in result.stdout
-        assert "1 images" in result.stdout
+        assert "1 annotation" in result.stdout
+        assert "1 image" in result.stdout
         assert "--masks polygon" not in result.stdout
         assert f"they are in {out.parent}" in result.stdout
         (synthetic,) = read(out)["images"][2:]
@@ -62,8 +62,8 @@ class TestMerge:
         result = call("merge", tmp_path / "train", run, "-o", tmp_path / "out/plus.json", "--copy-images", "--renumber")
         assert result.exit_code == 0, result.output
         assert "matched categories: GNU?[31m = gnu?[31m, sports_ball = sports ball" in result.stdout
-        assert "note: the category 'balls-x7' is only the parent of the others" in result.stdout
-        assert f"1 real images are in {tmp_path / 'out'} too" in result.stdout
+        assert "note: the category 'balls-x7' is only the parent of the others" in result.stderr
+        assert f"1 real image is in {tmp_path / 'out'} too" in result.stdout
         assert [c["id"] for c in read(tmp_path / "out/plus.json")["categories"]] == [1, 2]
         assert call("validate", tmp_path / "out/plus.json", "--images", tmp_path / "out").exit_code == 0
 
@@ -99,7 +99,7 @@ class TestValidate:
         result = call("validate", real)
         assert result.exit_code == 0  # warnings only
         assert "warning [category-ids]" in result.stdout
-        assert "0 errors and 1 warnings in 2 images, 3 annotations, 3 categories" in result.stdout
+        assert "0 errors and 1 warning in 2 images, 3 annotations, 3 categories" in result.stdout
         result = call("validate", real, "--images", tmp_path)
         assert (result.exit_code, "2 errors" in result.stdout) == (1, True)
         (tmp_path / "cut.json").write_text(REAL_LVIS[:500], encoding="utf-8")

@@ -51,7 +51,7 @@ def test_a_category_is_not_similar_to_itself(clip: Path, tmp_path: Path) -> None
 def test_a_single_name_has_no_similar_one(clip: Path, tmp_path: Path) -> None:
     result = embed_text("-c", "kite", "--clip", clip, "-o", tmp_path / "t", "--device", "cpu")
     assert result.exit_code == 0, result.output
-    assert "1 categories, 16 values each" in result.stdout
+    assert "1 category, 16 values each" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     first = run_experiment(*arguments)
     assert first.exit_code == 0, first.output
     assert "mask_rcnn-baseline-seed0: mask AP" in first.stdout
-    assert "1 of 1 runs done" in first.stdout
+    assert "1 of 1 run done" in first.stdout
     result = json.loads((exp / "runs/mask_rcnn-baseline-seed0/result.json").read_text())
     assert {"AP", "AP_r", "AP_c", "AP_f"} <= result["metrics"]["mask"].keys() & result["metrics"]["box"].keys()
     assert result["styles"]

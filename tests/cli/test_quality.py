@@ -124,7 +124,7 @@ class TestMinQuality:
         ((region,),) = [record.regions for record in run.records()]
         assert region.kept and set(region.measures) >= {"stability", "refinement", "separation", "edge", "touch"}
         assert region.quality is not None and 0 < region.quality < 1
-        assert "1 instances in" in call("report", tmp_path / "run", "--min-quality", "0").stdout
+        assert "1 instance in" in call("report", tmp_path / "run", "--min-quality", "0").stdout
 
 
 @pytest.mark.parametrize("command", ["judge", "refine"])

@@ -43,7 +43,7 @@ class TestRetry:
     def test_failed_canvases_are_generated_and_missing_ones_counted(self, half: Path) -> None:
         result = call("retry", half)
         assert result.exit_code == 0, result.output
-        assert "2 canvases are missing: the process that generates the last one compiles" in result.stdout
+        assert "missing: 2 canvases; the process that generates the last one compiles" in result.stdout
         assert json.loads(call("status", half, "--json").stdout)["failures"] == {}
 
     def test_settings_of_the_device_are_used(self, half: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_failures_are_kept_and_retried(tiny_sd: Path, local: dict[str, bytes], u
         if 3 in indices:
             raise MemoryError
 
-    with pytest.raises(MosaicFusionError, match="1 canvases could not be generated"):
+    with pytest.raises(MosaicFusionError, match="1 canvas could not be generated"):
         generate_tiny(url, tiny_sd, engine=watched_engine(exhaust))
     assert "out_of_memory 1" in call("status", url).stdout
     retry(url)

@@ -144,7 +144,7 @@ class TestOutOfMemory:
 
         with pytest.raises(MosaicFusionError) as caught:
             generate_tiny(tmp_path, tiny_sd, engine=watched_engine(limit))
-        assert "1 canvases could not be generated; the other 7 are in" in str(caught.value)
+        assert "1 canvas could not be generated; the other 7 are in" in str(caught.value)
         assert "too little memory, even for one canvas alone" in str(caught.value)
         assert f"`mosaicfusion retry {tmp_path}`" in str(caught.value)
         images = json.loads((tmp_path / "lvis.json").read_text())["images"]

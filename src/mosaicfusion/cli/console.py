@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
-from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text, TextType
 
-from mosaicfusion.errors import first_few, printable
-from mosaicfusion.generation.events import Event, Progress
+from mosaicfusion.cli.speech import is_quiet
+from mosaicfusion.errors import counted, first_few, printable
+from mosaicfusion.generation.bar import GenerationBar
 from mosaicfusion.masks.rejection import reason_name
+from mosaicfusion.progress import ProgressBar
 
 if TYPE_CHECKING:
     from mosaicfusion.generation.build_dataset import Summary
@@ -23,82 +20,18 @@ if TYPE_CHECKING:
     from mosaicfusion.profiling import Profile
 
 
-_LOG_EVERY_S = 60
 _MAX_ROWS = 20
-LOST = "images were deleted: the command that generated this run generates their {} canvases again"
+LOST = "images were deleted: the command that generated this run generates their {} again"
 
 
-class ProgressBar:
-    """Progress with rate and time left, for canvases or anything else that is counted.
-
-    A bar in a terminal; elsewhere, as in the log of a job, a line per minute.
-    """
-
-    def __init__(
-        self, doing: str, unit: str, before: str = "loading the model", console: Console | None = None
-    ) -> None:
-        self._doing, self._unit, self._before = doing, unit, before
-        self._console = console or Console(stderr=True)
-        self._begin: tuple[float, float] | None = None  # (time, count) of the first call; earlier items do not count
-        self._next_line = 0.0
-        self._note = ""
-
-    def __enter__(self) -> Self:
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task(self._before, total=None, text="")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.update(self._task, visible=self._begin is not None)
-        self._bar.stop()
-
-    def note(self, text: str) -> None:
-        """Set a short text, such as ``loss 0.912``, that is shown after the count from the next :meth:`show` on."""
-        self._note = text
-
-    def show(self, done: float, total: int) -> None:
-        """Show ``done`` of ``total``; the first may be fractional."""
-        now = time.monotonic()
-        if self._begin is None:
-            self._begin = now, done
-            self._bar.reset(self._task, total=total, completed=int(done), description=self._doing)
-        text = self._text(done, total, now)
-        self._bar.update(self._task, completed=done, text=text)
-        finished = done >= total and self._next_line < math.inf
-        if not self._console.is_terminal and (now >= self._next_line or finished):
-            self._next_line = now + _LOG_EVERY_S if done < total else math.inf  # the last line only once
-            self._console.print(f"{self._doing}: {text}", markup=False, soft_wrap=True)
-
-    def _text(self, done: float, total: int, now: float) -> str:
-        """``12/528 canvases, 33.3/min, 0:00:22 elapsed, 0:15:28 left``; a note comes after the count."""
-        begin, before = self._begin or (now, done)
-        elapsed, new = now - begin, done - before
-        parts = [f"{int(done)}/{total} {self._unit}", *([self._note] if self._note else [])]
-        if elapsed > 1 and new > 0:
-            parts.append(f"{new / elapsed * 60:.1f}/min")
-        parts.append(f"{timedelta(seconds=round(elapsed))} elapsed")
-        if new > 0 and done < total:
-            parts.append(f"{timedelta(seconds=round((total - done) * elapsed / new))} left")
-        return ", ".join(parts)
+def progress_bar(doing: str, unit: str, before: str = "loading the model") -> ProgressBar:
+    """A :class:`ProgressBar` on the standard error, which ``--quiet`` hides."""
+    return ProgressBar(doing, unit, before, Console(stderr=True, quiet=is_quiet()))
 
 
-class GenerationBar(ProgressBar):
-    """The progress bar of a generation job."""
-
-    def __init__(self, on_ray: bool = False) -> None:
-        super().__init__("generating", "canvases", "starting the workers" if on_ray else "loading the model")
-
-    def on_event(self, event: Event) -> None:
-        """Show the progress of a job."""
-        if isinstance(event, Progress):
-            self.show(event.done, event.total)
+def generation_bar(on_ray: bool = False) -> GenerationBar:
+    """The :class:`GenerationBar` of a job, which ``--quiet`` hides."""
+    return GenerationBar(on_ray, Console(stderr=True, quiet=is_quiet()))
 
 
 def make_table(*head: str, title: TextType | None = None, words: int = 1) -> Table:
@@ -117,7 +50,7 @@ def percent(value: float | None) -> str:
 def print_summary(summary: Summary) -> None:
     """Print the yield by category, the reasons of rejection, and the paths of the results."""
     console = Console()
-    title = f"{summary.canvases} canvases, {summary.used} in the data set"
+    title = f"{counted(summary.canvases, 'canvas')}, {summary.used} in the data set"
     table = make_table("category", "requested", "kept", "yield", title=title)
     lines = list(summary.per_category.items())
     if len(lines) > _MAX_ROWS:  # those that need attention
@@ -135,7 +68,7 @@ def print_summary(summary: Summary) -> None:
         console.print(f"regions rejected: {reasons}", markup=False)
     if summary.missing:
         console.print(
-            f"{summary.missing} canvases are missing: the process that generates the last one compiles "
+            f"missing: {counted(summary.missing, 'canvas')}; the process that generates the last one compiles "
             f"{summary.path / 'lvis.json'}, or `mosaicfusion report {summary.path}` does",
             markup=False,
             soft_wrap=True,
@@ -143,9 +76,11 @@ def print_summary(summary: Summary) -> None:
         return
     _print_output(console, summary)
     if summary.lost:
-        console.print(LOST.format(summary.lost), soft_wrap=True)
+        console.print(LOST.format(counted(summary.lost, "canvas")), soft_wrap=True)
     _print_short(console, summary)
-    console.print(f"{summary.instances} instances in {summary.path / 'lvis.json'}", markup=False, soft_wrap=True)
+    console.print(
+        f"{counted(summary.instances, 'instance')} in {summary.path / 'lvis.json'}", markup=False, soft_wrap=True
+    )
     console.print(f"report: {summary.path / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -157,9 +92,9 @@ def _print_output(console: Console, summary: Summary) -> None:
     left_out = summary.canvases - summary.used
     text = f"in force: {', '.join(parts)}"
     if left_out and output.policy == "drop":
-        text += f"; {left_out} canvases with a rejected region are left out, --policy not_exhaustive keeps them"
+        text += f"; left out: {counted(left_out, 'canvas')} with a rejected region, --policy not_exhaustive keeps them"
     elif left_out:
-        text += f"; {left_out} canvases without any object are left out"
+        text += f"; left out: {counted(left_out, 'canvas')} without any object"
     console.print(text, markup=False, soft_wrap=True)
     if not summary.used and summary.canvases:
         hint = "`mosaicfusion explain` shows why masks fail; other --template, --steps or --guidance may help"

@@ -9,7 +9,8 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import ImagesOption, MasksOption, PolicyOption
-from mosaicfusion.errors import MosaicFusionError, first_few, printable
+from mosaicfusion.cli.speech import note
+from mosaicfusion.errors import MosaicFusionError, counted, first_few, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +67,7 @@ def merge(
     masks: MasksOption = None,
 ) -> None:
     """Merge synthetic runs into a real LVIS or COCO json."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.dataset.merge import merge as run
 
     if copy_images and link_images:
@@ -74,7 +75,7 @@ def merge(
     if images and not (copy_images or link_images):
         raise MosaicFusionError("--images is for images to be placed; add --link-images or --copy-images")
     choices = dict(_choice(text) for text in match or [])
-    with ProgressBar("placing", "images", before=f"merging into {real.name}") as progress:
+    with progress_bar("placing", "image", before=f"merging into {real.name}") as progress:
         summary = run(
             real,
             runs or [],
@@ -107,10 +108,10 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
 
     console = Console()
     table = make_table("source", "images", "annotations", "left out", "categories matched", "new")
-    removed = f"{summary.removed} annotations" if summary.removed else ""
+    removed = counted(summary.removed, "annotation") if summary.removed else ""
     table.add_row("the real set", str(summary.images), str(summary.annotations), removed, "", "")
     for added in summary.added:
-        left_out = f"{added.over_cap} images" if added.over_cap else ""
+        left_out = counted(added.over_cap, "image") if added.over_cap else ""
         counts = (added.images, added.annotations, left_out, added.matched, len(added.new_categories))
         table.add_row(Text(str(added.path)), *map(str, counts))
     console.print(table)
@@ -128,15 +129,16 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
         )
     if any(added.run_lengths for added in summary.added):
         console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
-    for note in summary.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    for text in summary.notes:
+        note(text)
     _print_places(summary, placed, console)
     console.print(f"merged: {summary.out}", markup=False, soft_wrap=True)
 
 
 def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None:
     if summary.placed:
-        text = f"{summary.placed} real images are in {summary.out.parent} too"
+        verb = "is" if summary.placed == 1 else "are"
+        text = f"{counted(summary.placed, 'real image')} {verb} in {summary.out.parent} too"
         console.print(text, markup=False, soft_wrap=True)
     folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
     if not folders:
@@ -148,7 +150,7 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
     for folder, path in list(folders.items())[:10]:
         console.print(f"  {folder}/" + ("" if placed else f"  now in {path}"), markup=False, soft_wrap=True)
     if len(folders) > 10:
-        console.print(f"  and {len(folders) - 10} folders more")
+        console.print(f"  and {counted(len(folders) - 10, 'folder')} more")
 
 
 @app.command(
@@ -172,7 +174,7 @@ def validate(
     max_per_kind: Annotated[int, typer.Option(min=1, help="Issues of one kind that are printed.")] = 5,
 ) -> None:
     """Check format, references, file names, areas and boxes, and the rules of loaders."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.dataset.validate import fix as repair
     from mosaicfusion.dataset.validate import validate as check
 
@@ -184,14 +186,14 @@ def validate(
         done = ", ".join(f"{kind} {count}" for kind, count in repairs.most_common()) or "nothing"
         typer.echo(f"fixed in {target}: {done}")
         path = target
-    with ProgressBar("checking", "rows", before=f"reading {path.name}") as progress:
+    with progress_bar("checking", "row", before=f"reading {path.name}") as progress:
         report = check(path, images, max_per_kind, progress.show)
     for line in report.issues.lines():
         typer.echo(line)
     errors, warnings = report.issues.number("error"), report.issues.number("warning")
     typer.echo(
-        f"{errors} errors and {warnings} warnings in {report.images} images, {report.annotations} annotations, "
-        f"{report.categories} categories of {path}"
+        f"{counted(errors, 'error')} and {counted(warnings, 'warning')} in {counted(report.images, 'image')}, "
+        f"{counted(report.annotations, 'annotation')}, {counted(report.categories, 'category')} of {path}"
     )
     if errors:
         raise typer.Exit(1)
@@ -231,7 +233,7 @@ def _print_stats(stats: DatasetStats) -> None:
 
     console = Console()
     parts = stats.parts.values()
-    table = make_table("", *stats.parts, title=Text(f"{stats.path}: {stats.categories} categories"))
+    table = make_table("", *stats.parts, title=Text(f"{stats.path}: {counted(stats.categories, 'category')}"))
     table.add_row("images", *(str(part.images) for part in parts))
     table.add_row("masks", *(str(part.annotations) for part in parts))
     table.add_row("masks per image", *(_spread(part.masks_per_image) for part in parts))
@@ -260,7 +262,7 @@ def _print_stats(stats: DatasetStats) -> None:
     if stats.without_image:
         console.print(f"categories without an image: {first_few(stats.without_image, 10)}", markup=False)
     for remark in stats.remarks:
-        console.print(f"note: {remark}", markup=False, soft_wrap=True)
+        note(remark)
 
 
 def _spread(spread: Spread) -> str:

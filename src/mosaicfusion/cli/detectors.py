@@ -11,7 +11,8 @@ import typer
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import EVALUATING, TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption, ImagesOption, apply_settings
-from mosaicfusion.errors import MosaicFusionError, first_few
+from mosaicfusion.cli.speech import note
+from mosaicfusion.errors import MosaicFusionError, counted, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,14 +187,14 @@ def _train(
     init: Path | None,
 ) -> None:
     """Train; the first process shows a bar and a summary."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.detectors.training.launch import is_first_process
     from mosaicfusion.detectors.training.train import train
 
     if not is_first_process():
         train(recipe, data, out, options, text_embeddings, init=init)
         return
-    with ProgressBar("training", "steps", "loading the data and the model") as progress:
+    with progress_bar("training", "step", "loading the data and the model") as progress:
         summary = train(
             recipe,
             data,
@@ -212,10 +213,10 @@ def _train(
 def _evaluate(
     folder: Path, val: ValidationSet, open_vocabulary: bool, device: str, workers: int, batch_size: int
 ) -> None:
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.detectors.evaluation.folder import evaluate_on
 
-    with ProgressBar("detecting", "images", "loading the detector") as progress:
+    with progress_bar("detecting", "image", "loading the detector") as progress:
         result = evaluate_on(
             folder,
             val,
@@ -232,11 +233,11 @@ def _evaluate(
 
 def _print_training(summary: TrainSummary) -> None:
     if summary.steps == 0:
-        typer.echo(f"all {summary.iterations} steps were taken before")
+        typer.echo(f"all {counted(summary.iterations, 'step')} taken before")
     else:
         loss = "" if summary.loss is None else f", loss {summary.loss:.3f}"
         typer.echo(
-            f"{summary.steps} steps in {summary.seconds:.0f} s, {summary.seconds / summary.steps:.2f} s a step, "
+            f"{counted(summary.steps, 'step')} in {summary.seconds:.0f} s, {summary.seconds / summary.steps:.2f} s a step, "
             f"{summary.data_share:.1%} of it waiting for images{loss}"
         )
     typer.echo(f"detector: {summary.path}")
@@ -244,7 +245,7 @@ def _print_training(summary: TrainSummary) -> None:
 
 def _print_taken(weights: TakenWeights) -> None:
     total = len(weights.taken) + len(weights.of_classes) + len(weights.unfit)
-    typer.echo(f"weights of {weights.source}: {len(weights.taken)} of {total} tensors taken")
+    typer.echo(f"weights of {weights.source}: {len(weights.taken)} of {counted(total, 'tensor')} taken")
     for reason, names in (("of other classes", weights.of_classes), ("of another shape, or missing", weights.unfit)):
         layers = list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
         if layers:
@@ -252,10 +253,10 @@ def _print_taken(weights: TakenWeights) -> None:
 
 
 def _print_notes(notes: Sequence[str], left_out: Mapping[str, int]) -> None:
-    for note in notes:
-        typer.echo(f"note: {note}")
+    for text in notes:
+        note(text)
     for reason, count in left_out.items():
-        typer.echo(f"left out: {count} {reason}")
+        note(f"left out: {reason}: {count}")
 
 
 def _print_scores(result: Evaluation) -> None:
@@ -266,7 +267,7 @@ def _print_scores(result: Evaluation) -> None:
 
     first = next(iter(result.scores.values()))
     kind = "LVIS' AP" if first.federated else "COCO's AP"
-    table = make_table("", *first.metrics, title=f"{kind} in percent on {result.images} images")
+    table = make_table("", *first.metrics, title=f"{kind} in percent on {counted(result.images, 'image')}")
     for iou_type, scores in result.scores.items():
         table.add_row(iou_type, *(percent(scores.metrics[name]) for name in first.metrics))
     Console().print(table)

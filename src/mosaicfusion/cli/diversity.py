@@ -43,7 +43,7 @@ def diversity(
     device: DeviceOption = "auto",
 ) -> None:
     """Measure the variety of the instances of each category, and their distance from a real set."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.cli.tables import print_diversity
     from mosaicfusion.files.atomic import write_atomic
     from mosaicfusion.generation.build_dataset import build_dataset
@@ -56,7 +56,7 @@ def diversity(
     real = ImageSet(against, against_images or (None if against.is_dir() else images)) if against else None
     if out is None and run_folder.is_dir():
         out = run_folder / FILE_NAME
-    with ProgressBar("comparing", "crops", "reading the data") as progress:
+    with progress_bar("comparing", "crop", "reading the data") as progress:
         result = measure_diversity(
             synthetic, load_backbone(features, device), real, per_category, mask_background, progress.show
         )
@@ -95,7 +95,7 @@ def semantics(
 ) -> None:
     """Classify each region with a CLIP model: score, probability and rank of its category in the vocabulary."""
     from mosaicfusion.categories import read_lines
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.cli.tables import print_semantics
     from mosaicfusion.dataset.vocabulary import read_vocabulary
     from mosaicfusion.generation.build_dataset import build_dataset
@@ -108,7 +108,7 @@ def semantics(
     run = RunFolder.open(run_folder)
     categories = choices(run, read_vocabulary(vocabulary) if vocabulary else ())
     texts = read_lines(templates) if templates else TEMPLATES
-    with ProgressBar("classifying", "canvases") as progress:
+    with progress_bar("classifying", "canvas") as progress:
         judged = classify_regions(run, load_clip(clip, device), categories, texts, progress.show)
     print_semantics(judged, len(categories))
     typer.echo(f"result: {run.path / SEMANTICS}")

@@ -10,7 +10,7 @@ import typer
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import EMBEDDING, require_train_extra
 from mosaicfusion.cli.options import CLIP_HELP, CategoriesOption, DeviceOption
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 
 if TYPE_CHECKING:
     from mosaicfusion.detectors.models.text_embeddings import TextEmbeddings
@@ -45,7 +45,7 @@ def embed_text(
     """Embed category names by a CLIP model, as the classifier of open-vocabulary detectors."""
     require_train_extra(EMBEDDING)
     from mosaicfusion.categories import read_lines, split_names
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.detectors.models.text_embeddings import embed_text as embed
     from mosaicfusion.generation.selection import vocabulary_for
     from mosaicfusion.models.zero_shot import TEMPLATES
@@ -56,7 +56,7 @@ def embed_text(
         raise MosaicFusionError(f"{clip} has no vocabulary of its own; give --categories or --vocabulary")
     known = vocabulary_for(clip, split_names(categories) if categories is not None else None, vocabulary)
     texts = read_lines(templates) if templates else TEMPLATES
-    with ProgressBar("embedding", "categories") as progress:
+    with progress_bar("embedding", "category") as progress:
         embeddings = embed(out, known.categories, clip, texts, device, progress.show)
     _print(embeddings)
 
@@ -72,7 +72,7 @@ def _print(embeddings: TextEmbeddings) -> None:
     names, vectors = embeddings.identity.categories, embeddings.vectors
     first, second = np.triu_indices(len(names), k=1)
     cosines = (vectors @ vectors.T)[first, second]
-    title = f"{len(names)} categories, {vectors.shape[1]} values each"
+    title = f"{counted(len(names), 'category')}, {vectors.shape[1]} values each"
     table = make_table("most similar", "and", "cosine", title=title, words=2)
     for pair in np.argsort(cosines)[::-1][:_PAIRS]:
         table.add_row(Text(names[first[pair]]), Text(names[second[pair]]), f"{cosines[pair]:.3f}")

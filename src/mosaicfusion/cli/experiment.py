@@ -13,6 +13,7 @@ import typer
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption
+from mosaicfusion.errors import counted
 
 if TYPE_CHECKING:
     from mosaicfusion.experiment.data import Show
@@ -112,7 +113,7 @@ def _run(experiment: Experiment, runs: Sequence[Run]) -> None:
             missing = len(runs) - len(results)
             left = (time.monotonic() - start) / new_results * missing / 60
             typer.echo(
-                f"{_line(result)}; {len(results)} of {len(runs)} runs done"
+                f"{_line(result)}; {len(results)} of {counted(len(runs), 'run')} done"
                 + (f", about {left:.0f} min left" if missing else "")
             )
 
@@ -124,9 +125,9 @@ def _run(experiment: Experiment, runs: Sequence[Run]) -> None:
 
 @contextmanager
 def _bar(doing: str, unit: str) -> Iterator[Show]:
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
 
-    with ProgressBar(doing, unit, doing) as progress:
+    with progress_bar(doing, unit, doing) as progress:
         yield progress.show
 
 
@@ -144,7 +145,7 @@ def _print_plan(experiment: Experiment, runs: Sequence[Run]) -> None:
     from mosaicfusion.cli.console import make_table, percent
 
     data = experiment.training_data
-    table = make_table("run", "training set", "steps", "AP", "AP_r", title=f"{len(runs)} runs", words=2)
+    table = make_table("run", "training set", "steps", "AP", "AP_r", title=counted(len(runs), "run"), words=2)
     table.columns[0].no_wrap = True  # --only takes these names
     for run in runs:
         result = experiment.finished(run, data)

@@ -9,6 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import ImagesOption, PolicyOption
+from mosaicfusion.cli.speech import note
 
 if TYPE_CHECKING:
     from mosaicfusion.dataset.export import Exported
@@ -70,10 +71,10 @@ def export(
     shard_size: Annotated[int, typer.Option(help="Images per file of webdataset or hf.")] = 1000,
 ) -> None:
     """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.dataset.export import export as run
 
-    with ProgressBar("exporting", "images", "reading the source") as progress:
+    with progress_bar("exporting", "image", "reading the source") as progress:
         exported = run(
             source,
             to,
@@ -102,6 +103,6 @@ def _print(exported: Exported) -> None:
     counts = (exported.images, exported.instances, exported.categories)
     table.add_row(*map(str, counts), decimal(exported.size))
     console.print(table)
-    for note in exported.notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    for text in exported.notes:
+        note(text)
     console.print(f"data set: {exported.out}", markup=False, soft_wrap=True)

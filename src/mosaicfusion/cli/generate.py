@@ -41,7 +41,7 @@ from mosaicfusion.cli.options import (
     make_selection,
     read_config,
 )
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 
 
 @app.command(
@@ -229,7 +229,7 @@ def generate(
     ] = None,
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
-    from mosaicfusion.cli.console import GenerationBar, print_preview, print_profile, print_summary
+    from mosaicfusion.cli.console import generation_bar, print_preview, print_profile, print_summary
     from mosaicfusion.generation.amount import make_amount
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import check_model, load_config
@@ -252,7 +252,7 @@ def generate(
     if profile and scale.on_ray:
         raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
     watched = profiled(waiter(device)) if profile else nullcontext()
-    with watched as timed, GenerationBar(on_ray=scale.on_ray) as bar:
+    with watched as timed, generation_bar(on_ray=scale.on_ray) as bar:
         summary = run(
             selection,
             out,
@@ -266,7 +266,7 @@ def generate(
             on_event=bar.on_event,
         )
     if not summary.generated and not summary.missing:
-        typer.echo(f"nothing to do: all {summary.canvases} canvases exist in {summary.path}")
+        typer.echo(f"nothing to do: all canvases exist in {summary.path}")
     print_summary(summary)
     if profile and timed:
         print_profile(timed)
@@ -313,7 +313,9 @@ def categories(
     if not found:
         near = ", ".join(vocabulary.nearest(search or ""))
         raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
-    table = Table("name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {len(vocabulary)} categories")
+    table = Table(
+        "name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {counted(len(vocabulary), 'category')}"
+    )
     for category in found:
         cells = (category.display_name, category.name, category.frequency or "-", category.definition)
         table.add_row(*(Text(cell) for cell in cells))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mosaicfusion.cli.speech import note
 from mosaicfusion.errors import MosaicFusionError
 
 if TYPE_CHECKING:
@@ -264,8 +265,8 @@ def make_selection(
     chosen = main_names is not None or frequency is not None
     names = split_names(categories) if categories is not None else None
     known = vocabulary_for(model, names, vocabulary, skip_unknown=chosen)
-    for note in known.notes:
-        typer.echo(f"note: {note}", err=True)
+    for text in known.notes:
+        note(text)
     parts = [part.strip() for part in partners.split(",")]
     by_frequency = frequency is not None or set(parts) <= set(FREQUENCIES)
     if by_frequency and vocabulary is not None:

@@ -10,7 +10,8 @@ import typer
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import DETECTING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption
-from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.cli.speech import warn
+from mosaicfusion.errors import MosaicFusionError, counted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,18 +73,18 @@ def _predict_one(folder: Path, image: Path, out: Path, min_score: float, device:
 
 
 def _predict_many(folder: Path, images: Sequence[Path], out: Path, min_score: float, device: str) -> None:
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.detectors.checkpoint import load_detector
     from mosaicfusion.detectors.evaluation.predict_images import find_sources, predict_images
 
     sources = find_sources(images, out)
-    with ProgressBar("detecting", "images", "loading the detector") as progress:
+    with progress_bar("detecting", "image", "loading the detector") as progress:
         result = predict_images(load_detector(folder, device), sources, out, min_score, progress.show)
     _print_categories(result, min_score)
     for name, reason in list(result.unreadable.items())[:_MAX_ROWS]:
-        typer.echo(f"{shown(name)} was left out: {reason}", err=True)
+        warn(f"{shown(name)} was left out: {reason}")
     if result.unreadable:
-        typer.echo(f"left out: {len(result.unreadable)} of {len(sources)} images, which cannot be read")
+        typer.echo(f"left out: {len(result.unreadable)} of {counted(len(sources), 'image')}, which cannot be read")
     typer.echo(f"overlays: {out}")
     typer.echo(f"objects: {result.path}")
 
@@ -96,9 +97,11 @@ def _print_categories(result: Predictions, min_score: float) -> None:
 
     total = result.objects.total()
     if not total:
-        typer.echo(f"nothing in {result.images} images scores {min_score:g} or more; try a lower --min-score")
+        typer.echo(
+            f"nothing in {counted(result.images, 'image')} scores {min_score:g} or more; try a lower --min-score"
+        )
         return
-    table = make_table("category", "objects", title=f"{total} objects in {result.images} images")
+    table = make_table("category", "objects", title=f"{counted(total, 'object')} in {counted(result.images, 'image')}")
     for name, count in result.objects.most_common(_MAX_ROWS):
         table.add_row(Text(name), str(count))
     Console().print(table)

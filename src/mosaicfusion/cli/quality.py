@@ -47,13 +47,13 @@ def judge(
     device: DeviceOption = "auto",
 ) -> None:
     """Compare the masks with those of an annotator prompted with their boxes; mean IoU goes to judge.json and the report."""
-    from mosaicfusion.cli.console import ProgressBar
+    from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.agreement import judge_masks
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
-    with ProgressBar("judging", "canvases") as progress:
+    with progress_bar("judging", "canvas") as progress:
         judgement = judge_masks(run, _load(annotator, model, device), progress.show)
     _print_judgement(annotator, judgement)
     typer.echo(f"report: {build_dataset(run).path / 'report.html'}")
@@ -79,13 +79,13 @@ def refine(
     device: DeviceOption = "auto",
 ) -> None:
     """Copy a run with the annotator's masks in place of its own: new areas and boxes, the same images."""
-    from mosaicfusion.cli.console import ProgressBar, print_summary
+    from mosaicfusion.cli.console import print_summary, progress_bar
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.quality.refine import refine_run
     from mosaicfusion.run.folder import RunFolder
 
     run = RunFolder.open(run_folder)
-    with ProgressBar("refining", "canvases") as progress:
+    with progress_bar("refining", "canvas") as progress:
         refined = refine_run(
             run, _load(annotator, model, device), out, copy_images=copy_images, on_progress=progress.show
         )

@@ -19,6 +19,7 @@ from mosaicfusion.cli.options import (
     WorkersOption,
     make_scale,
 )
+from mosaicfusion.errors import counted
 
 if TYPE_CHECKING:
     from mosaicfusion.run.status import Status
@@ -66,13 +67,13 @@ def retry(
     resources: ResourcesOption = None,
 ) -> None:
     """Generate again the canvases that failed (too little memory, a lost worker, NaN), and nothing else."""
-    from mosaicfusion.cli.console import GenerationBar, print_summary
+    from mosaicfusion.cli.console import generation_bar, print_summary
     from mosaicfusion.generation.generate import retry as run
     from mosaicfusion.models.device import DeviceOptions
 
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources)
     options = DeviceOptions(device, threads=threads, compile=compile, offload=offload, vae_tiling=vae_tiling)
-    with GenerationBar(on_ray=scale.on_ray) as bar:
+    with generation_bar(on_ray=scale.on_ray) as bar:
         summary = run(run_folder, device=options, scale=scale, on_event=bar.on_event)
     print_summary(summary)
 
@@ -93,7 +94,7 @@ def _print_status(progress: Status) -> None:
     table.add_row("last part", "-" if progress.idle_s is None else f"{_duration(progress.idle_s)} ago")
     table.add_row(
         "yield",
-        f"{progress.kept} of {progress.requested} regions"
+        f"{progress.kept} of {counted(progress.requested, 'region')}"
         + (f" ({progress.kept / progress.requested:.0%})" if progress.requested else ""),
     )
     failures = ", ".join(f"{reason} {count}" for reason, count in progress.failures.items())
@@ -102,7 +103,7 @@ def _print_status(progress: Status) -> None:
     console = Console()
     console.print(table)
     if progress.lost:
-        console.print(Text(LOST.format(progress.lost)), soft_wrap=True)
+        console.print(Text(LOST.format(counted(progress.lost, "canvas"))), soft_wrap=True)
     if progress.failures:
         console.print(Text(f"`mosaicfusion retry {progress.path}` generates these again"), soft_wrap=True)
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mosaicfusion.cli.console import make_table
-from mosaicfusion.errors import first_few, printable
+from mosaicfusion.errors import counted, first_few, printable
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
@@ -25,7 +25,7 @@ def print_diversity(result: Diversity) -> None:
 
     console = Console()
     enough = ranked(result)
-    title = f"{result.instances} instances, {len(result.categories)} categories; features {result.features}"
+    title = f"{counted(result.instances, 'instance')}, {counted(len(result.categories), 'category')}; features {result.features}"
     table = make_table("category", "instances", "Vendi", "distance", title=Text(title))
     for category in enough[:_MAX_ROWS]:
         cells = (str(category.instances), f"{category.vendi:.2f}", f"{category.distance:.3f}")
@@ -36,7 +36,7 @@ def print_diversity(result: Diversity) -> None:
     console.print(f"all instances: Vendi {result.vendi:.1f}, distance {result.distance:.3f}")
     few = len(result.categories) - len(enough)
     if few:
-        console.print(f"{few} categories have fewer than {MIN_INSTANCES} instances, too few for scores")
+        console.print(f"too few instances for scores, fewer than {MIN_INSTANCES}: {counted(few, 'category')}")
     if result.against is not None:
         _print_comparison(console, result, [category for category in enough if category.against])
 
@@ -57,12 +57,12 @@ def _print_comparison(console: Console, result: Diversity, categories: Sequence[
         console.print(table)
     if result.unmatched:
         names = first_few(result.unmatched)
-        console.print(f"{len(result.unmatched)} categories are not in {result.against}: {names}", markup=False)
+        console.print(f"{counted(len(result.unmatched), 'category')} not in {result.against}: {names}", markup=False)
     if (whole := result.gap) is None:
-        console.print(f"{result.pairs} pairs of the same category: scores of the whole set need {MIN_PAIRS}")
+        console.print(f"{counted(result.pairs, 'pair')} of the same category: scores of the whole set need {MIN_PAIRS}")
         return
     console.print(
-        f"{whole.pairs} pairs of the same category: FID {whole.fid:.1f} (between real halves {whole.fid_floor:.1f}), "
+        f"{counted(whole.pairs, 'pair')} of the same category: FID {whole.fid:.1f} (between real halves {whole.fid_floor:.1f}), "
         f"KID x 1000 {1000 * whole.kid:.1f}, precision {whole.precision:.2f}, recall {whole.recall:.2f}"
     )
     console.print(

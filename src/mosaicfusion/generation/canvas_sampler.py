@@ -48,7 +48,7 @@ class CanvasSampler:
                 f"the model {config.model} has changed: digest {found}, the run was made with {manifest.model.digest}"
             )
         check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
-        with stage("load the model"):
+        with stage("load the model", log=True):
             model = load_model(folder, options, config.sampling.dtype, config.variant)
         config.layout.check(model.latent_factor)
         plan = make_plan(manifest, model.latent_factor)

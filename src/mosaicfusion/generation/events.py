@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.progress import OnProgress
 from mosaicfusion.run.records import CanvasRecord
 
 
@@ -15,12 +16,14 @@ from mosaicfusion.run.records import CanvasRecord
 class Progress:
     """Progress of a job after a sampling step: ``done`` of ``total`` canvases, fractional while a batch is sampled.
 
-    ``seconds_left`` is estimated from the rate since the first event, ``None`` until there is one.
+    ``seconds_left`` is estimated from the rate since the first event, ``None`` until there is one. ``round``: where instances are
+    wanted, the round of this call, from 1; the total grows with each.
     """
 
     done: float
     total: int
     seconds_left: float | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ Event = Progress | CanvasDone | CanvasFailed
 OnEvent = Callable[[Event], None]
 
 
-def progress_handler(show: Callable[[float, int], object]) -> OnEvent:
+def progress_handler(show: OnProgress) -> OnEvent:
     """A handler that passes (done, total) of each :class:`Progress` to ``show``, and ignores the other events."""
 
     def on_event(event: Event) -> None:
@@ -70,6 +73,7 @@ class Observer:
     def __init__(self, on_event: OnEvent | None = None, cancel: threading.Event | None = None) -> None:
         self._on_event, self._cancel = on_event, cancel
         self._start: tuple[float, float] | None = None  # (time, canvases) of the first progress
+        self.round: int | None = None  # see Progress
 
     def check_cancelled(self) -> None:
         """Raise :class:`CancelledError` if the job is to stop."""
@@ -84,7 +88,7 @@ class Observer:
         now = time.monotonic()
         begin, before = self._start = self._start or (now, done)
         left = (total - done) * (now - begin) / (done - before) if done > before else None
-        self._on_event(Progress(done, total, left))
+        self._on_event(Progress(done, total, left, self.round))
 
     def canvases(self, events: Sequence[CanvasDone]) -> None:
         """Emit the events of a batch."""

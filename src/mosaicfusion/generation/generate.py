@@ -13,7 +13,7 @@ from typing import Any
 
 from mosaicfusion.categories import Selection, Vocabulary
 from mosaicfusion.config import OutputSettings, RunConfig
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.generation.amount import Amount, Instances, make_amount
 from mosaicfusion.generation.batches import WHOLE
@@ -139,8 +139,10 @@ def _generate_amount(
     engine: Engine, run: RunFolder, amount: Amount, options: DeviceOptions, scale: Scale, observer: Observer | None
 ) -> Summary:
     """Generate what a run lacks, and let it grow until it has the amount."""
-    generated = 0
+    generated, observer = 0, observer or Observer()
     while True:
+        if isinstance(amount, Instances):
+            observer.round = (observer.round or 0) + 1
         summary = _generate_missing(engine, run, options, scale, observer)
         generated += summary.generated
         grown = run.manifest if summary.missing else _grown(run.manifest, amount, summary)
@@ -234,7 +236,7 @@ def finish_run(run: RunFolder, device: str) -> Summary:
     else:
         run.tidy()  # after workers that died
         classify_if_needed(run, device)
-        with stage("compile"):
+        with stage("compile", log=True):
             summary = build_dataset(run)
     return replace(summary, missing=missing, failed=dict(failed.most_common()))
 
@@ -243,7 +245,7 @@ def _require_complete(summary: Summary) -> Summary:
     if summary.failed:
         failed, kinds = sum(summary.failed.values()), summary.failed.items()
         raise MosaicFusionError(
-            f"{failed} canvases could not be generated; the other {summary.canvases} are in {summary.path}\n  "
+            f"{counted(failed, 'canvas')} could not be generated; the other {summary.canvases} are in {summary.path}\n  "
             + "\n  ".join(f"{count}: {message}" for message, count in kinds)
             + f"\n`mosaicfusion retry {summary.path}` generates these again and nothing else"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mosaicfusion.errors import MosaicFusionError
@@ -13,6 +15,7 @@ from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE, Reason, note_failures, read_failures
 from mosaicfusion.run.folder import RunFolder
 
+_log = logging.getLogger(__name__)
 _MAX_FAILED = 3  # batches in a row, before the run stops: no other batch would succeed
 
 
@@ -37,6 +40,7 @@ class BatchQueue:
         self.observer = observer or Observer()
         self._claims, self._batches, self._missing = claims, batches, missing
         self._failed_in_a_row = 0
+        self._last = time.monotonic()
 
     def __iter__(self) -> Iterator[list[int]]:
         """Batches that no other process generates. Raises :class:`CancelledError` once the job is cancelled."""
@@ -65,6 +69,9 @@ class BatchQueue:
         self._claims.give_back(batch)
         self.done += len(batch)
         self.generated += len(batch) - len(failed)
+        now = time.monotonic()
+        _log.debug("canvases %d to %d: %.2f s each", batch[0], batch[-1], (now - self._last) / len(batch))
+        self._last = now
         self.observer.canvases(canvases)
         self.observer.failed(failed, MESSAGES[reason])
         nan = [

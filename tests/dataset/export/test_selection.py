@@ -102,11 +102,11 @@ def test_half_an_image_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "stored", "note"),
     [
-        ("JPEG", True, "1 images lost the EXIF mark"),
-        ("PNG", True, "1 images lost the EXIF mark"),
-        ("WEBP", True, "1 images lost the EXIF mark"),
-        ("JPEG", False, "1 images were turned as their EXIF mark says"),
-        ("PNG", False, "1 images were turned as their EXIF mark says"),
+        ("JPEG", True, "1 image lost the EXIF mark"),
+        ("PNG", True, "1 image lost the EXIF mark"),
+        ("WEBP", True, "1 image lost the EXIF mark"),
+        ("JPEG", False, "1 image turned as the EXIF mark says"),
+        ("PNG", False, "1 image turned as the EXIF mark says"),
     ],
 )
 def test_pixels_of_images_that_exif_turns_are_those_of_the_masks(

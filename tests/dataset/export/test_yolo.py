@@ -171,7 +171,7 @@ def test_corners_are_clipped_and_objects_beyond_the_image_are_counted(tmp_path: 
     lines = [line for path in (tmp_path / "out/labels").rglob("*.txt") for line in path.read_text().splitlines()]
     assert len(lines) == 8
     assert all(0 <= float(value) <= 1 for line in lines for value in line.split()[1:])
-    assert "1 objects beyond their image left out" in done.notes
+    assert "1 object beyond the image left out" in done.notes
 
 
 @pytest.mark.parametrize(

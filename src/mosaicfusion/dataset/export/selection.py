@@ -10,7 +10,7 @@ from mosaicfusion.dataset.coco import CATEGORY_LISTS
 from mosaicfusion.dataset.masks import CROWDS_HINT, has_extent
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 
 
 class Selection:
@@ -81,10 +81,10 @@ class Selection:
         notes += [f"{count} {kind} left out" for kind, count in self.left_out.items() if count]
         if stored := self._exif["stored"]:
             notes.append(
-                f"{stored} images lost the EXIF mark by which viewers turn them; their pixels and masks are the same"
+                f"{counted(stored, 'image')} lost the EXIF mark by which viewers turn an image; pixels and masks are the same"
             )
         if turned := self._exif["turned"]:
             notes.append(
-                f"{turned} images were turned as their EXIF mark says, because their records have the turned size"
+                f"{counted(turned, 'image')} turned as the EXIF mark says, because the record has the turned size"
             )
         return notes

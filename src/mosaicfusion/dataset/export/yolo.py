@@ -26,6 +26,7 @@ from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.masks import PolygonMask
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
+from mosaicfusion.errors import counted
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.polygons import move_inwards, signed_area
 
@@ -61,7 +62,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
         "names": {index: category["name"] for index, category in enumerate(dataset.categories)},
     }
     out.write("data.yaml", yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode())
-    notes = [f"{beyond} objects beyond their image left out"] * bool(beyond) + left_out_fields(dataset)
+    notes = [f"{counted(beyond, 'object')} beyond the image left out"] * bool(beyond) + left_out_fields(dataset)
     if not options.has_val:
         notes.append("val is train; --val-fraction 0.1 sets a tenth apart, --val takes your own validation set")
     elif not options.own_val and not options.synthetic_in_val:
