@@ -90,8 +90,8 @@ class TestSemantics:
             (r.index, k, region.category) for r in RunFolder.open(run).records() for k, region in enumerate(r.regions)
         ]
         assert [(line["canvas"], line["region"], line["category"]) for line in lines] == regions
-        assert all(line["rank"] in (1, 2) and 0 <= line["probability"] <= 1 for line in lines)
-        assert "among 2" in result.stdout
+        assert all(1 <= line["rank"] <= 158 and 0 <= line["probability"] <= 1 for line in lines)
+        assert "among 158 categories" in result.stdout
         assert "mistaken for" in (run / "report.html").read_text()
 
     def test_a_second_call_computes_nothing(self, run: Path, clip: Path) -> None:
@@ -157,19 +157,10 @@ class TestMinSemantics:
         assert after.startswith(before)
         assert len(after.splitlines()) == 8 * 4
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            (["--clip", "nope", "-c", "banana, teapot"], "there is no CLIP model 'nope'"),
-            (["--clip", "{clip}", "-c", "banana"], "classification needs at least two categories"),
-        ],
-    )
-    def test_refused_before_anything_is_generated(
-        self, clip: Path, tmp_path: Path, arguments: list[str], message: str
-    ) -> None:
-        options = [argument.replace("{clip}", str(clip)) for argument in arguments]
-        result = call("generate", *SMALL[2:], *options, "--min-semantics", "0.2", "--out", tmp_path / "new")
-        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    def test_an_unknown_model_is_refused_before_anything_is_generated(self, tmp_path: Path) -> None:
+        result = call("generate", *SMALL, "--clip", "nope", "--min-semantics", "0.2", "--out", tmp_path / "new")
+        assert result.exit_code == 2
+        assert "there is no CLIP model 'nope'" in result.stderr
         assert not (tmp_path / "new").exists()
 
     @pytest.mark.parametrize("minimum", ["-0.1", "1.1", "nan"])

@@ -43,7 +43,7 @@ def make_run(path: Path, categories: Sequence[Category] = (RED, GREEN)) -> RunFo
 def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     seen: list[tuple[float, int]] = []
-    judged = classify_regions(run, ColourClip(), choices(run, [BLUE]), on_progress=lambda *done: seen.append(done))
+    judged = classify_regions(run, ColourClip(), [BLUE], on_progress=lambda *done: seen.append(done))
     assert [(line.canvas, line.region, line.rank, line.top) for line in judged] == [
         (0, 0, 1, "red_(colour)"),
         (0, 1, 1, "green"),  # a rejected region is judged, too
@@ -55,6 +55,7 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
     assert right.probability == pytest.approx(np.exp(10) / (np.exp(10) + 2), abs=0.01)
     assert wrong.score == pytest.approx(1 / 3, abs=0.02)
     assert wrong.probability < 0.01
+    assert {line.choices for line in judged} == {3}
     assert seen == [(3, 3)]
     assert read_semantics(run.path) == {(line.canvas, line.region): line for line in judged}
 
@@ -62,7 +63,7 @@ def test_regions_are_ranked_among_the_vocabulary(tmp_path: Path) -> None:
 def test_the_model_is_stored_in_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not is_classified(run, "colours")
-    classify_regions(run, ColourClip())
+    classify_regions(run, ColourClip(), [])
     assert RunFolder.open(tmp_path).manifest.output.clip == "colours"
     assert not is_classified(run, "colours"), "red on the canvas without an image has no reason of rejection here"
     first = next(run.records())
@@ -76,15 +77,25 @@ def test_choices_are_the_vocabulary_and_more_categories(tmp_path: Path) -> None:
     run = make_run(tmp_path / "two")
     other_red = Category(9, "red")  # the display name of one of the run's
     assert [category.name for category in choices(run, [other_red, BLUE])] == ["red_(colour)", "green", "blue"]
-    with pytest.raises(MosaicFusionError, match="classification needs at least two categories"):
-        choices(make_run(tmp_path / "one", [RED]))
+    synonym = Category(10, "ruby", synonyms=("crimson", "red"))
+    assert choices(run, [synonym, BLUE]) == [RED, GREEN, BLUE]
+    with pytest.raises(MosaicFusionError, match="needs at least two categories, and there is only red_"):
+        choices(make_run(tmp_path / "one", [RED]), [])
+
+
+def test_the_choices_are_many_unless_others_are_given(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [RED, Category(2, "kettle", synonyms=("teapot",))])
+    names = [category.name for category in choices(run)]
+    assert len(names) > 150
+    assert "airplane" in names
+    assert "teapot" not in names, "it is another word for one of the run's"
 
 
 def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / run.image_name(0)).unlink()
     with pytest.raises(MosaicFusionError, match=r"cannot be read as an image \(No such file"):
-        classify_regions(run, ColourClip())
+        classify_regions(run, ColourClip(), [])
     assert read_semantics(run.path) is None
 
 
@@ -92,7 +103,7 @@ def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     Image.new("RGB", (20, 32)).save(run.path / run.image_name(1))
     with pytest.raises(MosaicFusionError, match=r"has \(32, 20\) pixels \(height, width\), its record \(32, 32\)"):
-        classify_regions(run, ColourClip())
+        classify_regions(run, ColourClip(), [])
     assert read_semantics(run.path) is None
 
 

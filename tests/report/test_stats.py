@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -59,7 +60,15 @@ def test_regions_are_counted_by_outcome(record: Make, region: MakeRegion) -> Non
     assert stats.areas[BINS // 4] == 3
     assert stats.scores[BINS // 2] == 3
     assert stats.centres.sum() == 3
+    assert stats.qualities.sum() == 0, "masks of old versions have none"
     assert stats_of([whole, partly], "not_exhaustive").instances == 3
+
+
+def test_qualities_are_counted_where_there_are_some(record: Make, region: MakeRegion) -> None:
+    stats = stats_of([record(0, [replace(region(0), quality=0.9), region(1)])])
+    assert stats.qualities[int(0.9 * BINS)] == stats.qualities.sum() == 1
+    teapot = stats.categories[1]
+    assert (teapot.kept, teapot.with_quality, teapot.quality_sum) == (2, 1, 0.9)
 
 
 def test_memory_does_not_grow_with_the_run(record: Make) -> None:

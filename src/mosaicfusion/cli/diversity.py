@@ -76,13 +76,17 @@ def diversity(
 
 `mosaicfusion semantics runs/rare --clip ViT-B-32:laion2b_s34b_b79k --vocabulary lvis_v1_train.json`
 
-`mosaicfusion report runs/rare --min-semantics 0.2` then rejects regions that do not look like their category."""
+`mosaicfusion report runs/rare --min-semantics 0.1` then rejects regions that do not look like their category."""
 )
 def semantics(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may be unfinished.")],
     clip: Annotated[str, typer.Option(help=CLIP_HELP)] = "mini",
     vocabulary: Annotated[
-        Path | None, typer.Option(help="LVIS or COCO json with more categories to choose from.")
+        Path | None,
+        typer.Option(
+            help="LVIS or COCO json with the other categories to choose from.",
+            show_default="the bundled model's categories",
+        ),
     ] = None,
     templates: Annotated[
         Path | None,
@@ -101,15 +105,15 @@ def semantics(
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.zero_shot import TEMPLATES
-    from mosaicfusion.quality.semantics import choices, classify_regions
+    from mosaicfusion.quality.semantics import classify_regions
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.semantics import SEMANTICS
 
     run = RunFolder.open(run_folder)
-    categories = choices(run, read_vocabulary(vocabulary) if vocabulary else ())
+    others = read_vocabulary(vocabulary) if vocabulary else None
     texts = read_lines(templates) if templates else TEMPLATES
     with progress_bar("classifying", "canvas") as progress:
-        judged = classify_regions(run, load_clip(clip, device), categories, texts, progress.show)
-    print_semantics(judged, len(categories))
+        judged = classify_regions(run, load_clip(clip, device), others, texts, progress.show)
+    print_semantics(judged)
     typer.echo(f"result: {run.path / SEMANTICS}")
     typer.echo(f"report: {build_dataset(run).path / 'report.html'}")

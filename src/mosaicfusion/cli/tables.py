@@ -70,14 +70,15 @@ def _print_comparison(console: Console, result: Diversity, categories: Sequence[
     )
 
 
-def print_semantics(judged: Sequence[RegionSemantics], choices: int) -> None:
+def print_semantics(judged: Sequence[RegionSemantics]) -> None:
     """Print the categories, the least recognised first."""
     from mosaicfusion.quality.semantics import by_category
 
     console = Console()
     first = sum(region.rank == 1 for region in judged)
     share = first / len(judged) if judged else 0
-    title = f"{len(judged)} regions; their category ranks first for {share:.0%}, among {choices} categories"
+    choices = max((region.choices for region in judged), default=0)
+    title = f"{counted(len(judged), 'region')}; their category ranks first for {share:.0%}, among {counted(choices, 'category')}"
     head = ["category", "regions", "ranked first", "probability", "score", "mistaken for"]
     table = make_table(*head, title=Text(title))
     rows = by_category(judged)

@@ -29,7 +29,7 @@ from mosaicfusion.models.clip import find_clip, load_clip
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.profiling import stage
-from mosaicfusion.quality.semantics import check_choices, classify_regions, is_classified
+from mosaicfusion.quality.semantics import classify_regions, is_classified
 from mosaicfusion.run.claims import Claims
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
@@ -256,7 +256,6 @@ def _check_semantics(manifest: Manifest, out: Path) -> None:
     """Try early what would fail after generation, where the data set is to have a minimum of semantics."""
     if manifest.output.min_semantics > 0:
         check_local(out, "--min-semantics")
-        check_choices(manifest.categories.union)
         find_clip(manifest.output.clip)
 
 

@@ -12,6 +12,7 @@ from mosaicfusion.errors import MosaicFusionError, first_few, first_line
 from mosaicfusion.models.pipeline_folder import check_model_folder
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+BUNDLED_CATEGORIES = BUNDLED_FOLDER / "categories.json"
 
 
 def find_model(model: str, revision: str | None = None, variant: str | None = None) -> Path:
@@ -72,8 +73,7 @@ def digest(folder: Path) -> str:
 
 def known_categories_file(model: str) -> Path | None:
     """The json with the categories of a closed-vocabulary model; ``None`` for a model that accepts any name."""
-    folder = BUNDLED_FOLDER if model == BUNDLED_MODEL else Path(model)
-    path = folder / "categories.json"
+    path = BUNDLED_CATEGORIES if model == BUNDLED_MODEL else Path(model) / BUNDLED_CATEGORIES.name
     return path if exists(path) else None
 
 

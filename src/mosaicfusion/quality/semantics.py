@@ -10,8 +10,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.categories import Category
+from mosaicfusion.categories import Category, display_name, normalize_name
+from mosaicfusion.dataset.vocabulary import read_vocabulary
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.models.hub import BUNDLED_CATEGORIES
 from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
@@ -20,41 +22,44 @@ from mosaicfusion.run.semantics import RegionSemantics, read_semantics, write_se
 _CANVASES = 16  # in a batch, which is about 64 regions
 
 
-def choices(run: RunFolder, others: Iterable[Category] = ()) -> list[Category]:
-    """The vocabulary: the categories of a run, and those of ``others`` with a different display name.
+def choices(run: RunFolder, others: Iterable[Category] | None = None) -> list[Category]:
+    """The vocabulary: the categories of a run, and those of ``others`` that are called otherwise.
 
-    Raises :class:`MosaicFusionError` for fewer than two.
+    ``others``: by default the categories of the bundled model, because a choice among the few of a run says little: between a
+    kite and a drum, nearly everything is one of the two. Raises :class:`MosaicFusionError` for fewer than two.
     """
     own = run.categories
-    names = {category.display_name for category in own}
-    vocabulary = [*own, *(category for category in others if category.display_name not in names)]
-    check_choices(vocabulary)
+    called = set().union(*(_spellings(category) for category in own))
+    others = read_vocabulary(BUNDLED_CATEGORIES) if others is None else others
+    vocabulary = [*own, *(category for category in others if called.isdisjoint(_spellings(category)))]
+    if len(vocabulary) < 2:
+        raise MosaicFusionError(
+            f"classification needs at least two categories, and there is only {vocabulary[0].name}; leave --vocabulary out, or "
+            "name a json with other categories"
+        )
     return vocabulary
 
 
-def check_choices(vocabulary: Sequence[Category]) -> None:
-    """Raise :class:`MosaicFusionError` for fewer than two categories, between which nothing can be classified."""
-    if len(vocabulary) < 2:
-        raise MosaicFusionError(
-            "classification needs at least two categories; generate several, or add some with "
-            "`mosaicfusion semantics --vocabulary`"
-        )
+def _spellings(category: Category) -> set[str]:
+    names = (category.name, category.display_name, display_name(category.name), *map(display_name, category.synonyms))
+    return {normalize_name(name) for name in names}
 
 
 def classify_regions(
     run: RunFolder,
     clip: Clip,
-    vocabulary: Sequence[Category] | None = None,
+    others: Iterable[Category] | None = None,
     templates: Sequence[str] = TEMPLATES,
     on_progress: Callable[[float, int], None] | None = None,
 ) -> list[RegionSemantics]:
     """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
 
-    ``vocabulary``: the categories to choose from, by default those of the run. Canvases without an image are skipped. Masks are
-    not used, so that kept and rejected regions are treated alike. Raises :class:`MosaicFusionError`; then nothing has changed.
+    ``others``: what to choose from beside the run's own categories; see :func:`choices`. Canvases without an image are skipped.
+    Masks are not used, so that kept and rejected regions are treated alike. Raises :class:`MosaicFusionError`; then nothing
+    has changed.
     """
     report = on_progress or (lambda done, total: None)
-    vocabulary = choices(run) if vocabulary is None else vocabulary
+    vocabulary = choices(run, others)
     texts = text_vectors(clip, vocabulary, templates)
     classified: list[RegionSemantics] = []
     records, total, done = run.records(), int(run.done().sum()), 0
@@ -85,7 +90,7 @@ def _classify(
     texts: NDArray[np.float32],
     vocabulary: Sequence[Category],
 ) -> Iterator[RegionSemantics]:
-    column = {category.name: k for k, category in enumerate(vocabulary)}
+    column = {category.id: k for k, category in enumerate(run.categories)}  # they come first in the vocabulary
     regions, crops = [], []
     for record in records:
         if record.file_name is None:
@@ -93,7 +98,7 @@ def _classify(
         image = run.read_image(record)
         for k, region in enumerate(record.regions):
             left, top, width, height = region.region_xywh
-            regions.append((record.index, k, column[region.category]))
+            regions.append((record.index, k, column[region.category_id]))
             crops.append(image[top : top + height, left : left + width])
     if not crops:
         return
@@ -110,6 +115,7 @@ def _classify(
             probability=round(float(probabilities[own]), 4),
             rank=1 + int(np.count_nonzero(scores > scores[own])),
             top=vocabulary[int(scores.argmax())].name,
+            choices=len(vocabulary),
         )
 
 

@@ -83,7 +83,7 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
     right = _MARGIN + annotated.shape[1] + _GROUP_GAP
     page.skip(14)
     page.label("image", _MARGIN, _TEXT_PX, SOFT)
-    page.label("masks from its cross-attention, with their scores", right, _TEXT_PX, SOFT)
+    page.label("masks from its cross-attention, with their quality", right, _TEXT_PX, SOFT)
     page.skip(24)
     page.paste(plain, _MARGIN)
     page.paste(annotated, right)
@@ -126,7 +126,8 @@ def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, co
 def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
     if region.kept:
         _, _, width, height = region.region_xywh
-        outcome = f"kept, score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
+        quality = "" if region.quality is None else f"quality {region.quality:.2f}, "
+        outcome = f"kept, {quality}score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
     else:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")

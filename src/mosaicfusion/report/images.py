@@ -119,4 +119,6 @@ def data_uri(image: NDArray[np.uint8], kind: Literal["JPEG", "PNG"]) -> str:
 
 def _label(region: RegionRecord) -> str:
     name = full_name(region.category)
-    return f"{name} {region.score:.2f}" if region.kept else f"{name}: {reason_name(region.reason)}"
+    if not region.kept:
+        return f"{name}: {reason_name(region.reason)}"
+    return name if region.quality is None else f"{name} {region.quality:.2f}"

@@ -118,6 +118,7 @@ def semantics(run: RunFolder, stats: RunStats) -> Section | None:
     data = {
         "regions": len(judged),
         "first": sum(region.rank == 1 for region in judged.values()),
+        "choices": max(region.choices for region in judged.values()),
         "rows": by_category(judged.values()),
     }
     return Section("semantics.html.j2", data, "Semantics")

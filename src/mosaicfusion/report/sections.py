@@ -89,13 +89,14 @@ def rejections(run: RunFolder, stats: RunStats) -> Section | None:
 
 
 def distributions(run: RunFolder, stats: RunStats) -> Section:
-    """Area, score and position of the kept masks."""
+    """Area, quality, score and position of the kept masks."""
     if not stats.kept:
         return message("Distributions", "empty", "No object was kept, so there is nothing to count.")
     data = {
         "kept": stats.kept,
         "areas": stats.areas.tolist(),
         "scores": stats.scores.tolist(),
+        "qualities": stats.qualities.tolist(),
         "centres": stats.centres.tolist(),
         "canvas_hw": stats.sizes.most_common(1)[0][0],
     }

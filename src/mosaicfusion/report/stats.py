@@ -15,7 +15,7 @@ from mosaicfusion.config import Policy
 from mosaicfusion.dataset.lvis import is_used
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
-BINS = 20  # of the area and score histograms
+BINS = 20  # of the histograms
 CELLS = 16  # on each side of the map of positions
 
 Item = TypeVar("Item")
@@ -74,6 +74,8 @@ class CategoryTally:
     used: int = 0
     area_sum: float = 0.0  # of kept regions: the parts of them that masks cover
     score_sum: float = 0.0
+    quality_sum: float = 0.0  # of those that have one
+    with_quality: int = 0
 
     @property
     def yield_(self) -> float:
@@ -85,9 +87,9 @@ class CategoryTally:
 class RunStats:
     """Statistics of a run, under the policy of its data set.
 
-    ``areas`` and ``scores`` are histograms of the kept masks, (BINS,) over [0, 1]: the part of the region that the mask covers,
-    and its score. ``centres`` counts the centres of their boxes on the canvas, (CELLS, CELLS), from top to bottom. ``sizes``
-    counts canvases by (height, width).
+    ``areas``, ``scores`` and ``qualities`` are histograms of the kept masks, (BINS,) over [0, 1]: the part of the region that
+    the mask covers, its score and its predicted IoU, which masks of old versions lack. ``centres`` counts the centres of their
+    boxes on the canvas, (CELLS, CELLS), from top to bottom. ``sizes`` counts canvases by (height, width).
     """
 
     policy: Policy
@@ -99,6 +101,7 @@ class RunStats:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     areas: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    qualities: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     centres: NDArray[np.int64] = field(default_factory=lambda: np.zeros((CELLS, CELLS), np.int64))
     sample: list[CanvasRecord] = field(default_factory=list)
 
@@ -154,6 +157,10 @@ class RunStats:
         tally.score_sum += region.score
         self.areas[_bin(area, BINS)] += 1
         self.scores[_bin(region.score, BINS)] += 1
+        if region.quality is not None:
+            tally.quality_sum += region.quality
+            tally.with_quality += 1
+            self.qualities[_bin(region.quality, BINS)] += 1
         if region.box_xywh:
             left, top, width, height = region.box_xywh
             row, column = (top + height / 2) / canvas_hw[0], (left + width / 2) / canvas_hw[1]

@@ -20,7 +20,8 @@ class RegionSemantics:
     """One line of ``semantics.jsonl``: region number ``region`` of canvas ``canvas``, kept or rejected.
 
     ``clip``: the CLIP model. ``score``: cosine similarity of image and category, in [-1, 1]. ``probability``: of the category
-    within the vocabulary, in [0, 1]. ``rank``: of the category, from 1. ``top``: the most probable category.
+    within the vocabulary, in [0, 1]. ``rank``: of the category, from 1. ``top``: the most probable category. ``choices``: the
+    number of categories in the vocabulary; 0 in files that do not say.
     """
 
     canvas: int
@@ -31,6 +32,7 @@ class RegionSemantics:
     probability: float
     rank: int
     top: str
+    choices: int = 0
 
 
 _DECODER = msgspec.json.Decoder(RegionSemantics)
