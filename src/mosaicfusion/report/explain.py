@@ -127,7 +127,9 @@ def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
     if region.kept:
         _, _, width, height = region.region_xywh
         quality = "" if region.quality is None else f"quality {region.quality:.2f}, "
-        outcome = f"kept, {quality}score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
+        outcome = (
+            f"kept, {quality}score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
+        )
     else:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
