@@ -36,11 +36,12 @@ from mosaicfusion.dataset.mend import mended_values
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.dataset.thresholds import accepted
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.notebook import ShownInNotebooks
 from mosaicfusion.run.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(ShownInNotebooks):
     """A data set that can be read image by image, any number of times.
 
     ``folders``: those of the images. ``head``: ``info`` and ``licenses``. ``categories``: LVIS records by id, with

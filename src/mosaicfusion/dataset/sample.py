@@ -15,6 +15,7 @@ from mosaicfusion.dataset.coco import ImageRef, Record, find_image, is_synthetic
 from mosaicfusion.dataset.image_files import ImageFile, check_image, without_orientation
 from mosaicfusion.dataset.masks import PolygonMask, RunMask, read_mask
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.notebook import ShownInNotebooks
 
 # Pillow reports MPO for JPEGs that hold several pictures, as some cameras write them.
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
@@ -50,7 +51,7 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(ShownInNotebooks):
     """One image of a data set. ``record``: all fields of its LVIS or COCO image. ``folders``: where the images are.
 
     ``own_val``: True for an image of a validation set that is exported beside a training set.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 
-from mosaicfusion.generation.events import Event, Progress
+from mosaicfusion.generation.events import Event, OnEvent, Progress
 from mosaicfusion.progress import ProgressBar
 
 
@@ -20,3 +23,24 @@ class GenerationBar(ProgressBar):
             if event.round is not None:
                 self.note(f"round {event.round}")
             self.show(event.done, event.total)
+
+
+@contextmanager
+def watched(on_event: OnEvent | None, progress: bool | None, on_ray: bool = False) -> Iterator[OnEvent | None]:
+    """Show a bar during the block, and give the handler of the job's events, which also calls ``on_event``.
+
+    ``progress`` ``None``: a bar in a terminal and in a notebook, unless the caller has a handler.
+    """
+    console = Console(stderr=True)
+    wanted = on_event is None and (console.is_terminal or console.is_jupyter) if progress is None else progress
+    if not wanted:
+        yield on_event
+        return
+    with GenerationBar(on_ray, console) as bar:
+
+        def on_both(event: Event) -> None:
+            bar.on_event(event)
+            if on_event is not None:
+                on_event(event)
+
+        yield on_both

@@ -9,10 +9,12 @@ from typing import IO
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
 from mosaicfusion.dataset.thresholds import accepted
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 from mosaicfusion.files.atomic import write_atomic, write_stream
 from mosaicfusion.report.html import MAX_CANVASES, render_report
+from mosaicfusion.report.notebook import render_view, run_pictures
 from mosaicfusion.report.stats import CategoryTally, RunStats
+from mosaicfusion.report.text import share
 from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE
 from mosaicfusion.run.folder import RunFolder
 
@@ -42,6 +44,19 @@ class Summary:
     lost: int = 0
     generated: int = 0
     short: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the yield by category, and a few canvases."""
+        facts = [
+            f"{counted(self.canvases, 'canvas')}, {self.used} in the data set",
+            counted(self.instances, "instance"),
+        ]
+        rows = [
+            (name, tally.requested, tally.kept, share(tally.kept, tally.requested))
+            for name, tally in self.per_category.items()
+        ]
+        pictures = run_pictures(RunFolder.open(self.path))
+        return render_view(f"Run {self.path}", facts, ("category", "requested", "kept", "yield"), rows, pictures)
 
 
 def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:

@@ -16,6 +16,7 @@ from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError, counted
 from mosaicfusion.files.remote import as_folder, check_local
 from mosaicfusion.generation.amount import Amount, Instances, make_amount
+from mosaicfusion.generation.bar import watched
 from mosaicfusion.generation.batches import WHOLE
 from mosaicfusion.generation.build_dataset import Summary, build_dataset, summarize
 from mosaicfusion.generation.canvas_sampler import make_plan
@@ -51,6 +52,7 @@ def generate(
     scale: Scale | None = None,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
+    progress: bool | None = None,
 ) -> Summary:
     """Generate an annotated data set, or continue one that was interrupted or is to grow.
 
@@ -74,6 +76,8 @@ def generate(
         on_event: called with each :class:`~mosaicfusion.generation.events.Event`, from this thread.
         cancel: the job stops soon after this is set, and raises
             :class:`~mosaicfusion.generation.events.CancelledError`; the same call continues it.
+        progress: show a bar (where there is neither a terminal nor a notebook, a line a minute). By default a terminal and a
+            notebook get one, unless there is ``on_event``.
 
     Arithmetic in a batch may differ in the last bits with its size. So a run that is extended, or generated with another batch
     size, shows the same canvases as one generated at once, but masks may differ by a pixel at their edges.
@@ -87,8 +91,8 @@ def generate(
     options, scale, config = DeviceOptions.of(device), scale or Scale(), as_config(config)
     selection = select(categories, config.model)
     amount = make_amount(selection, canvases_per_category, instances_per_category, balance)
-    with make_engine(scale, options) as engine:
-        observer = Observer(on_event, cancel)
+    with make_engine(scale, options) as engine, watched(on_event, progress, scale.on_ray) as watcher:
+        observer = Observer(watcher, cancel)
         return generate_with(engine, selection, as_folder(out), amount, config, output, options, scale, observer)
 
 
@@ -190,14 +194,15 @@ def retry(
     scale: Scale | None = None,
     on_event: OnEvent | None = None,
     cancel: threading.Event | None = None,
+    progress: bool | None = None,
 ) -> Summary:
     """Generate the canvases that failed again, each in its batch, and nothing else.
 
     ``path``: a run folder. For the other arguments, the result and the errors see :func:`generate`.
     """
     run, options, scale = RunFolder.open(path), DeviceOptions.of(device), scale or Scale()
-    with make_engine(scale, options) as engine:
-        return retry_with(engine, run, options, scale, Observer(on_event, cancel))
+    with make_engine(scale, options) as engine, watched(on_event, progress, scale.on_ray) as watcher:
+        return retry_with(engine, run, options, scale, Observer(watcher, cancel))
 
 
 def retry_with(

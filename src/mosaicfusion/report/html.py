@@ -62,3 +62,8 @@ def render_page(title: str, sections: Sequence[Section]) -> bytes:
         (section, Markup(_TEMPLATES.get_template(section.template).render(section.data))) for section in sections
     ]
     return _TEMPLATES.get_template("page.html.j2").render(title=title, sections=rendered).encode(errors="replace")
+
+
+def render_template(name: str, **data: object) -> str:
+    """The text of one template; all text from outside is escaped."""
+    return _TEMPLATES.get_template(name).render(data)

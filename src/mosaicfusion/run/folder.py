@@ -32,6 +32,7 @@ from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
 from mosaicfusion.files.images import read_rgb
 from mosaicfusion.files.remote import ahead, as_folder, is_remote
 from mosaicfusion.files.writable import check_writable
+from mosaicfusion.notebook import ShownInNotebooks
 from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasRecord
 
@@ -39,7 +40,7 @@ from mosaicfusion.run.records import CanvasRecord
 _LINE = re.compile(rb'\{"index":([0-9]+),"hw_px":\[\d+,\d+\],"noise_seed":\d+,"file_name":(n|").*\}\n', re.DOTALL)
 
 
-class RunFolder:
+class RunFolder(ShownInNotebooks):
     """A run on disk. Make one with :meth:`open_or_create`, read one with :meth:`open`."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:

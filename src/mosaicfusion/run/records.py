@@ -11,6 +11,7 @@ import msgspec
 
 from mosaicfusion.errors import is_printable
 from mosaicfusion.masks import rle
+from mosaicfusion.notebook import ShownInNotebooks
 
 _MAX_SIDE_PX = 100_000
 
@@ -46,7 +47,7 @@ class RegionRecord:
 
 
 @dataclass(frozen=True)
-class CanvasRecord:
+class CanvasRecord(ShownInNotebooks):
     """One canvas; ``file_name`` is relative to the run folder, ``None`` if there is no image."""
 
     index: int

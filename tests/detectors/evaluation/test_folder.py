@@ -44,6 +44,7 @@ def test_scores_files_and_progress(folder: Path, tiny_lvis: Path) -> None:
     assert progress == [(3, 4), (4, 4)]
     assert set(result.scores) == {"box", "mask"}
     assert "AP_novel" not in result.scores["box"].metrics
+    assert "<td>box</td>" in result._repr_html_() and "4 images" in result._repr_html_()
     assert result.detections_path == folder / "detections-val.json"
     assert json.loads(result.scores_path.read_text()) == {k: one.to_json() for k, one in result.scores.items()}
 

@@ -13,9 +13,11 @@ from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.evaluation.evaluate import GroundTruth, IouType, Scores, score
 from mosaicfusion.detectors.evaluation.results import read_results, write_results
+from mosaicfusion.errors import counted
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.device import DeviceOptions
+from mosaicfusion.report.notebook import render_view
 
 OnImage = Callable[[int, int], None]
 """Progress: called with the number of images done and the total."""
@@ -53,6 +55,15 @@ class Evaluation:
     left_out: dict[str, int]
     detections_path: Path
     scores_path: Path
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the AP in percent."""
+        head = next(iter(self.scores.values())).metrics
+        rows = [
+            (kind, *("-" if value is None else f"{100 * value:.1f}" for value in one.metrics.values()))
+            for kind, one in self.scores.items()
+        ]
+        return render_view("AP in percent", [counted(self.images, "image"), str(self.scores_path)], ("", *head), rows)
 
 
 def evaluate_folder(
