@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.data.training_set import open_training_set
     from mosaicfusion.detectors.evaluation.folder import evaluate_folder
     from mosaicfusion.detectors.evaluation.predict import predict, render_detections
+    from mosaicfusion.detectors.evaluation.predict_images import predict_folder
     from mosaicfusion.detectors.training.train import TrainOptions, train
     from mosaicfusion.generation.batches import Shard
     from mosaicfusion.generation.build_dataset import Summary, build_dataset
@@ -75,6 +76,7 @@ _MODULES = {
     "open_dataset": "dataset.reader",
     "open_training_set": "detectors.data.training_set",
     "predict": "detectors.evaluation.predict",
+    "predict_folder": "detectors.evaluation.predict_images",
     "read_stats": "dataset.stats",
     "read_status": "run.status",
     "refine_run": "quality.refine",

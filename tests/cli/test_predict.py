@@ -14,6 +14,8 @@ from PIL import Image
 from support.command_line import call
 from support.shapes_set import write_set
 
+import mosaicfusion as mf
+
 SETTINGS = [
     "schedule.iterations=1", "schedule.batch_size=2", "data.train_sides_px=[48]", "data.test_side_px=48",
     "data.max_side_px=64", "heads.proposals_train=[40,20]", "heads.proposals_test=[20,10]",
@@ -74,6 +76,17 @@ def test_a_folder_gives_overlays_and_a_coco_json(detector: Path, photos: Path, t
 
     again = predict(detector, photos, "-o", found)  # its own folder may be written again
     assert again.exit_code == 0, again.output
+
+
+def test_the_same_from_python(detector: Path, photos: Path, tmp_path: Path) -> None:
+    predict(detector, photos, "-o", tmp_path / "a")
+    seen: list[tuple[int, int]] = []
+    found = mf.predict_folder(
+        str(detector), str(photos), str(tmp_path / "b"), min_score=0, on_image=lambda *done: seen.append(done)
+    )
+    assert found.images == 3
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert found.path.read_bytes() == (tmp_path / "a" / "detections.json").read_bytes()
 
 
 def test_an_output_inside_the_photos_is_no_input(detector: Path, photos: Path) -> None:

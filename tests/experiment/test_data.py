@@ -16,12 +16,13 @@ from support.minilvis_part import write_part
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.counts import count_instances
-from mosaicfusion.experiment.data import Show, TrainingData, take_instances
+from mosaicfusion.experiment.data import TrainingData, take_instances
 from mosaicfusion.experiment.plan import BASELINE, Run, make_plan
+from mosaicfusion.progress import OnProgress
 
 
 @contextmanager
-def no_bar(doing: str, unit: str) -> Iterator[Show]:
+def no_bar(doing: str, unit: str) -> Iterator[OnProgress]:
     yield lambda done, total: None
 
 

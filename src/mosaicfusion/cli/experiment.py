@@ -16,11 +16,11 @@ from mosaicfusion.cli.options import DeviceOption
 from mosaicfusion.errors import counted
 
 if TYPE_CHECKING:
-    from mosaicfusion.experiment.data import Show
     from mosaicfusion.experiment.plan import Run
     from mosaicfusion.experiment.result import Result
     from mosaicfusion.experiment.runner import Experiment
     from mosaicfusion.experiment.table import Estimate
+    from mosaicfusion.progress import OnProgress
 
 OutOption = Annotated[
     Path | None,
@@ -124,7 +124,7 @@ def _run(experiment: Experiment, runs: Sequence[Run]) -> None:
 
 
 @contextmanager
-def _bar(doing: str, unit: str) -> Iterator[Show]:
+def _bar(doing: str, unit: str) -> Iterator[OnProgress]:
     from mosaicfusion.cli.console import progress_bar
 
     with progress_bar(doing, unit, doing) as progress:

@@ -74,17 +74,15 @@ def _predict_one(folder: Path, image: Path, out: Path, min_score: float, device:
 
 def _predict_many(folder: Path, images: Sequence[Path], out: Path, min_score: float, device: str) -> None:
     from mosaicfusion.cli.console import progress_bar
-    from mosaicfusion.detectors.checkpoint import load_detector
-    from mosaicfusion.detectors.evaluation.predict_images import find_sources, predict_images
+    from mosaicfusion.detectors.evaluation.predict_images import predict_folder
 
-    sources = find_sources(images, out)
     with progress_bar("detecting", "image", "loading the detector") as progress:
-        result = predict_images(load_detector(folder, device), sources, out, min_score, progress.show)
+        result = predict_folder(folder, images, out, min_score=min_score, device=device, on_image=progress.show)
     _print_categories(result, min_score)
     for name, reason in list(result.unreadable.items())[:_MAX_ROWS]:
         warn(f"{shown(name)} was left out: {reason}")
     if result.unreadable:
-        typer.echo(f"left out: {len(result.unreadable)} of {counted(len(sources), 'image')}, which cannot be read")
+        typer.echo(f"left out: {len(result.unreadable)} of {counted(result.images + len(result.unreadable), 'image')}, which cannot be read")
     typer.echo(f"overlays: {out}")
     typer.echo(f"objects: {result.path}")
 

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -36,8 +37,10 @@ from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
 
-Show = Callable[[float, int], None]
-Bar = Callable[[str, str], AbstractContextManager[Show]]
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
+
+Bar = Callable[[str, str], AbstractContextManager["OnProgress"]]
 """Makes a progress bar with a text and a unit; its value is called with the number done and the total."""
 
 _IMAGES = "images"

@@ -63,7 +63,7 @@ def extract(
     backbone: Backbone,
     crops: Iterable[NDArray[np.uint8]],
     batch_size: int = 32,
-    on_progress: Callable[[int], None] = lambda done: None,
+    on_progress: Callable[[int], object] = lambda done: None,
 ) -> NDArray[np.float32]:
     """Features of all crops, float32 (N, D), computed in batches; ``on_progress`` gets the count so far."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from mosaicfusion.models.segmenters import Annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.settings import problems
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 MaskPair = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -79,9 +82,7 @@ class Judgement(_Result):
 _JUDGEMENTS = TypeAdapter(dict[str, Judgement])
 
 
-def judge_masks(
-    run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], None] | None = None
-) -> Judgement:
+def judge_masks(run: RunFolder, annotator: Annotator, on_progress: OnProgress | None = None) -> Judgement:
     """Prompt the annotator with the box of every mask and compare; parts that it has judged before are not judged again.
 
     All masks of the run count, whatever its policy and thresholds. Writes ``judge.json`` and returns the annotator's entry.
@@ -138,7 +139,7 @@ def _decode(run: RunFolder, record: CanvasRecord, region: RegionRecord) -> NDArr
 
 
 def _judge_parts(
-    run: RunFolder, annotator: Annotator, on_progress: Callable[[float, int], object]
+    run: RunFolder, annotator: Annotator, on_progress: OnProgress
 ) -> Iterator[tuple[list[CanvasRecord], list[list[float | None]]]]:
     """Canvases and the IoUs of their regions, one part at a time."""
     folder = run.path / "quality" / f"judge-{annotator.name}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from mosaicfusion.quality.diversity import (
     vendi_score,
 )
 from mosaicfusion.quality.domain_gap import classifier_accuracy, fid, kid, precision_recall
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 _MAX_PAIRS = 5000  # the distances between all of them take 200 MB
 
@@ -53,7 +57,7 @@ def measure_diversity(
     against: ImageSet | None = None,
     per_category: int = 100,
     mask_background: bool = False,
-    on_progress: Callable[[float, int], None] = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> Diversity:
     """Measure the diversity of a synthetic set and its distance from a real one, ``against``.
 

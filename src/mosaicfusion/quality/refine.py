@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
+
 
 def refine_run(
     run: RunFolder,
@@ -31,7 +33,7 @@ def refine_run(
     out: Path,
     *,
     copy_images: bool = False,
-    on_progress: Callable[[float, int], object] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> RunFolder:
     """Make a copy of a run in ``out`` with the annotator's masks, or continue an interrupted one.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
 from mosaicfusion.run.semantics import RegionSemantics, read_semantics, write_semantics
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 _CANVASES = 16  # in a batch, which is about 64 regions
 
@@ -50,7 +54,7 @@ def classify_regions(
     clip: Clip,
     others: Iterable[Category] | None = None,
     templates: Sequence[str] = TEMPLATES,
-    on_progress: Callable[[float, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> list[RegionSemantics]:
     """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
 

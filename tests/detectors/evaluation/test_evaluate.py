@@ -155,7 +155,7 @@ def test_without_frequencies_there_are_no_means_by_frequency(tiny_lvis: Path, tm
     (tmp_path / "val.json").write_text(json.dumps(data))
     (tmp_path / "results.json").write_text("[]")
     metrics = evaluate(tmp_path / "val.json", tmp_path / "results.json")["box"].metrics
-    assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l"]
+    assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l", "AR"]
     with pytest.raises(MosaicFusionError, match=r'1 categories of .* \(the first: "square"\) have no frequency'):
         evaluate(tmp_path / "val.json", tmp_path / "results.json", open_vocabulary=True)
 
@@ -193,7 +193,7 @@ class TestCoco:
         detections = [found(*one, score=float(rng.random())) for one in [*near, *far]]
         metrics = score(images, annotations, detections)[iou_type].metrics
         expected = reference_ap(tmp_path / "val.json", tmp_path / "results.json", name)
-        assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l"]
+        assert list(metrics) == ["AP", "AP50", "AP75", "AP_s", "AP_m", "AP_l", "AR"]
         for measured, right in zip(metrics.values(), expected, strict=True):
             assert (-1 if measured is None else measured) == pytest.approx(right, abs=1e-9)
 
@@ -203,7 +203,7 @@ def coco_image(id_: int) -> Json:
 
 
 def reference_ap(val: Path, results: Path, iou_type: str) -> list[float]:
-    """AP, AP50, AP75 and AP by size of pycocotools, whose ids begin at 1."""
+    """AP, AP50, AP75, AP by size and AR of pycocotools, whose ids begin at 1."""
     data = json.loads(val.read_text())
     for row in data["annotations"]:
         row["id"] += 1
@@ -214,7 +214,7 @@ def reference_ap(val: Path, results: Path, iou_type: str) -> list[float]:
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    return [float(value) for value in evaluation.stats[:6]]
+    return [float(value) for value in evaluation.stats[[*range(6), 8]]]
 
 
 @pytest.mark.parametrize(

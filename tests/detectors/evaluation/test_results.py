@@ -97,7 +97,7 @@ def test_a_model_that_detects_everything_scores_1(tiny_lvis: Path, classes: Clas
     assert model.training  # as it was
     for scores in evaluate(tiny_lvis / "val.json", tmp_path / "deep" / "results.json").values():
         assert {name: value for name, value in scores.metrics.items() if value is not None} == pytest.approx(
-            dict.fromkeys(("AP", "AP50", "AP75", "AP_s", "AP_r", "AP_c", "AP_f"), 1)
+            dict.fromkeys(("AP", "AP50", "AP75", "AP_s", "AR", "AP_r", "AP_c", "AP_f"), 1)
         )
 
 

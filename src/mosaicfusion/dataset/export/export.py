@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,9 @@ from mosaicfusion.dataset.export.source import open_source
 from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 def export(
@@ -32,7 +36,7 @@ def export(
     val_images: Folders | None = None,
     categories: Path | str | None = None,
     shard_size: int = 1000,
-    on_progress: Callable[[float, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Exported:
     """Write a data set in the format ``to``, one of :data:`FORMATS`; ``categories.json`` lists its categories by index from 0.
 
@@ -72,7 +76,7 @@ def _write(
     options: ExportOptions,
     folder: OutFolder,
     out: str,
-    on_progress: Callable[[float, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Exported:
     if options.masks is None and len(chosen.masks) > 1:
         options = replace(options, masks=dataset.masks)
@@ -86,7 +90,7 @@ def _write(
     return Exported(out, *counts, folder.size(), (*selection.notes(), *notes))
 
 
-def _counted(selection: Selection, on_progress: Callable[[float, int], None] | None) -> Iterator[Sample]:
+def _counted(selection: Selection, on_progress: OnProgress | None) -> Iterator[Sample]:
     images = selection.dataset.images
     for done, sample in enumerate(selection):
         if on_progress:

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ from mosaicfusion.dataset.reader import Dataset
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_link, write_stream
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 ImageMode = Literal["copy", "link"]
 
@@ -98,9 +101,7 @@ def find_real_images(
     return files, missing
 
 
-def place_images(
-    files: Mapping[str, Path], folder: Path, mode: ImageMode, on_image: Callable[[int, int], None] | None = None
-) -> None:
+def place_images(files: Mapping[str, Path], folder: Path, mode: ImageMode, on_image: OnProgress | None = None) -> None:
     """Copy or link files to their new names under ``folder``; existing files must hold the same image."""
     for done, (name, path) in enumerate(files.items(), start=1):
         target = folder / name

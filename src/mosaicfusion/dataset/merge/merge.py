@@ -8,9 +8,10 @@ added rows come after the highest existing ones. Categories keep the frequency o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import DatasetFile, json_of
@@ -23,6 +24,9 @@ from mosaicfusion.dataset.text import write_text
 from mosaicfusion.errors import MosaicFusionError, first_few
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.run.folder import RunFolder
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 @dataclass
@@ -54,7 +58,7 @@ def merge(
     policy: Policy | None = None,
     masks: MaskFormat | None = None,
     choices: Mapping[str, str] | None = None,
-    on_image: Callable[[int, int], None] | None = None,
+    on_image: OnProgress | None = None,
 ) -> MergeSummary:
     """Write ``out``: the data set ``real`` followed by each of ``sources``, run folders or other jsons beside their images.
 

@@ -9,10 +9,10 @@ names that begin with ``COCO`` to their last 16 characters; LVIS' evaluation nee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,8 @@ from mosaicfusion.dataset.validate.context import Context, is_int, is_lvis
 from mosaicfusion.dataset.validate.images import check_image, check_negative
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
 
-OnRows = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def validate(
     path: str | Path,
     images: Folders | None = None,
     max_per_kind: int = 5,
-    on_progress: OnRows | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Check an LVIS or COCO json, and the image files in the folders ``images`` if given.
 
@@ -81,7 +82,7 @@ def _repaired(file: DatasetFile, key: str, issues: Issues) -> list[bytes]:
     return [row for index, row in enumerate(rows) if index not in issues.removed[key]]
 
 
-def _check(file: DatasetFile, folders: Sequence[Path], issues: Issues, on_progress: OnRows | None) -> Report:
+def _check(file: DatasetFile, folders: Sequence[Path], issues: Issues, on_progress: OnProgress | None) -> Report:
     categories, images = (file.parse(key, list[Any]) for key in ("categories", "images"))
     rows = file.parse("annotations", list[msgspec.Raw])
     context = Context(is_lvis(categories, images), folders, 1 + _max_id(rows))

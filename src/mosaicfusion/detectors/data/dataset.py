@@ -10,6 +10,7 @@ One sample of a set with the classes 1 (kite), 2 (bow) and 3 (ribbon)::
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,10 +23,13 @@ from mosaicfusion.dataset.masks import CROWDS_HINT
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.files import find_readable
-from mosaicfusion.detectors.data.instances import OnProgress, read_images, read_instances
+from mosaicfusion.detectors.data.instances import read_images, read_instances
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.images import read_rgb
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 class DetectionDataset(SampleSet):

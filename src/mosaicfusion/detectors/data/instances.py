@@ -7,9 +7,10 @@ loaded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,7 +22,9 @@ from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
 
-OnProgress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
+
 _MAX_ASPECT = 100  # beyond it, the resized short side would be below a pixel
 
 

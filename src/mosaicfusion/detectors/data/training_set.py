@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,12 +18,14 @@ from mosaicfusion.detectors.config import DataConfig
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.copy_paste import CopyPaste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
-from mosaicfusion.detectors.data.instances import OnProgress
 from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
 from mosaicfusion.detectors.data.samples import SampleSet, Transform
 from mosaicfusion.detectors.data.sampling import repeat_factors
 from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 from mosaicfusion.files.remote import as_path
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ _EVALUATOR_IOU_TYPES: dict[IouType, str] = {"box": "bbox", "mask": "segm"}
 class Scores:
     """AP in [0, 1], by default the mean over IoU 0.50 to 0.95; None if no category has an instance.
 
-    ``metrics``: AP, AP50, AP75, and AP_s, AP_m, AP_l of objects below 32 x 32, below 96 x 96 and above, in pixels of area. LVIS'
-    AP adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
+    ``metrics``: AP, AP50, AP75, and AP_s, AP_m, AP_l of objects below 32 x 32, below 96 x 96 and above, in pixels of area; AR,
+    the recall with all detections that count (100 per image and category, or LVIS' 300 per image). LVIS' AP adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
     ``per_category``: AP by category name. ``federated``: True for LVIS' AP.
     """
 
@@ -211,10 +211,11 @@ def _require_mask(one: Detection, truth: GroundTruth, source: str) -> None:
 
 
 def _scores(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType, open_vocabulary: bool) -> Scores:
-    precision = _precision(truth, counting, iou_type)  # of all sizes, small, medium, large
+    precision, recall = _accumulate(truth, counting, iou_type)
     everything = precision[..., 0]
     metrics = {"AP": _mean(everything), "AP50": _mean(everything[0]), "AP75": _mean(everything[5])}
     metrics |= {name: _mean(precision[..., k]) for k, name in enumerate(("AP_s", "AP_m", "AP_l"), start=1)}
+    metrics |= {"AR": _mean(recall[..., 0])}
     metrics |= {
         name: _mean(everything[:, :, np.array(labels, np.int64) - 1])
         for name, labels in _groups(truth, open_vocabulary).items()
@@ -236,8 +237,13 @@ def _groups(truth: GroundTruth, open_vocabulary: bool) -> dict[str, list[int]]:
     return {name: truth.classes.labels_of(frequencies) for name, frequencies in groups.items()}
 
 
-def _precision(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType) -> NDArray[np.float64]:
-    """Precision at 10 IoU thresholds, 101 recalls, C categories and 4 sizes, (10, 101, C, 4); -1 without an instance."""
+def _accumulate(
+    truth: GroundTruth, counting: Iterable[Detection], iou_type: IouType
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision, (10, 101, C, 4), and recall, (10, C, 4), in [0, 1]; -1 without an instance.
+
+    Axes: 10 IoU thresholds, 101 recalls, C categories, and the sizes all, small, medium, large.
+    """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ModuleNotFoundError:
@@ -250,8 +256,8 @@ def _precision(truth: GroundTruth, counting: Iterable[Detection], iou_type: IouT
     evaluator.params.maxDets = [MAX_DETECTIONS if truth.federated else _MAX_OF_CATEGORY]
     evaluator.evaluate()
     evaluator.accumulate()
-    precision: NDArray[np.float64] = np.asarray(evaluator.eval["precision"])
-    return precision[..., 0]  # of the only number of detections
+    precision, recall = (np.asarray(evaluator.eval[name], np.float64) for name in ("precision", "recall"))
+    return precision[..., 0], recall[..., 0]  # of the only number of detections
 
 
 def _row(one: Detection, iou_type: IouType) -> dict[str, Any]:
@@ -261,6 +267,6 @@ def _row(one: Detection, iou_type: IouType) -> dict[str, Any]:
     return {**row, "segmentation": {"size": list(one.segmentation.size), "counts": one.segmentation.counts}}
 
 
-def _mean(precision: NDArray[np.float64]) -> float | None:
-    measured = precision[precision > -1]
+def _mean(values: NDArray[np.float64]) -> float | None:
+    measured = values[values > -1]
     return float(measured.mean()) if measured.size else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.detectors.checkpoint import load_detector
@@ -19,8 +19,8 @@ from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.report.notebook import render_view
 
-OnImage = Callable[[int, int], None]
-"""Progress: called with the number of images done and the total."""
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate_folder(
     device: DeviceOptions | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
-    on_image: OnImage | None = None,
+    on_image: OnProgress | None = None,
 ) -> Evaluation:
     """Evaluate the detector in ``folder`` on a run folder, or an LVIS or COCO json.
 
@@ -107,7 +107,7 @@ def evaluate_on(
     device: DeviceOptions | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
-    on_image: OnImage | None = None,
+    on_image: OnProgress | None = None,
 ) -> Evaluation:
     """Evaluate the detector in ``folder`` on an open validation set; see :func:`evaluate_folder`."""
     detector = load_detector(folder, device)

@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mosaicfusion.dataset.coco import path_fault
-from mosaicfusion.detectors.checkpoint import Detector
+from mosaicfusion.detectors.checkpoint import Detector, load_detector
 from mosaicfusion.detectors.evaluation.predict import PredictedObject, predict, render_detections
 from mosaicfusion.errors import MosaicFusionError, shown
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.images import read_rgb
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.masks import rle
+from mosaicfusion.models.device import DeviceOptions
 
 DETECTIONS = "detections.json"
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -92,6 +94,25 @@ def _sources_of(path: Path, out: Path) -> Iterator[SourceImage]:
         hidden = any(part.startswith(".") for part in name.parts)
         if file.suffix.lower() in _READ and not hidden and file.is_file() and not outputs & {*file.parents}:
             yield SourceImage(file, name.as_posix())
+
+
+def predict_folder(
+    folder: str | Path,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    min_score: float = 0.5,
+    device: DeviceOptions | str = "auto",
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+) -> Predictions:
+    """Detect the objects of images, or of all images in folders, with the detector in ``folder``.
+
+    ``min_score``: the lowest score of the objects to keep, in [0, 1]. ``device``: a name, or options of which only the device
+    counts. ``on_image(done, total)`` is called after each image. Writes and raises like :func:`predict_images`.
+    """
+    paths = [images] if isinstance(images, (str, Path)) else images
+    sources = find_sources([as_path(path) for path in paths], as_path(out))
+    return predict_images(load_detector(as_path(folder), device), sources, as_path(out), min_score, on_image)
 
 
 def predict_images(

@@ -91,7 +91,7 @@ def write_results(
     out: Path,
     device: torch.device | str = "cpu",
     limit: int = MAX_DETECTIONS,
-    on_image: Callable[[int], None] | None = None,
+    on_image: Callable[[int], object] | None = None,
 ) -> int:
     """Run ``model`` over a validation set and stream its detections to ``out``; return their number.
 
@@ -112,7 +112,7 @@ def _detect(
     classes: ClassList,
     device: torch.device | str,
     limit: int,
-    on_image: Callable[[int], None] | None,
+    on_image: Callable[[int], object] | None,
 ) -> Iterator[Detection]:
     images_done = 0
     for images, targets in loader:

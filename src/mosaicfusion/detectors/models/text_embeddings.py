@@ -5,10 +5,10 @@ The file's header holds the categories, the prompt templates and the CLIP model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -26,6 +26,9 @@ from mosaicfusion.models.clip import find_clip, load_clip
 from mosaicfusion.models.hub import digest
 from mosaicfusion.models.zero_shot import TEMPLATES, check_templates, text_vectors
 from mosaicfusion.mosaic.prompts import render
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 _VECTORS, _HEADER = "text_embeddings", "identity"
 _CHUNK = 64  # categories embedded between two progress reports
@@ -84,7 +87,7 @@ def embed_text(
     clip: str = "mini",
     templates: Sequence[str] = TEMPLATES,
     device: str = "auto",
-    on_progress: Callable[[float, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> TextEmbeddings:
     """Embed a vocabulary into the file ``path``; an existing file with the same identity is read instead.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ from mosaicfusion.files.remote import as_path
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.weights import require_finite
+
+if TYPE_CHECKING:
+    from mosaicfusion.progress import OnProgress
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 
@@ -84,7 +87,7 @@ def train(
     out: str | Path,
     options: TrainOptions | None = None,
     text_embeddings: Tensor | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
     on_loss: Callable[[float], None] = lambda loss: None,
     init: str | Path | None = None,
     on_init: Callable[[TakenWeights], None] = lambda taken: None,
