@@ -125,6 +125,7 @@ __all__ = [
     "open_dataset",
     "open_training_set",
     "predict",
+    "predict_folder",
     "read_stats",
     "read_status",
     "refine_run",

@@ -82,7 +82,8 @@ def _predict_many(folder: Path, images: Sequence[Path], out: Path, min_score: fl
     for name, reason in list(result.unreadable.items())[:_MAX_ROWS]:
         warn(f"{shown(name)} was left out: {reason}")
     if result.unreadable:
-        typer.echo(f"left out: {len(result.unreadable)} of {counted(result.images + len(result.unreadable), 'image')}, which cannot be read")
+        total = result.images + len(result.unreadable)
+        typer.echo(f"left out: {len(result.unreadable)} of {counted(total, 'image')}, which cannot be read")
     typer.echo(f"overlays: {out}")
     typer.echo(f"objects: {result.path}")
 

@@ -46,7 +46,8 @@ class Scores:
     """AP in [0, 1], by default the mean over IoU 0.50 to 0.95; None if no category has an instance.
 
     ``metrics``: AP, AP50, AP75, and AP_s, AP_m, AP_l of objects below 32 x 32, below 96 x 96 and above, in pixels of area; AR,
-    the recall with all detections that count (100 per image and category, or LVIS' 300 per image). LVIS' AP adds AP_r, AP_c, AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
+    the recall with all detections that count (100 per image and category, or LVIS' 300 per image). LVIS' AP adds AP_r, AP_c,
+    AP_f where categories have frequencies, and with an open vocabulary AP_novel (rare) and AP_base.
     ``per_category``: AP by category name. ``federated``: True for LVIS' AP.
     """
 
