@@ -94,10 +94,10 @@ def unchanged(folder: Path) -> None: ...
 
 
 ROWS: list[tuple[str, str, Callable[[Path], None], str, int, str]] = [
-    ("plain", "tiny_sd", unchanged, "", 0, "instances in run/lvis.json"),
-    ("fp16 only", "tiny_sd", to_half, "", 0, "instances in run/lvis.json"),
-    ("fp16 only", "tiny_sd", to_half, "--variant fp16", 0, "instances in run/lvis.json"),
-    ("fp16 only, XL", "tiny_sdxl", to_half, "", 0, "instances in run/lvis.json"),
+    ("plain", "tiny_sd", unchanged, "", 0, "in run/lvis.json"),
+    ("fp16 only", "tiny_sd", to_half, "", 0, "in run/lvis.json"),
+    ("fp16 only", "tiny_sd", to_half, "--variant fp16", 0, "in run/lvis.json"),
+    ("fp16 only, XL", "tiny_sdxl", to_half, "", 0, "in run/lvis.json"),
     ("plain", "tiny_sd", unchanged, "--variant fp16", 2, "no complete weights of variant fp16; it has none"),
     ("9 channels", "tiny_sd", nine_channels, "", 2, "its U-Net reads 9 channels and predicts 4, an image has 4"),
     ("refiner", "tiny_sdxl", refiner, "", 2, "(it is that of SDXL's refiner); give the base model"),
@@ -105,10 +105,10 @@ ROWS: list[tuple[str, str, Callable[[Path], None], str, int, str]] = [
     ("dangling link", "tiny_sd", dangling, "", 2, "is a link to a file that does not exist"),
     ("NaN autoencoder", "tiny_sd", nan_weights("vae"), "", 2, "r gives NaN, even for a small tile; try --dtype float32"),
     ("NaN U-Net", "tiny_sd", nan_weights("unet"), "", 2, "U-Net gives NaN, even for a small tile; try --dtype float32"),
-    ("zero SNR", "tiny_sd", zero_snr, "", 0, "instances in run/lvis.json"),
+    ("zero SNR", "tiny_sd", zero_snr, "", 0, "in run/lvis.json"),
     ("zero SNR", "tiny_sd", zero_snr, "--scheduler lms", 2, "because it ignores rescale_betas_zero_snr"),
     ("zero SNR", "tiny_sd", zero_snr, "--scheduler pndm", 2, "because it ignores rescale_betas_zero_snr"),
-    ("zero SNR", "tiny_sd", zero_snr, "--preset fast", 0, "instances in run/lvis.json"),
+    ("zero SNR", "tiny_sd", zero_snr, "--preset fast", 0, "in run/lvis.json"),
     ("plain", "tiny_sd", unchanged, "--scheduler EDMEulerScheduler", 2, "because it ignores beta_schedule"),
     ("plain", "tiny_sd", unchanged, "--scheduler nonsense", 2, "choose one of lms, dpm++"),
     ("plain", "tiny_sd", unchanged, "--steps 2147483648", 2, "2147483648 sampling steps are too many"),

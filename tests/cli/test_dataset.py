@@ -65,7 +65,8 @@ class TestMerge:
         assert "note: the category 'balls-x7' is only the parent of the others" in result.stderr
         assert f"1 real image is in {tmp_path / 'out'} too" in result.stdout
         assert [c["id"] for c in read(tmp_path / "out/plus.json")["categories"]] == [1, 2]
-        assert call("validate", tmp_path / "out/plus.json", "--images", tmp_path / "out").exit_code == 0
+        checked = call("validate", tmp_path / "out/plus.json", "--images", tmp_path / "out")
+        assert "1 error and 0 warnings" in checked.stdout, "the name is merged as it was, and train would refuse it"
 
     def test_merging_nothing_copies_the_real_set(self, real: Path, tmp_path: Path) -> None:
         assert call("merge", real, "-o", tmp_path / "out.json").exit_code == 0

@@ -29,6 +29,7 @@ from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.weights import require_finite
+from mosaicfusion.profiling import stage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,6 +94,7 @@ def _header_size(safetensors: bytes) -> int:
     return int.from_bytes(safetensors[:8], "little")
 
 
+@stage("load the detector", log=True)
 def load_detector(folder: str | Path, device: DeviceOptions | str = "auto") -> Detector:
     """Load the detector trained into ``folder``; ``device``: a name, or options of which only the device counts.
 

@@ -77,7 +77,7 @@ def sample_canvases(
 
 
 def _decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8] | None:
-    with stage("decode", log=True):
+    with stage("decode"):
         return model.decode(latents)
 
 
@@ -153,7 +153,7 @@ def denoise(
     factor = model.latent_factor
     regions = [region.divided_by(factor) for region in canvas.regions]
     weights, total_weight = _blending_weights(canvas, regions, factor, model.device)
-    with stage("encode prompts", log=True):
+    with stage("encode prompts"):
         halves = [_guidance_halves(model, [p[k].text for p in prompts], config) for k in range(len(regions))]
     subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
     conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)

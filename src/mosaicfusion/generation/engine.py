@@ -135,7 +135,7 @@ def write_batch(run: RunFolder, batch: Sequence[int], records: Sequence[CanvasRe
     blank = [record.index for record in records if record.file_name is None]
     note_failures(run, blank, batch, "nan")
     if records:
-        with stage("write part", log=True):
+        with stage("write part"):
             run.write_part(records)
     forget_failures(run, [record.index for record in records if record.file_name is not None])
     return [CanvasDone.of(record) for record in records]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.models.hub import fetch
+from mosaicfusion.profiling import stage
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ class Backbone:
             return np.asarray(self._model((pixels - self._mean) / self._std).float().cpu().numpy())
 
 
+@stage("load the image backbone", log=True)
 def load_backbone(name: str = DEFAULT_FEATURES, device: str = "auto") -> Backbone:
     """Load the bundled EfficientNet-Lite0, or any pretrained timm model by its name (downloaded, safetensors only).
 

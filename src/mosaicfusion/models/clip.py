@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.models.hub import BUNDLED_FOLDER, fetch, is_folder, is_hub_id
 from mosaicfusion.models.weights import require_finite
+from mosaicfusion.profiling import stage
 
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -62,6 +63,7 @@ class OpenClip:
         return np.concatenate(vectors)
 
 
+@stage("load the CLIP model", log=True)
 def load_clip(name: str = "mini", device: str = "auto") -> OpenClip:
     """Load ``mini`` (bundled), a folder in open_clip's format, a hub id such as owner/name, or open_clip's name:pretrained.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.models.hub import hub_advice, is_folder, is_hub_id
 from mosaicfusion.models.weights import require_finite
+from mosaicfusion.profiling import stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,6 +41,7 @@ class Annotator(Protocol):
         ...
 
 
+@stage("load the annotator", log=True)
 def load_annotator(name: AnnotatorName, model: str | None = None, device: str = "auto") -> Annotator:
     """Load SAM, SAM 2 or GrabCut.
 
