@@ -78,7 +78,7 @@ cvat_all_crowd          | merge     | 0 | all real annotations have iscrowd 1
 all_crowds              | yolo      | 2 | 2 crowds
 zero_height             | validate  | 1 | bbox is [29.65, 38.33, 1.03, 0.0]; --fix leaves it out
 zero_height             | fix       | 0 | annotations left out 1
-zero_height             | yolo      | 0 | 1 objects without a pixel left out
+zero_height             | yolo      | 0 | left out: objects without a pixel: 1
 zero_height             | train     | 0 | left out: objects without a mask: 1
 real_urls               | validate  | 0 | 0 errors
 polygon_strings         | validate  | 1 | a polygon that is not a list of numbers
@@ -89,7 +89,7 @@ polygon_strings         | evaluate  | 2 | a polygon that is not a list of number
 polygon_strings         | stats     | 0 | masks
 polygon_true            | validate  | 1 | a polygon that is not a list of numbers
 polygon_true            | yolo      | 2 | a polygon that is not a list of numbers
-seg_empty               | validate  | 1 | 1 annotations have a box and no mask
+seg_empty               | validate  | 1 | 1 annotation with a box and no mask
 seg_empty               | yolo      | 2 | 1 of 2 annotations have no mask, the first is annotation 1
 seg_empty               | merge     | 0 | 1 of 2 real annotations have a box and no mask
 seg_empty               | train     | 0 | left out: objects without a mask: 1
@@ -127,9 +127,9 @@ utf16                   | merge     | 0 | matched categories: banana
 utf16                   | generate  | 0 | nothing was generated
 size_float              | validate  | 1 | width is 64.0; a whole number is needed; --fix writes 64
 size_float              | fix       | 0 | width 2, height 2
-size_float              | yolo      | 0 | 2 images have values such as 640.0
-size_float              | train     | 0 | 2 images have values such as 640.0
-id_float                | yolo      | 0 | 1 annotations have values such as 640.0
+size_float              | yolo      | 0 | needed, are read as such; rows of images: 2
+size_float              | train     | 0 | needed, are read as such; rows of images: 2
+id_float                | yolo      | 0 | needed, are read as such; rows of annotations: 1
 id_true                 | validate  | 1 | id is true; a whole number is needed
 id_true                 | yolo      | 2 | Expected `int`, got `bool`
 category_true           | validate  | 1 | category_id is true

@@ -174,9 +174,7 @@ class DatasetFile:
         rows, count = mended_rows(key, msgspec.json.decode(self.fields[key], type=list[msgspec.Raw]))
         if count:
             self.fields[key] = msgspec.Raw(b"".join(_json_list(rows)))
-            text = (
-                f"{count} {key} have values such as 640.0 or null where whole numbers are needed; they are read as such"
-            )
+            text = f"values such as 640.0 or null, where whole numbers are needed, are read as such; rows of {key}: {count}"
             self.remarks.append(Remark("whole-number", text, count))
         return count > 0
 

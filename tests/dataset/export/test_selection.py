@@ -35,7 +35,7 @@ def test_a_line_is_left_out_of_every_format(tmp_path: Path, to: str) -> None:
     line = {"segmentation": [[29, 38, 29, 38, 30, 38, 30, 38]], "bbox": [29, 38, 1, 0], "area": 0}
     done = export(make_set(tmp_path, {}, line), to, tmp_path / "out", images=tmp_path)
     assert done.instances == 1
-    assert "1 objects without a pixel left out" in done.notes
+    assert "left out: objects without a pixel: 1" in done.notes
     (category,) = json.loads((tmp_path / "out/categories.json").read_text())
     assert (category["image_count"], category["instance_count"]) == (1, 1)
 
@@ -45,7 +45,7 @@ def test_instances_are_those_that_were_written(tmp_path: Path, to: str, instance
     source = make_set(tmp_path, {}, {"iscrowd": 1, "segmentation": CROWD})
     done = export(source, to, tmp_path / "out", images=tmp_path)
     assert done.instances == instances
-    assert ("1 crowds left out" in done.notes) == (instances == 1)
+    assert ("left out: crowds: 1" in done.notes) == (instances == 1)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_images_of_the_validation_set_may_lie_elsewhere(train: Path, val: Path, 
 
 def test_unknown_categories_are_refused(train: Path, tmp_path: Path) -> None:
     other = make_set(tmp_path / "other", {1: "kite", 2: "harp"}, {3: "c.jpg"})
-    with pytest.raises(MosaicFusionError, match=r"has 1 categories that .*train/set.json lacks: 'harp'"):
+    with pytest.raises(MosaicFusionError, match=r"has 1 category that .*train/set.json lacks: 'harp'"):
         open_source(train, val=other)
 
 

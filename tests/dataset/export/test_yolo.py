@@ -63,7 +63,7 @@ def test_masks_are_the_same(example: Any, tmp_path: Path) -> None:
         assert [index for index, _ in objects[image_id]] == [index_of[category_id] for _, category_id in kept]
         for (_, corners), (mask, _) in zip(objects[image_id], kept, strict=True):
             assert np.array_equal(filled(corners, mask.shape), mask)
-    assert ("1 crowds left out" in done.notes) == (crowds == 1)
+    assert ("left out: crowds: 1" in done.notes) == (crowds == 1)
 
 
 def is_crowd(example: Any, mask: np.ndarray[Any, Any], category_id: int, image_id: int) -> bool:

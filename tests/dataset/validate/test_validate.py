@@ -223,7 +223,7 @@ class TestOddInput:
 
     def test_boxes_without_masks_are_counted(self, tmp_path: Path) -> None:
         found = lines(tmp_path, coco(segmentation=[]))
-        assert "warning [boxes-only] annotations: 1 annotations have a box and no mask" in found[1]
+        assert "warning [boxes-only] annotations: 1 annotation with a box and no mask" in found[1]
 
     def test_a_number_that_no_float_holds_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "data.json"

@@ -78,7 +78,7 @@ class Selection:
     def notes(self) -> list[str]:
         """One note for each kind of object that was left out, and for images that EXIF turns."""
         notes = [remark.text for remark in self.dataset.remarks]
-        notes += [f"{count} {kind} left out" for kind, count in self.left_out.items() if count]
+        notes += [f"left out: {kind}: {count}" for kind, count in self.left_out.items() if count]
         if stored := self._exif["stored"]:
             notes.append(
                 f"{counted(stored, 'image')} lost the EXIF mark by which viewers turn an image; pixels and masks are the same"

@@ -17,7 +17,7 @@ from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import Dataset, open_dataset
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.dataset.text import read_text
-from mosaicfusion.errors import MosaicFusionError, first_few
+from mosaicfusion.errors import MosaicFusionError, counted, first_few
 
 
 def open_source(
@@ -59,7 +59,7 @@ def _renamed(dataset: Dataset, records: list[Record], path: Path) -> Samples:
     ids, new = matcher.ids(dataset.categories_in_use, str(dataset.path))
     if new:
         names = first_few([repr(category.name) for category in new])
-        raise MosaicFusionError(f"{dataset.path} has {len(new)} categories that {path} lacks: {names}")
+        raise MosaicFusionError(f"{dataset.path} has {counted(len(new), 'category')} that {path} lacks: {names}")
     return lambda: (_with_ids(sample, ids) for sample in dataset)
 
 

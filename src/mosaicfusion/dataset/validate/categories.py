@@ -9,7 +9,7 @@ from mosaicfusion.categories import FREQUENCIES, normalize_name
 from mosaicfusion.dataset.lvis import gap_in_ids
 from mosaicfusion.dataset.validate.context import Context, check_id, is_int
 from mosaicfusion.dataset.validate.issues import Issues, RowIssues
-from mosaicfusion.errors import is_printable, shown
+from mosaicfusion.errors import counted, is_printable, shown
 
 
 def check_category(row: Any, issues: RowIssues, context: Context) -> None:
@@ -46,7 +46,9 @@ def check_loaders(issues: Issues, context: Context) -> None:
     if context.lvis and (gap := gap_in_ids(context.category_ids)):
         issues.add("warning", "category-ids", "categories", gap)
     if context.blank:
-        text = f"{context.blank} annotations have a box and no mask, which training and exports need; annotate them"
+        text = (
+            f"{counted(context.blank, 'annotation')} with a box and no mask, which training and exports need; add masks"
+        )
         issues.add("warning", "boxes-only", "annotations", text)
     if context.lvis and context.run_lengths:
         text = (
