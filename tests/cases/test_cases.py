@@ -101,7 +101,7 @@ seg_object              | train     | 0 | left out: objects without a mask: 1
 crowd_null              | validate  | 1 | iscrowd is null; 0 or 1 is needed; --fix writes 0
 crowd_null              | fix       | 0 | iscrowd 1
 crowd_null              | yolo      | 0 | data set: out
-crowd_null              | train     | 0 | they are read as such
+crowd_null              | train     | 0 | needed, are read as such; rows of annotations: 1
 crowd_true              | fix       | 0 | iscrowd 1
 crowd_true              | train     | 0 | left out: crowds: 1
 dotslash                | validate  | 0 | file_name "./a.jpg" is "a.jpg"
