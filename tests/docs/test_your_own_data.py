@@ -54,7 +54,7 @@ def test_every_command_runs_and_prints_what_the_page_says(here: Path) -> None:
                 ["bash", "-euc", text], cwd=here, env=environment, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, text + done.stdout + done.stderr
-            printed = {shape(line) for line in done.stdout.splitlines()}
+            printed = {shape(line) for line in (done.stdout + done.stderr).splitlines()}
         else:
             assert {shape(line) for line in text.splitlines() if line != "..."} - printed == set()
     assert len(list((here / "found").rglob("*.jpg"))) == 36
