@@ -33,6 +33,11 @@ class PromptConfig(Settings):
         description="[parts] whose field is empty are left out",
     )
     backgrounds: tuple[str, ...] = Field((), description="one of them, at random, is {background} of a region's prompt")
+    scene: str = Field(
+        "a photo of {background}",
+        max_length=400,
+        description="prompt of the whole canvas, for layouts with a background",
+    )
     negative: str = Field("", max_length=400, description="prompt of the unconditional half of the guidance")
 
     @field_validator("template")
@@ -103,6 +108,7 @@ class MaskConfig(Settings):
     )
     min_area: Fraction = Field(0.05, description="smallest component kept, as a part of the region's area")
     max_area: Fraction = Field(0.95, description="largest component kept")
+    max_hidden: Fraction = Field(0.7, description="part of an object that others in front may hide")
 
     @model_validator(mode="after")
     def _some_area_is_allowed(self) -> MaskConfig:

@@ -64,6 +64,7 @@ def test_masks_areas_and_boxes_are_new_and_earlier_values_are_kept(run: RunFolde
         "area": was.area,
         "box_xywh": list(was.box_xywh or ()),
         "segmentation": was.segmentation,
+        "amodal_segmentation": None,
         "score": was.score,
         "quality": 0.7,
         "measures": {},

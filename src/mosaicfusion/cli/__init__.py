@@ -7,6 +7,7 @@ from mosaicfusion.cli import (  # noqa: F401
     diversity,
     embed_text,
     experiment,
+    explain,
     export,
     generate,
     predict,

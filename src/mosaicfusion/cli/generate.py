@@ -1,4 +1,4 @@
-"""Commands that generate and show: generate, explain, categories."""
+"""The command generate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 
 from mosaicfusion.cli.app import app
+from mosaicfusion.cli.layouts import (
+    GridOption,
+    LayoutOption,
+    MaxOverlapOption,
+    ObjectsOption,
+    RenderScaleOption,
+    SizesOption,
+    make_layout,
+)
 from mosaicfusion.cli.options import (
     CATEGORIES,
     CLIP_HELP,
@@ -25,12 +34,10 @@ from mosaicfusion.cli.options import (
     MasksOption,
     MinQualityOption,
     MinSemanticsOption,
-    ModelOption,
     OffloadOption,
     PolicyOption,
     RayAddressOption,
     ResourcesOption,
-    SeedOption,
     SetOption,
     ThreadsOption,
     VaeTilingOption,
@@ -41,7 +48,7 @@ from mosaicfusion.cli.options import (
     make_selection,
     read_config,
 )
-from mosaicfusion.errors import MosaicFusionError, counted
+from mosaicfusion.errors import MosaicFusionError
 
 
 @app.command(
@@ -54,6 +61,8 @@ from mosaicfusion.errors import MosaicFusionError, counted
 `mosaicfusion generate --vocabulary my_coco.json --balance my_coco.json --instances-per-category 50 --out runs/mine`
 
 `mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
+
+`mosaicfusion generate -c "mug, kettle, banana" --layout scene --objects 4-12 --sizes like:my_coco.json --out runs/kitchen`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
 
@@ -155,12 +164,12 @@ def generate(
         int | None,
         typer.Option(help="The same seed gives the same data.", min=0, show_default="0", rich_help_panel=IMAGES),
     ] = None,
-    grid: Annotated[
-        str | None,
-        typer.Option(
-            help="Rows x columns; of several, such as 1x2,2x1, each group gets one at random.", rich_help_panel=IMAGES
-        ),
-    ] = None,
+    layout: LayoutOption = None,
+    grid: GridOption = None,
+    objects: ObjectsOption = None,
+    sizes: SizesOption = None,
+    max_overlap: MaxOverlapOption = None,
+    render_scale: RenderScaleOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -238,7 +247,18 @@ def generate(
     from mosaicfusion.profiling import profiled, waiter
 
     overrides = make_overrides(
-        model, revision, variant, seed, template, negative, backgrounds, scheduler, steps, guidance, dtype, grid
+        model,
+        revision,
+        variant,
+        seed,
+        template,
+        negative,
+        backgrounds,
+        scheduler,
+        steps,
+        guidance,
+        dtype,
+        make_layout(layout, grid, objects, sizes, max_overlap, render_scale),
     )
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
@@ -271,52 +291,3 @@ def generate(
     if profile and timed:
         print_profile(timed)
         timed.write_trace(profile)
-
-
-@app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
-def explain(
-    categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 comma-separated names.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
-    seed: SeedOption = 0,
-    model: ModelOption = "mini",
-    preset: Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="by the model")] = None,
-    settings: SetOption = None,
-    device: DeviceOption = "auto",
-    offload: OffloadOption = False,
-    vae_tiling: VaeTilingOption = False,
-) -> None:
-    """Show how the masks of one canvas are made: heat maps over steps and resolutions."""
-    from mosaicfusion.generation.explain import explain as render
-    from mosaicfusion.generation.presets import check_model
-    from mosaicfusion.models.device import DeviceOptions
-
-    settings_used = check_model(read_config(preset, {"model": model, "seed": seed}, settings), preset)
-    options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
-    path = render(make_selection(settings_used.model, categories).main, out, settings_used, options)
-    typer.echo(f"figure: {path}")
-
-
-@app.command(epilog="**Example**\n\n`mosaicfusion categories --search cup`")
-def categories(
-    search: Annotated[str | None, typer.Option(help="Text in the name, a synonym or the definition.")] = None,
-    model: ModelOption = "mini",
-) -> None:
-    """List the categories that the bundled model knows."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from mosaicfusion.generation.selection import vocabulary_for
-
-    vocabulary = vocabulary_for(model)
-    found = vocabulary.search(search) if search else list(vocabulary)
-    if not found:
-        near = ", ".join(vocabulary.nearest(search or ""))
-        raise MosaicFusionError(f"no category contains {search!r}" + (f"; nearest: {near}" if near else ""))
-    table = Table(
-        "name", "LVIS name", "frequency", "definition", title=f"{len(found)} of {counted(len(vocabulary), 'category')}"
-    )
-    for category in found:
-        cells = (category.display_name, category.name, category.frequency or "-", category.definition)
-        table.add_row(*(Text(cell) for cell in cells))
-    Console().print(table)

@@ -159,7 +159,7 @@ def make_overrides(
     steps: int | None,
     guidance: float | None,
     dtype: str | None,
-    grid: str | None,
+    layout: dict[str, Any],
 ) -> dict[str, Any]:
     """The options as nested settings; ``None`` where an option is not given."""
     from mosaicfusion.categories import read_lines
@@ -173,7 +173,7 @@ def make_overrides(
         "revision": revision,
         "variant": variant,
         "seed": seed,
-        "layout": {"grids": tuple(part.strip() for part in grid.split(",")) if grid is not None else None},
+        "layout": layout,
         "prompt": {key: value for key, value in prompt.items() if value is not None},
         "sampling": {"scheduler": scheduler, "steps": steps, "guidance": guidance, "dtype": dtype},
     }

@@ -110,6 +110,7 @@ def _annotation(region: RegionRecord, index: int, id_: int, masks: MaskFormat) -
         "segmentation": _segmentation(region.segmentation, masks),
         "score": region.score,
         **({} if region.quality is None else {"quality": region.quality}),
+        **({} if region.amodal_segmentation is None else {"amodal_segmentation": region.amodal_segmentation}),
     }
 
 

@@ -79,6 +79,10 @@ class AttentionRecorder:
         """
         self._target = _Target(region, latent_hw, subject, conditional) if self.recording else None
 
+    def clear_target(self) -> None:
+        """Announce U-Net calls whose attention is not read."""
+        self._target = None
+
     def record(self, attn: Any, query: torch.Tensor, key: torch.Tensor) -> None:
         """Add one layer's map: ``query`` (batch, h*w, channels) and ``key`` (batch, tokens, channels) of all heads."""
         aim = self._target

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
-from mosaicfusion.diffusion.family import Conditioning, DiffusionModel
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.tiles import Background, Blender, Call, Tile, plan_calls, subject_rows
 from mosaicfusion.errors import MosaicFusionError, first_line
-from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas, Region, region_weight
+from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt, make_prompt
 from mosaicfusion.profiling import stage
@@ -49,31 +50,39 @@ def sample_canvases(
     keep_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[SampledCanvas]:
-    """Sample canvases that share one layout. Region k of all of them, and both guidance halves, go through the U-Net together.
+    """Sample canvases of one size. Regions of equal size, and both guidance halves, go through the U-Net together.
 
     ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_model`.
     """
-    canvas = specs[0].canvas
-    assert all(spec.canvas == canvas for spec in specs), "the canvases of a batch share one layout"
+    assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
     prompts = [make_prompts(model, spec, config) for spec in specs]
+    calls = plan_calls([spec.canvas for spec in specs])
     recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
     with recorder:
         latents = denoise(model, specs, prompts, config, recorder, on_step)
-    regions = range(len(canvas.regions))
-    sums = [_to_numpy(recorder.sums[k]) for k in regions]
-    half_sums = [_to_numpy(recorder.half_sums.get(k, {})) for k in regions]
-    step_sums = [{step: _to_numpy(maps) for step, maps in recorder.step_sums.get(k, {}).items()} for k in regions]
-    return [
-        SampledCanvas(
-            spec=spec,
-            prompts=tuple(prompts[b]),
-            image=_decode(model, latents[b : b + 1]),
-            sums=tuple(_canvas(sums[k], b) for k in regions),
-            step_sums=tuple({step: _canvas(maps, b) for step, maps in step_sums[k].items()} for k in regions),
-            half_sums=tuple(_canvas(half_sums[k], b) for k in regions),
-        )
-        for b, spec in enumerate(specs)
+    sums = [_to_numpy(recorder.sums.get(number, {})) for number in range(len(calls))]
+    half_sums = [_to_numpy(recorder.half_sums.get(number, {})) for number in range(len(calls))]
+    step_sums = [
+        {step: _to_numpy(maps) for step, maps in recorder.step_sums.get(number, {}).items()}
+        for number in range(len(calls))
     ]
+    rows = {tile: (number, row) for number, call in enumerate(calls) for row, tile in enumerate(call)}
+    sampled = []
+    for b, spec in enumerate(specs):
+        own = [rows[b, k] for k in range(len(spec.canvas.regions))]
+        sampled.append(
+            SampledCanvas(
+                spec=spec,
+                prompts=tuple(prompts[b]),
+                image=_decode(model, latents[b : b + 1]),
+                sums=tuple(_row(sums[number], row) for number, row in own),
+                step_sums=tuple(
+                    {step: _row(maps, row) for step, maps in step_sums[number].items()} for number, row in own
+                ),
+                half_sums=tuple(_row(half_sums[number], row) for number, row in own),
+            )
+        )
+    return sampled
 
 
 def _decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8] | None:
@@ -85,8 +94,8 @@ def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
     return {stride: tensor.cpu().numpy() for stride, tensor in maps.items()}  # (B, h, w)
 
 
-def _canvas(maps: StrideMaps, b: int) -> StrideMaps:
-    return {stride: stacked[b] for stride, stacked in maps.items()}
+def _row(maps: StrideMaps, row: int) -> StrideMaps:
+    return {stride: stacked[row] for stride, stacked in maps.items()}
 
 
 @torch.inference_mode()
@@ -119,7 +128,7 @@ def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) 
     with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
         for step, timestep in enumerate(timesteps):
             recorder.start_step(step, len(timesteps))
-            recorder.set_target(0, latent_hw, _subject_rows([(1,)], text.embeddings), slice(None))
+            recorder.set_target(0, latent_hw, subject_rows([(1,)], text.embeddings), slice(None))
             if recorder.recording:
                 prediction = model.predict(tile, timestep, text, region_hw_px)
                 break
@@ -148,19 +157,16 @@ def denoise(
     recorder: AttentionRecorder,
     on_step: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
-    """Final latents (B, C, H/f, W/f) float32 of B canvases with one layout; ``prompts[b][k]`` belongs to region k."""
-    canvas = specs[0].canvas
-    factor = model.latent_factor
-    regions = [region.divided_by(factor) for region in canvas.regions]
-    weights, total_weight = _blending_weights(canvas, regions, factor, model.device)
-    with stage("encode prompts"):
-        halves = [_guidance_halves(model, [p[k].text for p in prompts], config) for k in range(len(regions))]
-    subjects = [_subject_rows([p[k].subject for p in prompts], halves[k].embeddings) for k in range(len(regions))]
-    conditional = slice(len(specs), None) if config.sampling.guidance > 1 else slice(None)
+    """Final latents (B, C, H/f, W/f) float32 of B canvases of one size; ``prompts[b][k]`` belongs to region k of canvas b."""
+    canvases = [spec.canvas for spec in specs]
+    with stage("encode prompts", log=True):
+        calls = [Call(model, tiles, canvases, prompts, config) for tiles in plan_calls(canvases)]
+        background = Background(model, specs, config) if canvases[0].blend.background > 0 else None
+    blenders = [Blender(canvas, model.latent_factor, model.device) for canvas in canvases]
 
     scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
-    latents: torch.Tensor = _initial_noise(model, canvas, generators) * scheduler.init_noise_sigma
+    latents: torch.Tensor = _initial_noise(model, canvases[0], generators) * scheduler.init_noise_sigma
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
@@ -168,68 +174,26 @@ def denoise(
     for step, timestep in enumerate(scheduler.timesteps):
         recorder.start_step(step, total)
         scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = torch.zeros_like(latents)
-        for k, region in enumerate(regions):
-            rows, columns = region.slices
-            tile = scaled[:, :, rows, columns]
-            recorder.set_target(k, region.hw, subjects[k], conditional)
-            guided = _guided_prediction(model, tile, timestep, halves[k], config, canvas.regions[k].hw)
-            prediction[:, :, rows, columns] += guided * weights[k]
+        predicted: dict[Tile, torch.Tensor] = {}
+        for number, call in enumerate(calls):
+            recorder.set_target(number, call.latent_hw, call.subjects, call.conditional)
+            predicted.update(call.predict(scaled, timestep))
+        recorder.clear_target()
+        whole = background.predict(scaled, timestep) if background else torch.zeros_like(scaled)
+        blended = torch.stack(
+            [
+                blender.blend(whole[b], [predicted[b, k] for k in range(len(canvases[b].regions))])
+                for b, blender in enumerate(blenders)
+            ]
+        )
         with stage("scheduler"):
-            latents = scheduler.step(prediction / total_weight, timestep, latents, **step_options)[0]
+            latents = scheduler.step(blended, timestep, latents, **step_options)[0]
         if on_step:
             on_step(step + 1, total)
     return latents
-
-
-def _guided_prediction(
-    model: DiffusionModel,
-    tile: torch.Tensor,
-    timestep: torch.Tensor,
-    conditioning: Conditioning,
-    config: RunConfig,
-    region_hw_px: tuple[int, int],
-) -> torch.Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
-    scale = config.sampling.guidance
-    with stage("U-Net"):
-        if scale == 1:
-            return model.predict(tile, timestep, conditioning, region_hw_px)
-        both = model.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
-    unconditional, conditional = both.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
-
-
-def _guidance_halves(model: DiffusionModel, texts: list[str], config: RunConfig) -> Conditioning:
-    """The unconditional half first, then the prompts."""
-    prompts = model.encode(texts)
-    if config.sampling.guidance == 1:
-        return prompts
-    negative = model.encode_negative(config.prompt.negative, len(texts))
-    pooled = None
-    if prompts.pooled is not None and negative.pooled is not None:
-        pooled = torch.cat([negative.pooled, prompts.pooled])
-    return Conditioning(torch.cat([negative.embeddings, prompts.embeddings]), pooled)
-
-
-def _subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) -> torch.Tensor:
-    rows = torch.zeros(len(positions), embeddings.shape[1])
-    for row, subject in zip(rows, positions, strict=True):
-        row[list(subject)] = 1 / len(subject)
-    return rows.to(embeddings.device)
 
 
 def _initial_noise(model: DiffusionModel, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:
     """The initial noise of each whole canvas, sampled on the CPU: the same on every device and in every batch."""
     shape = (model.latent_channels, *(side // model.latent_factor for side in canvas.hw_px))
     return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(model.device)
-
-
-def _blending_weights(
-    canvas: Canvas, regions: list[Region], factor: int, device: torch.device
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    weights = [torch.from_numpy(region_weight(region.hw)).to(device) for region in regions]
-    total = torch.zeros([side // factor for side in canvas.hw_px], device=device)
-    for region, weight in zip(regions, weights, strict=True):
-        total[region.slices] += weight
-    return weights, total

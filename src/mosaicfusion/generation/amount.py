@@ -107,7 +107,7 @@ class _ObjectsShown:
         # A canvas shows its main category once more only if there is no other partner.
         self._others = np.maximum(1, len(partners) - self._is_partner)
         self._alone = len(partners) == 1
-        self._partners = np.mean([len(plan.canvas(group).regions) for group in range(32)]) - 1
+        self._partners = np.mean([plan.count(group * plan.config.layout.group_size) for group in range(32)]) - 1
 
     def __call__(self, canvases: NDArray[np.int64]) -> NDArray[np.float64]:
         """``canvases``: int64 (main categories,), their number for each; returns float64 (main categories,)."""

@@ -53,6 +53,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# What the presets add for scenes: regions of the size that the model was trained with are its smallest objects.
+_SCENES: dict[str, dict[str, Any]] = {
+    "mini": {
+        "layout": {"canvas_hw_px": (512, 512), "objects": (6, 12), "smallest_px": 112, "largest": 0.375, "step_px": 16},
+        "prompt": {"scene": "a photo of a single on {background}"},
+    },
+    "sdxl": {"layout": {"canvas_hw_px": (2048, 2048), "smallest_px": 512}},
+}
+_SCENE_PROMPT = {"template": "a photo of a single {name}[, {definition}][ on {background}]"}
+
+
 def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
     """Build a config from a preset, or from another config, with some values replaced.
 
@@ -68,7 +79,7 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
         preset = preset or _default_preset(model, overrides.get("revision"), overrides.get("variant"))
         if not isinstance(preset, str) or preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r:.80}; choose one of {', '.join(PRESETS)}")
-        base = PRESETS[preset]
+        base = _of_scenes(preset) if _kind(overrides) == "scene" else PRESETS[preset]
     base = _without_other_layout(base, overrides)
     prompt = overrides.get("prompt")
     if isinstance(prompt, dict) and "{background}" not in str(prompt.get("template") or "{background}"):
@@ -106,10 +117,22 @@ def check_model(config: RunConfig, preset: str | None) -> RunConfig:
 
 def _without_other_layout(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """``base`` without its layout, if ``overrides`` choose a layout of another kind, to which its values do not apply."""
-    chosen = overrides.get("layout")
-    kind = chosen.get("kind") if isinstance(chosen, dict) else None
+    kind = _kind(overrides)
     other = kind is not None and kind != base.get("layout", {}).get("kind", "grid")
     return {key: value for key, value in base.items() if not (other and key == "layout")}
+
+
+def _of_scenes(preset: str) -> dict[str, Any]:
+    """A preset for scenes: its layout replaced, and its template with the background that all objects share."""
+    base = PRESETS[preset]
+    scenes = {"layout": {"kind": "scene"}, "prompt": {**_SCENE_PROMPT, **base.get("prompt", {})}}
+    return merge_settings({**base, **scenes}, _SCENES.get(preset, {}))
+
+
+def _kind(overrides: Mapping[str, Any]) -> Any:
+    """The kind of layout that ``overrides`` choose, or ``None``."""
+    chosen = overrides.get("layout")
+    return chosen.get("kind") if isinstance(chosen, Mapping) else None
 
 
 def load_config(path: str | Path) -> RunConfig:

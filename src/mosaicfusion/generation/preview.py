@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import RunConfig
 from mosaicfusion.generation.amount import Amount
+from mosaicfusion.generation.real_sizes import with_real_sizes
 from mosaicfusion.layouts.geometry import Region
 from mosaicfusion.mosaic.plan import CanvasSpec, Plan, main_order
 from mosaicfusion.mosaic.prompts import render
@@ -50,6 +51,7 @@ def preview(
     ``latent_factor``: pixels of the image per latent cell, 8 in all published models of the families. ``show``: number of
     canvases in ``first``. Raises :class:`MosaicFusionError` for a layout that does not fit.
     """
+    config = with_real_sizes(config, selection)
     config.layout.check(latent_factor)
     plan = Plan(config, tuple(selection.main), tuple(selection.partners), latent_factor)
     counts = amount.counts(plan, (0,) * len(plan.main), None)

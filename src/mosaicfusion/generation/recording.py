@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,53 +31,110 @@ def record_canvas(sampled: SampledCanvas, config: RunConfig, run: RunFolder) -> 
     file_name = None
     if sampled.image is not None:
         with stage("write image"):
-            file_name = run.write_image(sampled.spec.index, _encode_jpeg(sampled.image))
+            image = shrink(sampled.image, sampled.spec.canvas.render_scale)
+            file_name = run.write_image(sampled.spec.index, _encode_jpeg(image))
     return extract_record(sampled, config, file_name)
 
 
 def extract_record(sampled: SampledCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
     """The record of one canvas: each region kept with a mask, or rejected with a reason."""
     spec = sampled.spec
+    scale = spec.canvas.render_scale
+    found = [_find(sampled, k, config) for k in range(len(spec.canvas.regions))]
+    masks = [one.mask for one in found]
+    visible = visible_masks(masks) if spec.canvas.blend.layered else masks
     return CanvasRecord(
         index=spec.index,
-        hw_px=spec.canvas.hw_px,
+        hw_px=(spec.canvas.hw_px[0] // scale, spec.canvas.hw_px[1] // scale),
         noise_seed=spec.noise_seed,
         file_name=file_name,
-        regions=tuple(_extract_region(sampled, k, config) for k in range(len(spec.canvas.regions))),
+        regions=tuple(_record(one, mask, config) for one, mask in zip(found, visible, strict=True)),
     )
 
 
-def _extract_region(sampled: SampledCanvas, k: int, config: RunConfig) -> RegionRecord:
-    region, category = sampled.spec.canvas.regions[k], sampled.spec.categories[k]
-    common: dict[str, Any] = {
+def visible_masks(masks: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[np.bool_] | None]:
+    """What is seen of objects that hide each other, bool (H, W) each, from back to front; ``None`` stays ``None``."""
+    visible: list[NDArray[np.bool_] | None] = []
+    hidden: NDArray[np.bool_] | None = None  # by all objects further in front
+    for mask in reversed(masks):
+        if mask is None or hidden is None:
+            visible.append(mask)
+        else:
+            visible.append(mask & ~hidden)
+        if mask is not None:
+            hidden = mask if hidden is None else hidden | mask
+    return visible[::-1]
+
+
+def shrink(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Each pixel the mean of ``scale`` x ``scale`` ones: uint8 (H, W, C) -> (H / scale, W / scale, C)."""
+    if scale == 1:
+        return image
+    height, width = image.shape[0] // scale, image.shape[1] // scale
+    means = image.reshape(height, scale, width, scale, -1).mean(axis=(1, 3))
+    return np.asarray(np.rint(means), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A region's own mask, bool (H, W) of the delivered canvas, hidden parts included; or the reason why it has none."""
+
+    fields: dict[str, Any]
+    mask: NDArray[np.bool_] | None = None
+
+
+def _find(sampled: SampledCanvas, k: int, config: RunConfig) -> _Found:
+    canvas = sampled.spec.canvas
+    region, category, scale = canvas.regions[k], sampled.spec.categories[k], canvas.render_scale
+    fields: dict[str, Any] = {
         "category_id": category.id,
         "category": category.name,
         "prompt": sampled.prompts[k].text,
-        "region_xywh": region.box_xywh,
+        "region_xywh": region.divided_by(scale).box_xywh,
     }
     sums = sampled.sums[k]
     if sampled.image is None or not all(np.isfinite(attention).all() for attention in sums.values()):
-        return RegionRecord(**common, reason=RejectionReason.NAN_LATENTS.value)
+        return _Found(fields | {"reason": RejectionReason.NAN_LATENTS.value})
     image = sampled.image[region.slices]
     with stage("masks"):
         extraction = extract_mask(sums, image, config.masks)
     if extraction.mask is None:
         assert extraction.rejection is not None
-        reason, values = extraction.rejection.reason.value, dict(extraction.rejection.values)
-        return RegionRecord(**common, reason=reason, values=values)
-    mask = rle.paste(extraction.mask, (region.top, region.left), sampled.spec.canvas.hw_px)
-    left, top, width, height = rle.box_xywh(mask)
+        rejection = extraction.rejection
+        return _Found(fields | {"reason": rejection.reason.value, "values": dict(rejection.values)})
     half_sums = sampled.half_sums[k] if sampled.half_sums else {}
     with stage("measures"):
         measures = measure_mask(extraction, image, half_sums, config.masks.threshold)
+    fields |= {"measures": measures, "quality": predict_iou(measures), "score": round(extraction.score, 4)}
+    mask = rle.paste(extraction.mask, (region.top, region.left), canvas.hw_px)
+    return _Found(fields, _shrink_mask(mask, scale))
+
+
+def _shrink_mask(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    """A mask at its size divided by ``scale``: the pixels of which at least half are covered."""
+    if scale == 1:
+        return mask
+    height, width = mask.shape[0] // scale, mask.shape[1] // scale
+    return np.asarray(mask.reshape(height, scale, width, scale).mean(axis=(1, 3)) >= 0.5)
+
+
+def _record(found: _Found, visible: NDArray[np.bool_] | None, config: RunConfig) -> RegionRecord:
+    """The record of a region of which ``visible`` is seen, bool (H, W)."""
+    if found.mask is None or visible is None:
+        return RegionRecord(**found.fields)
+    whole, area = rle.area(found.mask), rle.area(visible)
+    hidden = 1 - area / whole if whole else 1.0
+    if area == 0 or hidden > config.masks.max_hidden:
+        kept = {name: found.fields[name] for name in ("category_id", "category", "prompt", "region_xywh")}
+        values = {"hidden": round(hidden, 3)}
+        return RegionRecord(**kept, reason=RejectionReason.HIDDEN.value, values=values)
+    left, top, width, height = rle.box_xywh(visible)
     return RegionRecord(
-        **common,
-        measures=measures,
-        quality=predict_iou(measures),
-        score=round(extraction.score, 4),
-        area=rle.area(mask),
+        **found.fields,
+        area=area,
         box_xywh=(left, top, width, height),
-        segmentation=dict(rle.encode(mask)),
+        segmentation=dict(rle.encode(visible)),
+        amodal_segmentation=dict(rle.encode(found.mask)) if area < whole else None,
     )
 
 

@@ -2,9 +2,11 @@
 
 from mosaicfusion.layouts.base import Layout
 from mosaicfusion.layouts.grid import GridLayout
+from mosaicfusion.layouts.scene import SceneLayout
 
 LAYOUTS: dict[str, type[Layout]] = {
     "grid": GridLayout,
+    "scene": SceneLayout,
 }
 
-__all__ = ["LAYOUTS", "GridLayout", "Layout"]
+__all__ = ["LAYOUTS", "GridLayout", "Layout", "SceneLayout"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,9 +16,12 @@ from mosaicfusion.settings import Settings
 class Layout(Settings):
     """Settings of a layout, and the canvases they describe. A subclass fixes ``kind``, its name in settings and run.json."""
 
+    shared: ClassVar[bool] = True
+    """True if all canvases of a group have the same regions, False if each has its own."""
+
     kind: str
     group_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        16, description="consecutive canvases that share their regions, so that they can be denoised in one batch"
+        16, description="consecutive canvases that may be denoised in one batch; those of a grid share their regions"
     )
 
     @abstractmethod
@@ -25,5 +29,12 @@ class Layout(Settings):
         """Raise :class:`MosaicFusionError` unless every canvas divides into latent cells of ``factor`` pixels."""
 
     @abstractmethod
-    def make_canvas(self, factor: int, rng: np.random.Generator) -> Canvas:
-        """The canvas of one group. All sides are multiples of ``factor`` pixels; all randomness comes from ``rng``."""
+    def count(self, rng: np.random.Generator) -> int:
+        """The number of regions of the canvas that :meth:`make_canvas` makes with an equal ``rng``."""
+
+    @abstractmethod
+    def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str]) -> Canvas:
+        """One canvas with a region for each of ``names``, the categories' names; there are :meth:`count` of them.
+
+        All sides are multiples of ``factor`` pixels; all randomness comes from ``rng``.
+        """

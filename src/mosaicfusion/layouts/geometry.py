@@ -40,18 +40,43 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Blend:
+    """How the noise predictions of overlapping regions become one: a weighted mean.
+
+    ``variance``: of a region's Gaussian weight, as a part of the squared side; 0.01 in the paper. ``front``: the weight of each
+    region is that of the one before it times ``front``, so that later regions hide earlier ones. ``background``: the constant
+    weight of a prediction for the whole canvas, which has a prompt of its own; 0 for none.
+    """
+
+    variance: float = 0.01
+    front: float = 1.0
+    background: float = 0.0
+
+    @property
+    def layered(self) -> bool:
+        """True if later regions hide earlier ones."""
+        return self.front > 1
+
+
+@dataclass(frozen=True)
 class Canvas:
-    """Height and width in pixels, and regions row by row. Regions cover the canvas and overlap at the split lines."""
+    """Height and width in pixels, regions, and the blend of their predictions.
+
+    Either the regions cover the canvas, or the blend has a background. With a layered blend they are ordered from back to front.
+    ``render_scale``: the image is delivered at its size divided by this; every coordinate is a multiple of it.
+    """
 
     hw_px: tuple[int, int]
     regions: tuple[Region, ...]
+    blend: Blend = Blend()
+    render_scale: int = 1
 
 
-def region_weight(region_hw: tuple[int, int]) -> NDArray[np.float32]:
+def region_weight(region_hw: tuple[int, int], variance: float = 0.01) -> NDArray[np.float32]:
     """Gaussian weight of a region's noise prediction, float32 (h, w), 1 at the centre.
 
-    Variance is 0.01 of the squared side, per axis (paper, section 3.2). Corners far out of the centre keep a tiny positive
-    weight, so that a weighted mean is always defined.
+    ``variance``: of the squared side, per axis; 0.01 in the paper (section 3.2). Corners far out of the centre keep a tiny
+    positive weight, so that a weighted mean is always defined.
     """
-    axes = [np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * 0.01)) for side in region_hw]
+    axes = [np.exp(-(((np.arange(side) + 0.5) / side - 0.5) ** 2) / (2 * variance)) for side in region_hw]
     return np.asarray(np.outer(*axes), dtype=np.float32)

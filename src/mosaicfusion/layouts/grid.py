@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -61,18 +62,27 @@ class GridLayout(Layout):
                 f"overlap_xy_px={self.overlap_xy_px} is more than half of the smallest region ({smallest} px); lower it"
             )
 
-    def make_canvas(self, factor: int, rng: np.random.Generator) -> Canvas:
+    def count(self, rng: np.random.Generator) -> int:
+        """See :class:`Layout`."""
+        rows, columns = self._rows_and_columns(rng)
+        return rows * columns
+
+    def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str] = ()) -> Canvas:
         """A grid with split lines at random positions. All sides are multiples of ``factor``.
 
         A split line moves by at most ``(1 - 2 s)`` of a region's side, which for a 2 x 2 canvas puts the mosaic's centre
         into ``[s, 1 - s]`` of the canvas, as in the paper.
         """
-        rows, columns = map(int, self.grids[rng.integers(len(self.grids))].split("x"))
+        rows, columns = self._rows_and_columns(rng)
         (region_h, region_w), (overlap_x, overlap_y) = self.region_hw_px, self.overlap_xy_px
         spans_y = self._spans(rows, region_h, overlap_y, factor, rng)
         spans_x = self._spans(columns, region_w, overlap_x, factor, rng)
         regions = tuple(Region(top, left, bottom, right) for top, bottom in spans_y for left, right in spans_x)
         return Canvas((rows * region_h, columns * region_w), regions)
+
+    def _rows_and_columns(self, rng: np.random.Generator) -> tuple[int, int]:
+        rows, columns = map(int, self.grids[rng.integers(len(self.grids))].split("x"))
+        return rows, columns
 
     def _spans(
         self, count: int, side_px: int, overlap_px: int, factor: int, rng: np.random.Generator

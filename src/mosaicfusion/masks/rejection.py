@@ -33,6 +33,7 @@ class RejectionReason(StrEnum):
         "several parts",
         "More than one part of the mask has the size of an object.",
     )
+    HIDDEN = "hidden", "hidden", "Objects in front hide more of it than masks.max_hidden allows."
     NAN_LATENTS = "nan_latents", "not a number", "The latents became NaN or infinite; there is no image."
     LOW_QUALITY = (
         "low_quality",

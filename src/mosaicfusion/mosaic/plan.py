@@ -13,12 +13,15 @@ from mosaicfusion.categories import Category
 from mosaicfusion.config import RunConfig
 from mosaicfusion.layouts.geometry import Canvas
 
-_CANVAS_STREAM, _GROUP_STREAM = 1, 2  # separate the two kinds of random choices
+_CANVAS_STREAM, _GROUP_STREAM, _SCENE_STREAM = 1, 2, 3  # separate the kinds of random choices
 
 
 @dataclass(frozen=True)
 class CanvasSpec:
-    """The content of one canvas; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``."""
+    """The content of one canvas; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``.
+
+    With a prompt for the whole canvas, all backgrounds are the same.
+    """
 
     index: int
     canvas: Canvas
@@ -56,29 +59,39 @@ class Plan:
     def spec(self, index: int) -> CanvasSpec:
         """Canvas number ``index``, the same on any machine and in any order."""
         rng = np.random.default_rng([self.config.seed, _CANVAS_STREAM, index])
-        canvas = self.canvas(index // self.config.layout.group_size)
         main = self._main(index)
         others = [category for category in self.partners if category.id != main.id] or list(self.partners)
-        count = len(canvas.regions) - 1
+        count = self.count(index) - 1
         rounds = [
             rng.permutation(len(others)) for _ in range(math.ceil(count / len(others)))
         ]  # no category repeats before all have been used
         chosen = [others[k] for k in np.concatenate(rounds)[:count]] if rounds else []
-        categories = [main, *chosen]
+        shown = [main, *chosen]
+        categories = tuple(shown[k] for k in rng.permutation(len(shown)))
+        layout, names = self.config.layout, [category.name for category in categories]
+        canvas = layout.make_canvas(self.latent_factor, self._layout_rng(index), names)
         backgrounds = self.config.prompt.backgrounds or ("",)
+        chosen_backgrounds = [backgrounds[k] for k in rng.integers(len(backgrounds), size=len(categories))]
+        if canvas.blend.background > 0:
+            chosen_backgrounds = chosen_backgrounds[:1] * len(categories)
         return CanvasSpec(
             index=index,
             canvas=canvas,
-            categories=tuple(categories[k] for k in rng.permutation(len(categories))),
-            backgrounds=tuple(backgrounds[k] for k in rng.integers(len(backgrounds), size=len(categories))),
+            categories=categories,
+            backgrounds=tuple(chosen_backgrounds),
             noise_seed=int(rng.integers(2**63)),
         )
+
+    def count(self, index: int) -> int:
+        """The number of regions of canvas number ``index``."""
+        return self.config.layout.count(self._layout_rng(index))
 
     def _main(self, index: int) -> Category:
         position = index - self.regular
         return self.main[self.extra[position] if 0 <= position < len(self.extra) else index % len(self.main)]
 
-    def canvas(self, group: int) -> Canvas:
-        """The geometry that a group of consecutive canvases shares, so that their regions can go through the U-Net together."""
-        rng = np.random.default_rng([self.config.seed, _GROUP_STREAM, group])
-        return self.config.layout.make_canvas(self.latent_factor, rng)
+    def _layout_rng(self, index: int) -> np.random.Generator:
+        """All randomness of a canvas' regions: that of its group, whose regions go through the U-Net together, or its own."""
+        layout = self.config.layout
+        stream = (_GROUP_STREAM, index // layout.group_size) if layout.shared else (_SCENE_STREAM, index)
+        return np.random.default_rng([self.config.seed, *stream])

@@ -38,6 +38,11 @@ def render(template: str, name: str, definition: str = "", background: str = "")
     return text[: span[1]] + text[span[1] :].rstrip(" ,;:"), span
 
 
+def render_background(template: str, background: str) -> str:
+    """The prompt of a whole canvas: ``"a photo of {background}"`` with the background, or with ``a scene`` without one."""
+    return template.replace("{background}", background or "a scene")
+
+
 def make_prompt(template: str, category: Category, background: str, tokenizer: Any) -> Prompt:
     """The prompt of a category, short enough for the text encoder.
 

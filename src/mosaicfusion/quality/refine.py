@@ -90,8 +90,10 @@ def _refine_region(
     region: RegionRecord, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], rules: MaskConfig
 ) -> RegionRecord:
     """``ours``, ``theirs``: bool (H, W) of the canvas."""
-    keys = ("area", "box_xywh", "segmentation", "score", "quality", "measures", "replaced")
-    region = replace(region, replaced={key: getattr(region, key) for key in keys}, measures={})
+    keys = ("area", "box_xywh", "segmentation", "amodal_segmentation", "score", "quality", "measures", "replaced")
+    region = replace(
+        region, replaced={key: getattr(region, key) for key in keys}, measures={}, amodal_segmentation=None
+    )
     left, top, width, height = region.region_xywh
     inside = np.ascontiguousarray(theirs[top : top + height, left : left + width])
     outcome = keep_single_component(inside, rules.min_area, rules.max_area)

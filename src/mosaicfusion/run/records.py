@@ -20,7 +20,8 @@ _MAX_SIDE_PX = 100_000
 class RegionRecord:
     """One requested object: kept with a mask, or rejected with a reason and the values behind it.
 
-    ``region_xywh`` and ``box_xywh`` are pixels of the canvas; ``segmentation`` is a COCO RLE of the canvas' size; ``score`` is
+    ``region_xywh`` and ``box_xywh`` are pixels of the canvas. ``segmentation`` is a COCO RLE of the canvas, of what is seen;
+    ``amodal_segmentation`` has the parts that objects in front hide as well, and is ``None`` if nothing is hidden. ``score`` is
     the localisation contrast of :class:`mosaicfusion.masks.extract.Extraction`, in [0, 1]. ``measures`` and ``quality`` are those
     of :mod:`mosaicfusion.masks.measures`; a region without a mask, and one of an early version, has none. ``replaced``: the
     fields of the mask that ``mosaicfusion refine`` replaced; ``quality`` then is the IoU of both masks, ``score`` the old one's.
@@ -36,6 +37,7 @@ class RegionRecord:
     area: int = 0
     box_xywh: tuple[float, float, float, float] | None = None
     segmentation: dict[str, Any] | None = None
+    amodal_segmentation: dict[str, Any] | None = None
     measures: dict[str, float] = field(default_factory=dict)
     quality: float | None = None
     replaced: dict[str, Any] | None = None
@@ -87,11 +89,12 @@ class CanvasRecord(ShownInNotebooks):
 
 def _check_mask(region: RegionRecord, hw_px: tuple[int, int], name: str) -> None:
     """Raise ValueError without a box, or run lengths that fill the canvas. Sizes come first: a few bytes can claim gigabytes."""
-    mask = region.segmentation or {}
-    if region.box_xywh is None or mask.get("size") != list(hw_px):
+    masks = [region.segmentation or {}, *([region.amodal_segmentation] if region.amodal_segmentation else [])]
+    if region.box_xywh is None or any(mask.get("size") != list(hw_px) for mask in masks):
         raise ValueError(f"{name} is kept, but its mask or box does not fit the canvas")
     try:
-        rle.run_lengths(mask)
+        for mask in masks:
+            rle.run_lengths(mask)
     except ValueError as error:
         raise ValueError(f"the mask of {name}: {error}") from None
 

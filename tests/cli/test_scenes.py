@@ -1,0 +1,89 @@
+"""`generate --layout scene` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from support.command_line import call
+from support.folders import read_files
+
+from mosaicfusion.run.folder import RunFolder
+
+SCENE = [
+    *("--categories", "banana, teapot", "--layout", "scene", "--objects", "2-3", "--steps", "2", "--sizes", "depth"),
+    *("--set", "layout.canvas_hw_px=[128,160]", "--set", "layout.smallest_px=64", "--set", "layout.largest=0.6"),
+    *("--set", "layout.group_size=2", "--set", "masks.min_area=0", "--set", "masks.max_area=1"),
+]
+
+
+def generate(out: Path, *arguments: Any) -> Result:
+    return call("generate", *SCENE, "--out", out, *arguments)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "run"
+    result = generate(path, "-n", 2, "--max-overlap", 0.5, "--render-scale", 2)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_the_data_set_has_the_delivered_size_and_hidden_parts(run: Path) -> None:
+    data = json.loads((run / "lvis.json").read_text())
+    assert {(image["height"], image["width"]) for image in data["images"]} == {(64, 80)}
+    assert all(one["segmentation"]["size"] == [64, 80] for one in data["annotations"])
+    whole = [one["amodal_segmentation"] for one in data["annotations"] if "amodal_segmentation" in one]
+    assert all(mask["size"] == [64, 80] for mask in whole)
+    canvases = list(RunFolder.open(run).records())
+    assert {len(canvas.regions) for canvas in canvases} <= {2, 3}
+    grounds = [{region.prompt.partition(" on ")[2] for region in canvas.regions} for canvas in canvases]
+    assert all(len(ground) == 1 for ground in grounds), "all objects of a scene share its background"
+    assert call("validate", run / "lvis.json").exit_code == 0
+
+
+def test_a_run_that_grew_equals_one_generated_at_once(run: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        assert generate(tmp_path / "grown", "-n", number, "--max-overlap", 0.5, "--render-scale", 2).exit_code == 0
+    assert read_files(tmp_path / "grown")["lvis.json"] == read_files(run)["lvis.json"]
+
+
+def test_sizes_of_a_real_set_are_kept_in_the_run(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "real.json"
+    path.write_bytes((run / "lvis.json").read_bytes())
+    options = ("-n", 1, "--sizes", f"like:{path}")
+    assert generate(tmp_path / "like", *options).exit_code == 0
+    settings = json.loads((tmp_path / "like/run.json").read_text())["config"]["layout"]
+    assert settings["sizes"] == "like"
+    assert len(settings["like"]["overall"]) == 21
+    assert "nothing to do" in generate(tmp_path / "like", *options).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layout", "grid", "--objects", "3"), "--objects is for scenes; add --layout scene"),
+        (("--grid", "2x2"), "--grid is for mosaics; leave out --grid, or --layout scene"),
+        (("--objects", "many"), "--objects 'many' is not FEWEST-MOST, such as 4-12"),
+        (("--objects", "5-2"), "are the fewest and the most"),
+        (("--sizes", "like:none.json"), "none.json"),
+        (("--sizes", "huge"), "is not log-normal, depth or like:FILE"),
+        (("--layout", "heap"), "unknown layout 'heap'; choose one of grid, scene"),
+        (("--set", "layout.step_px=20"), "step_px=20 must be a multiple of 8 for this model"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_a_model_is_loaded(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    result = generate(tmp_path / "run", *options)
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_preview_shows_the_objects_and_the_shared_background(tmp_path: Path) -> None:
+    result = generate(tmp_path / "run", "-n", 3, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "a photo of a single" in result.stdout

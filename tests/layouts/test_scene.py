@@ -1,0 +1,125 @@
+"""Scenes: objects of the wanted sizes anywhere on the canvas, the same for the same seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.layouts import SceneLayout
+from mosaicfusion.layouts.geometry import Canvas, Region
+from mosaicfusion.layouts.scene import SizeTable
+
+SMALL: dict[str, Any] = {"canvas_hw_px": (512, 640), "smallest_px": 64, "step_px": 32, "objects": (3, 9)}
+
+
+def canvases(count: int = 40, names: list[str] | None = None, **settings: Any) -> list[Canvas]:
+    layout = SceneLayout.model_validate(SMALL | settings)
+    layout.check(8)
+    made = []
+    for seed in range(count):
+        number = layout.count(np.random.default_rng(seed))
+        shown = [(names or ["kite"])[k % len(names or ["kite"])] for k in range(number)]
+        made.append(layout.make_canvas(8, np.random.default_rng(seed), shown))
+    return made
+
+
+def sides(made: list[Canvas]) -> list[int]:
+    return [region.hw[0] for canvas in made for region in canvas.regions]
+
+
+def overlap(one: Region, other: Region) -> float:
+    grid = np.zeros((2, 640, 640), bool)
+    for layer, region in zip(grid, (one, other), strict=True):
+        layer[region.slices] = True
+    return float((grid[0] & grid[1]).sum() / min(grid[0].sum(), grid[1].sum()))
+
+
+def test_regions_are_squares_of_allowed_sides_on_the_canvas() -> None:
+    made = canvases(render_scale=2)
+    assert {len(canvas.regions) for canvas in made} == set(range(3, 10))
+    for canvas in made:
+        assert canvas.hw_px == (512, 640)
+        assert canvas.render_scale == 2
+        assert canvas.blend.layered and canvas.blend.background > 0
+        for region in canvas.regions:
+            assert region.hw[0] == region.hw[1]
+            assert region.hw[0] % 32 == 0 and 64 <= region.hw[0] <= 0.7 * 512
+            assert region.top % 8 == region.left % 8 == 0
+            assert region.top >= 0 and region.bottom <= 512 and region.left >= 0 and region.right <= 640
+
+
+def test_an_equal_generator_gives_an_equal_canvas() -> None:
+    assert canvases(5) == canvases(5)
+    assert len({canvas.regions for canvas in canvases(5)}) == 5
+
+
+def test_regions_share_no_more_than_allowed_where_there_is_room() -> None:
+    for canvas in canvases(10, objects=(4, 4), max_overlap=0.1, median=0.12):
+        pairs = [(a, b) for k, a in enumerate(canvas.regions) for b in canvas.regions[:k]]
+        assert max(overlap(*pair) for pair in pairs) <= 0.1
+    crowded = canvases(3, objects=(30, 30), max_overlap=0)
+    assert all(len(canvas.regions) == 30 for canvas in crowded), "without room there is overlap, and no object less"
+
+
+def test_sizes_are_log_normal_around_the_median() -> None:
+    found = np.array(sides(canvases(200, median=0.2, spread=0.3)))
+    expected = 0.2 * np.sqrt(512 * 640) / 0.75
+    assert np.median(found) == pytest.approx(expected, abs=16)
+    assert np.log(found).std() == pytest.approx(0.3, abs=0.05)
+    assert set(sides(canvases(20, spread=0))) == {160}
+
+
+def test_objects_further_down_are_larger_and_in_front() -> None:
+    made = canvases(60, sizes="depth")
+    for canvas in made:
+        feet = [region.bottom for region in canvas.regions]
+        assert feet == sorted(feet)
+        assert min(feet) >= 0.35 * 512 - 8
+    regions = [region for canvas in made for region in canvas.regions]
+    low = [region.hw[0] for region in regions if region.bottom > 440]
+    high = [region.hw[0] for region in regions if region.bottom < 260]
+    assert np.mean(low) > 1.5 * np.mean(high)
+
+
+def test_sizes_of_a_real_set_belong_to_the_category() -> None:
+    table = SizeTable(overall=(0.1, 0.2), by_category={"bus": (0.4, 0.42)})
+    made = canvases(30, names=["bus", "cup"], sizes="like", like=table)
+    buses = [region.hw[0] for canvas in made for region in canvas.regions[::2]]
+    cups = [region.hw[0] for canvas in made for region in canvas.regions[1::2]]
+    assert {round(side / 32) * 32 for side in buses} <= {288, 320}
+    assert max(cups) <= 160 and min(cups) >= 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objects": (5, 2)}, "are the fewest and the most"),
+        ({"sizes": "large"}, "sizes='large' is not log-normal, depth or like:FILE"),
+        ({"sizes": "like:"}, "is not log-normal"),
+        ({"sizes": "like"}, "belong together"),
+        ({"like": SizeTable(overall=(0.1, 0.2))}, "belong together"),
+        ({"like": {"overall": [0, 1]}, "sizes": "like"}, "greater than 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SceneLayout.model_validate(SMALL | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"canvas_hw_px": (500, 640)}, r"canvas_hw_px=\(500, 640\) must be a multiple of 8 .* try \(496, 640\)"),
+        ({"step_px": 20}, "step_px=20 must be a multiple of 8 for this model; try 16"),
+        ({"render_scale": 3}, "must be a multiple of 24"),
+        ({"smallest_px": 32}, "smallest_px=32: the model needs 64 or more"),
+        ({"smallest_px": 544}, "more than canvas_hw_px"),
+        ({"sizes": "like:real.json"}, "has not been read yet"),
+    ],
+)
+def test_settings_that_the_model_cannot_follow_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(MosaicFusionError, match=message):
+        SceneLayout.model_validate(SMALL | settings).check(8)
