@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -33,6 +33,7 @@ from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.identity import fingerprint
+from mosaicfusion.layouts.scene import LIKE
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
@@ -140,7 +141,7 @@ class TrainingData:
     def generate(self, source: CanvasSource, canvases_per_category: int, bar: Bar) -> RunFolder:
         """Generate a run folder with at least this number of canvases per main category, or extend it."""
         path = self.out / "synthetic" / source.name
-        overrides = {"layout": {"grids": source.grids}, "masks": {"refine": source.refine}}
+        overrides = {"layout": self._layout(source), "masks": {"refine": source.refine}}
         with _locked(self.out / "synthetic" / f"{source.name}.lock"):
             if (path / "run.json").exists():  # a run can grow, not shrink
                 canvases_per_category = max(canvases_per_category, RunFolder.open(path).manifest.canvases_per_category)
@@ -154,6 +155,11 @@ class TrainingData:
                     on_event=progress_handler(show),
                 )
         return RunFolder.open(path)
+
+    def _layout(self, source: CanvasSource) -> dict[str, Any]:
+        if source.scene:
+            return {"kind": "scene", "sizes": f"{LIKE}{self.real / 'train.json'}"}
+        return {"grids": source.grids}
 
     def _selection(self, source: CanvasSource) -> Selection:
         known = vocabulary_for(BUNDLED_MODEL, None, self.real / "train.json")

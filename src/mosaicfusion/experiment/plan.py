@@ -22,16 +22,18 @@ class CanvasSource:
 
     ``lead``: frequencies of the main categories, each shown on a canvas in turn. The other regions show any category: in the
     paper this beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
+    ``scene``: scenes with the sizes of the real set's objects, and no grid.
     """
 
     name: str
     grids: tuple[str, ...] = ("2x2",)
     lead: str = "r"
     refine: bool = True
+    scene: bool = False
 
     @property
     def regions(self) -> int:
-        """Number of regions of a canvas."""
+        """Number of regions of a canvas of a grid."""
         rows, columns = self.grids[0].split("x")
         return int(rows) * int(columns)
 
@@ -77,6 +79,10 @@ ONE_REGION = SyntheticSet(
     like=SYNTHETIC,
 )
 
+# Objects as small and as many as those of the real set, on few canvases.
+SIXTEEN_REGIONS = SyntheticSet((Part(CanvasSource("sixteen", ("4x4",))),), 1, policy="not_exhaustive")
+SCENES = SyntheticSet((Part(CanvasSource("scenes", scene=True)),), 2, policy="not_exhaustive")
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -107,6 +113,8 @@ ABLATIONS = (
     # Four times as many images for the same instances: to see each real image as often takes 1.8 times the steps.
     Variant("one-region-longer", "N = 1 region a canvas, 1.8 times the steps", ONE_REGION, steps=1.8),
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
+    Variant("sixteen-regions", "N = 16 regions a canvas, 1 canvas a category", SIXTEEN_REGIONS),
+    Variant("scenes", "scenes at real sizes, 2 a category", SCENES),
     Variant("not-exhaustive", "rejected regions marked, none dropped", SyntheticSet((Part(FOUR),), 10, policy="not_exhaustive")),
     Variant("unrefined", "masks not refined", SyntheticSet((Part(CanvasSource("four-unrefined", refine=False)),), 10)),
     LONGER,
