@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
 
 Bar = Callable[[str, str], AbstractContextManager["OnProgress"]]
-"""Makes a progress bar with a text and a unit; its value is called with the number done and the total."""
+"""Makes a progress bar with a text and a unit, in the singular; its value is called with the number done and the total."""
 
 _IMAGES = "images"
 
@@ -99,7 +99,7 @@ class TrainingData:
                 return path
             self._link_images()
             real = self.real / "train.json" if run.variant.real else self._without_rows()
-            with bar("merging", "images") as show:
+            with bar("merging", "image") as show:
                 merge(real, sources, path, open_vocabulary=run.open_vocabulary, image_mode="link", on_image=show)
         return path
 
@@ -145,7 +145,7 @@ class TrainingData:
         with _locked(self.out / "synthetic" / f"{source.name}.lock"):
             if (path / "run.json").exists():  # a run can grow, not shrink
                 canvases_per_category = max(canvases_per_category, RunFolder.open(path).manifest.canvases_per_category)
-            with bar(f"generating {source.name}", "canvases") as show:
+            with bar(f"generating {source.name}", "canvas") as show:
                 generate(
                     self._selection(source),
                     out=path,

@@ -160,7 +160,7 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
         embeddings = embed_text(path, list(vocabulary), clip, device=experiment.device).by_label(data.classes)
     options = TrainOptions(experiment.device, workers=experiment.workers, checkpoint_every=_CHECKPOINT_EVERY)
     start = time.process_time()
-    with bar("training", "steps") as show:
+    with bar("training", "step") as show:
         summary = train(recipe, data, experiment.folder(run), options, embeddings, show)
     cpu = time.process_time() - start
     return {
@@ -174,7 +174,7 @@ def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, 
 def _evaluate(experiment: Experiment, run: Run, bar: Bar) -> tuple[dict[IouType, Scores], dict[str, Metrics]]:
     """Scores by kind, and mask AP by style."""
     val = experiment.data / "val.json"
-    with bar("detecting", "images") as show:
+    with bar("detecting", "image") as show:
         result = evaluate_folder(
             experiment.folder(run),
             val,
