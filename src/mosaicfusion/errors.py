@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # Controls, line separators, marks that turn the direction of what follows, and bytes that are not UTF-8. Spaces and joiners of
@@ -17,6 +18,15 @@ class MosaicFusionError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+@contextmanager
+def option_renamed(option: str, own: str) -> Iterator[None]:
+    """Let the errors of the block advise ``own`` in place of ``option``: for a second data set, which has options of its own."""
+    try:
+        yield
+    except MosaicFusionError as error:
+        raise type(error)(str(error).replace(option, own)) from None
 
 
 def first_line(error: BaseException, max_length: int = 200) -> str:

@@ -29,9 +29,21 @@ class TestMerge:
         assert "the real set" in result.stdout
         assert "new categories, for which the classifier needs outputs: [red]zebra[/red]" in result.stdout
         assert "--masks polygon" in result.stdout
+        assert "they must be put there, as --link-images does, with --images FOLDER the real ones too:" in result.stdout
         assert f"synthetic-run-000/  now in {run / 'images' / '000'}" in result.stdout
         assert f"merged: {tmp_path / 'out.json'}" in result.stdout
         assert len(read(tmp_path / "out.json")["images"]) == 3
+        (tmp_path / "empty").mkdir()
+        checked = call("validate", tmp_path / "out.json", "--images", tmp_path / "empty")
+        (synthetic,) = (line for line in checked.stdout.splitlines() if "no file" in line and "synthetic" in line)
+        assert synthetic.endswith("put it there, as `merge` does with --link-images and --images FOLDER")
+        assert checked.stdout.count("--link-images") == 1, "real images are the user's to place"
+
+    def test_real_images_that_are_not_placed_are_a_warning(self, real: Path, run: Path, tmp_path: Path) -> None:
+        result = call("--quiet", "merge", real, run, "-o", tmp_path / "out/out.json", "--link-images")
+        assert result.exit_code == 0, result.output
+        assert result.stderr.startswith("warning: 2 of 2 real images are not under")
+        assert "no real image was placed, give their folders with --images" in result.stderr
 
     def test_merge_takes_all_flags(self, real: Path, run: Path, tmp_path: Path) -> None:
         flags = ("--open-vocabulary", "--max-per-category", "1", "--link-images", "--policy", "not_exhaustive")
@@ -96,6 +108,13 @@ class TestMerge:
 
 
 class TestValidate:
+    def test_a_run_folder_is_checked_with_its_images(self, run: Path) -> None:
+        result = call("validate", run)
+        assert f"0 errors and 1 warning in 1 image, 2 annotations, 3 categories of {run}" in result.stdout
+        for image in run.glob("images/*/*"):
+            image.unlink()
+        assert "no file" in call("validate", run).stdout
+
     def test_exit_status_depends_on_the_errors(self, real: Path, tmp_path: Path) -> None:
         result = call("validate", real)
         assert result.exit_code == 0  # warnings only

@@ -160,7 +160,7 @@ def test_images_lie_in_the_folder_of_the_json_by_default(
     (folder / "images/val").rename(elsewhere / "val")
     missing = train_on(inside, folder / "exp", "--val", folder / "images/val.json")
     assert missing.exit_code == 2
-    assert "2 of 2 images are not under" in missing.output and "--images" in missing.output
+    assert "2 of 2 images are not under" in missing.output and "--val-images" in missing.output
     found = train_on(inside, folder / "exp", "--val", folder / "images/val.json", "--val-images", elsewhere)
     assert found.exit_code == 0, found.output
 
@@ -220,6 +220,32 @@ def test_a_coco_json_with_fewer_categories_is_evaluated(folder: Path) -> None:
     ):
         assert words in result.stdout
     assert "AP_r" not in result.stdout
+
+
+def test_a_merged_set_with_lists_in_some_images_is_evaluated(folder: Path) -> None:
+    val = json.loads((folder / "val.json").read_text())
+    for image in val["images"]:
+        image["neg_category_ids"] = []
+    del val["images"][0]["neg_category_ids"], val["images"][0]["not_exhaustive_category_ids"]
+    (folder / "mixed.json").write_text(json.dumps(val))
+    result = train(folder, "--val", folder / "mixed.json")
+    assert result.exit_code == 0, result.output
+    assert "COCO's AP in percent on 2 images" in result.stdout
+    assert "note: COCO's AP, because 1 of 2 images have no LVIS lists" in result.stderr
+
+
+def test_a_second_set_names_its_own_option(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere/val.json").write_text((folder / "val.json").read_text())
+    missing = train(folder, "--val", folder / "elsewhere/val.json", "--val-images", folder / "elsewhere")
+    assert missing.exit_code == 2
+    assert "give the folder that their names are relative to with --val-images" in missing.stderr
+
+
+def test_a_json_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    result = train_on(tmp_path / "data/plus.json", tmp_path / "exp")
+    assert result.exit_code == 2
+    assert f"cannot read {tmp_path / 'data/plus.json'}: No such file or directory" in result.stderr
 
 
 def test_objects_of_skipped_images_do_not_count(folder: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import ImagesOption, MasksOption, PolicyOption
-from mosaicfusion.cli.speech import note
+from mosaicfusion.cli.speech import note, warn
 from mosaicfusion.errors import MosaicFusionError, counted, first_few, printable
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
         console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
     for text in summary.notes:
         note(text)
+    if summary.unplaced:
+        warn(summary.unplaced)
     _print_places(summary, placed, console)
     console.print(f"merged: {summary.out}", markup=False, soft_wrap=True)
 
@@ -143,7 +145,8 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
     folders = {folder: path for added in summary.added for folder, path in added.folders.items()}
     if not folders:
         return
-    where = f"are in {summary.out.parent}" if placed else "must be put there"
+    here = f"are in {summary.out.parent}"
+    where = here if placed else "must be put there, as --link-images does, with --images FOLDER the real ones too"
     console.print(
         f"loaders look for the added images under the image root; they {where}:", markup=False, soft_wrap=True
     )
@@ -163,7 +166,7 @@ def _print_places(summary: MergeSummary, placed: bool, console: Console) -> None
 Exit status: 0 without errors, 1 with errors, 2 if the file cannot be read."""
 )
 def validate(
-    path: Annotated[Path, typer.Argument(help="An LVIS or COCO json.")],
+    path: Annotated[Path, typer.Argument(help="An LVIS or COCO json, or a run folder.")],
     images: Annotated[
         list[Path] | None, typer.Option(help="Folder of the images: check the files too. May be repeated.")
     ] = None,

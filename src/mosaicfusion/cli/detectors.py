@@ -12,7 +12,7 @@ from mosaicfusion.cli.app import app
 from mosaicfusion.cli.extras import EVALUATING, TRAINING, require_train_extra
 from mosaicfusion.cli.options import DeviceOption, ImagesOption, apply_settings
 from mosaicfusion.cli.speech import note
-from mosaicfusion.errors import MosaicFusionError, counted, first_few
+from mosaicfusion.errors import MosaicFusionError, counted, first_few, option_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,8 @@ def train(
     val = None
     if val_source is not None:  # opened first, so that its errors come before hours of training
         holds_images = json_of(val_source).is_dir()
-        val = ValidationSet.open(val_source, val_images or (None if holds_images else images), skip_missing)
+        with option_renamed("--images", "--val-images"):
+            val = ValidationSet.open(val_source, val_images or (None if holds_images else images), skip_missing)
         data.classes.require_all_of(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
     _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors, init)
@@ -226,7 +227,7 @@ def _evaluate(
             batch_size=batch_size,
             on_image=progress.show,
         )
-    _print_notes(val.samples.notes, result.left_out)
+    _print_notes([*val.truth.notes, *val.samples.notes], result.left_out)
     _print_scores(result)
     typer.echo(f"scores by category: {result.scores_path}")
 

@@ -59,8 +59,9 @@ class Counts:
             else:
                 sample.check()
         if missing:
+            hint = "" if path.is_dir() else "give each folder that has some with --images; "
             raise MosaicFusionError(
-                f"{len(missing)} of {counts.images} images are not in {where}: {first_few(missing)}; nothing was written"
+                f"{len(missing)} of {counts.images} images are not in {where}: {first_few(missing)}; {hint}nothing was written"
             )
         if blank:
             raise MosaicFusionError(

@@ -72,8 +72,10 @@ def test_voc_lists_both(train: Path, val: Path, tmp_path: Path) -> None:
 
 def test_images_of_the_validation_set_may_lie_elsewhere(train: Path, val: Path, tmp_path: Path) -> None:
     moved = val.rename(tmp_path / "val.json")
-    with pytest.raises(MosaicFusionError, match="give the folder of the images"):
+    with pytest.raises(MosaicFusionError, match=r"give the folder of the images of .*val.json with --val-images"):
         open_source(train, val=moved)
+    with pytest.raises(MosaicFusionError, match=r"1 of 1 images .*; give each folder that has some with --val-images"):
+        open_source(train, val=moved, val_images=tmp_path)
     assert sum(sample.own_val for sample in open_source(train, val=moved, val_images=[tmp_path, tmp_path / "val"])) == 1
 
 

@@ -400,8 +400,8 @@ class TestRealImages:
     def test_all_are_placed_or_none(self, coco: Path, run: Path, tmp_path: Path) -> None:
         (tmp_path / "train/a.jpg").unlink()
         summary = merge(coco, [run], tmp_path / "out/plus.json", image_mode="copy")
-        (note,) = summary.notes
-        assert "1 of 2 real images are not under" in note and "'a.jpg'; no real image was placed" in note
+        assert "1 of 2 real images are not under" in summary.unplaced
+        assert "'a.jpg'; no real image was placed" in summary.unplaced
         assert not (tmp_path / "out/b").exists()
         with pytest.raises(MosaicFusionError, match=r"'a.jpg'; repeat --images for each folder"):
             merge(coco, [run], tmp_path / "new/plus.json", image_mode="copy", images=tmp_path / "train")

@@ -144,7 +144,7 @@ def test_results_may_have_boxes_only(score: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("key", ["neg_category_ids", "not_exhaustive_category_ids"])
 def test_a_set_without_the_federated_lists_is_refused(score: Callable[..., Any], key: str) -> None:
-    images = [image(1), {name: value for name, value in image(2).items() if name != key}]
+    images = [image(1, [FREQUENT]), {name: value for name, value in image(2, [FREQUENT]).items() if name != key}]
     with pytest.raises(MosaicFusionError, match=r"1 of 2 images of .* \(the first: 2\) lack neg_category_ids or"):
         score(images, TWO_RARE, [HIT])
 
@@ -171,6 +171,21 @@ class TestCoco:
         worse = score(images, annotations, [*found_well, found(2, RARE, FAR, 0.9)])
         assert worse["mask"].per_category == {"spice_rack": pytest.approx(0.5), "legume": pytest.approx(1), "cup": None}
         assert not worse["mask"].federated
+
+    def test_categories_that_are_not_exhaustive_in_some_images_are_ignored_there(
+        self, score: Callable[..., Any]
+    ) -> None:
+        """A merged set: a real image without lists, a synthetic one with them."""
+        annotations = [truth(1, RARE, BOX), truth(2, RARE, BOX)]
+        detections = [HIT, found(2, RARE, BOX, 0.7), found(2, RARE, FAR, 0.95)]
+        exhaustive = score([coco_image(1), image(2)], annotations, detections)["mask"]
+        assert not exhaustive.federated
+        assert exhaustive.metrics["AP"] == pytest.approx(2 / 3)
+        ignoring = score([coco_image(1), image(2, not_exhaustive=[RARE])], annotations, detections)["mask"]
+        assert ignoring.metrics["AP"] == pytest.approx(1)
+        absent = [*detections, found(1, RARE, FAR, 0.99)]  # a false positive on the real image
+        worse = score([coco_image(1), image(2, not_exhaustive=[RARE])], annotations, absent)["mask"]
+        assert worse.metrics["AP"] == pytest.approx(2 / 3)
 
     @pytest.mark.parametrize("seed", range(3))
     @pytest.mark.parametrize(("iou_type", "name"), [("box", "bbox"), ("mask", "segm")])

@@ -17,7 +17,7 @@ from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import Dataset, open_dataset
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.dataset.text import read_text
-from mosaicfusion.errors import MosaicFusionError, counted, first_few
+from mosaicfusion.errors import MosaicFusionError, counted, first_few, option_renamed
 
 
 def open_source(
@@ -41,7 +41,8 @@ def open_source(
         records = file.parse("categories", list[Record])
         dataset = _with(dataset, _renamed(dataset, records, path), records)
     if val is not None:
-        second = open_dataset(val, val_images, check_images=True)
+        with option_renamed("--images", "--val-images"):
+            second = open_dataset(val, val_images, check_images=True)
         samples = _beside(dataset, _renamed(second, dataset.categories, dataset.path))
         dataset = _with(dataset, samples, dataset.categories, second.remarks)
     return dataset

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class MergeSummary:
     """Counts of a merged set. ``images`` and ``annotations`` are those of the real part, without the ``removed`` ones.
 
-    ``placed``: real images that were copied or linked. ``notes``: what was read as something else, what is missing.
+    ``placed``: real images that were copied or linked. ``unplaced``: the reason why none was, though some were missing; else
+    empty. ``notes``: what was read as something else.
     """
 
     out: Path
@@ -42,6 +43,7 @@ class MergeSummary:
     removed: int
     added: list[Added]
     placed: int = 0
+    unplaced: str = ""
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,9 +84,10 @@ def merge(
     if open_vocabulary:
         merger.remove_rare()
     roots = image_folders(images)
-    files, notes = _real_files(merger, real, out, roots) if image_mode else ({}, [])
+    files, unplaced = _real_files(merger, real, out, roots) if image_mode else ({}, "")
     placed = len(files)
     added: list[Added] = []
+    notes: list[str] = []
     for path in folders:
         dataset = _open_source(path, policy, masks)
         names, result = merger.add(dataset)
@@ -97,20 +100,20 @@ def merge(
     if image_mode:
         place_images(files, out.parent, image_mode, on_image)
     write_text(out, data)  # last of all: the images that it names exist
-    return MergeSummary(out, merger.real_images, len(merger.rows), merger.removed, added, placed, notes)
+    return MergeSummary(out, merger.real_images, len(merger.rows), merger.removed, added, placed, unplaced, notes)
 
 
-def _real_files(merger: Merger, real: Path, out: Path, given: Sequence[Path]) -> tuple[dict[str, Path], list[str]]:
-    """The real images that are to be placed, all or none, and a note if there are none because some are missing."""
+def _real_files(merger: Merger, real: Path, out: Path, given: Sequence[Path]) -> tuple[dict[str, Path], str]:
+    """The real images that are to be placed, all or none, and the reason if there are none because some are missing."""
     roots = given or folders_of(real)
     files, missing = find_real_images(merger.image_refs(), roots, out.parent)
     if not missing:
-        return files, []
+        return files, ""
     where = shown_folders(roots)
     text = f"{len(missing)} of {merger.real_images} real images are not under {where}: {first_few(missing)}"
     if given:
         raise MosaicFusionError(f"{text}; repeat --images for each folder that has some")
-    return {}, [f"{text}; no real image was placed, give their folders with --images"]
+    return {}, f"{text}; no real image was placed, give their folders with --images"
 
 
 def _open_source(path: Path, policy: Policy | None, masks: MaskFormat | None) -> Dataset:

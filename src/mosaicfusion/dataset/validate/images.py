@@ -9,7 +9,16 @@ from typing import Any
 
 import msgspec
 
-from mosaicfusion.dataset.coco import CATEGORY_LISTS, ImageRef, Record, find_image, path_fault, plain_name, url_tail
+from mosaicfusion.dataset.coco import (
+    CATEGORY_LISTS,
+    ImageRef,
+    Record,
+    find_image,
+    is_synthetic,
+    path_fault,
+    plain_name,
+    url_tail,
+)
 from mosaicfusion.dataset.image_files import ImageFile, inspect
 from mosaicfusion.dataset.sample import shown_folders
 from mosaicfusion.dataset.validate.context import Context, check_id, check_whole_numbers, is_int, is_size
@@ -155,7 +164,9 @@ def _check_file(row: Record, file: Path | None, folders: Sequence[Path], issues:
     if file is None:
         name = row.get("file_name") or url_tail(row["coco_url"] if isinstance(row.get("coco_url"), str) else None)
         if isinstance(name, str):  # else another check reports it
-            issues.error("missing-file", f"no file {shown(name)} under {shown_folders(folders)}; put it there")
+            text = f"no file {shown(name)} under {shown_folders(folders)}; put it there"
+            placing = ", as `merge` does with --link-images and --images FOLDER" if is_synthetic(row) else ""
+            issues.error("missing-file", text + placing)
         return
     try:
         image = inspect(file)

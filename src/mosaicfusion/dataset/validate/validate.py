@@ -19,6 +19,7 @@ import msgspec
 from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.coco import LISTS, DatasetFile, json_of
 from mosaicfusion.dataset.image_files import Folders, image_folders
+from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.dataset.text import write_text
 from mosaicfusion.dataset.validate.annotations import check_annotation
 from mosaicfusion.dataset.validate.categories import check_category, check_counts, check_loaders
@@ -46,12 +47,14 @@ def validate(
     max_per_kind: int = 5,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Check an LVIS or COCO json, and the image files in the folders ``images`` if given.
+    """Check an LVIS or COCO json, and the image files in the folders ``images`` if given; or a run folder with its images.
 
     ``on_progress``: called with (rows checked, all rows). Raises :class:`MosaicFusionError` only if there is no such json or
     folder.
     """
-    return _check(DatasetFile.open(json_of(path)), image_folders(images or ()), Issues(max_per_kind), on_progress)
+    source = json_of(path)
+    folders = image_folders(images or (source if source.is_dir() else ()))
+    return _check(open_rows(source), folders, Issues(max_per_kind), on_progress)
 
 
 def fix(path: str | Path, out: str | Path, images: Folders | None = None) -> Counter[str]:

@@ -54,9 +54,9 @@ class DetectionDataset(SampleSet):
         skip_empty: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
-        folders = folders_of(path, folders)
         self.path, self.transform = path, transform
         file = open_rows(path)
+        folders = folders_of(path, folders)
         self.classes = ClassList.of(file)
         self._labels = self.classes.labels()
         images = read_images(file)

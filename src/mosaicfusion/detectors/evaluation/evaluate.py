@@ -1,7 +1,8 @@
 """Average precision of boxes and masks: COCO's, or LVIS' where the images have its lists of categories.
 
 COCO's AP (Lin et al. 2014) takes every image as annotated for every category: a detection without a match is a false positive.
-At most 100 detections per image and category count.
+At most 100 detections per image and category count. Where some images list categories in ``not_exhaustive_category_ids``, as
+synthetic ones among real ones do, detections of these without a match are ignored there.
 
 LVIS' AP is federated (Gupta, Dollar, Girshick 2019). Each image is annotated for some categories only, so a detection counts only
 if its category was verified in the image:
@@ -33,7 +34,7 @@ from mosaicfusion.dataset.masks import read_mask
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.evaluation.results import MAX_DETECTIONS, Detection, read_results
-from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.errors import MosaicFusionError, counted, shown
 from mosaicfusion.masks import rle
 
 IouType = Literal["box", "mask"]
@@ -63,30 +64,39 @@ class Scores:
 class GroundTruth:
     """The annotations of a validation set in LVIS or COCO format, for any number of evaluations; read by :meth:`open`.
 
-    ``federated``: True if the images have LVIS' lists, so that LVIS' AP is measured, else COCO's.
+    ``federated``: True if the images have LVIS' lists, so that LVIS' AP is measured, else COCO's. ``notes``: about the AP.
     """
 
     def __init__(self, classes: ClassList, images: Sequence[ImageRow], annotations: list[dict[str, Any]]) -> None:
         self.classes = classes
         self.annotations = annotations
-        self.federated = any(image.neg_category_ids is not None for image in images)
+        listed = [not _lacks_lists(image) for image in images]
+        self.federated = bool(listed) and all(listed)
+        self.notes = [_mixed_note(listed.count(False), len(listed))] if any(listed) and not self.federated else []
         self.hw = {image.id: (image.height, image.width) for image in images}
         self.not_exhaustive = {image.id: image.not_exhaustive_category_ids or [] for image in images}
-        self.negative = {image.id: image.neg_category_ids or [] for image in images}
+        everything = [] if self.federated else [one.id for one in classes.classes]
+        self.negative = {image.id: image.neg_category_ids or everything for image in images}
         self.verified = {image.id: set(self.negative[image.id]) for image in images}
         for annotation in annotations:
             self.verified[annotation["image_id"]].add(annotation["category_id"])
+
+    @property
+    def uses_lists(self) -> bool:
+        """True if the lists of the images matter: for LVIS' AP, and for COCO's where categories are not exhaustive."""
+        return self.federated or any(self.not_exhaustive.values())
 
     @classmethod
     def open(cls, path: Path) -> GroundTruth:
         """Read a json or a run folder.
 
-        Raises :class:`MosaicFusionError` if only some images have LVIS' lists, or if it cannot be evaluated.
+        Raises :class:`MosaicFusionError` if only some images have LVIS' lists but some list absent categories, or if it cannot
+        be evaluated.
         """
         file = open_rows(path)
         classes = ClassList.of(file)
         images = file.parse("images", list[ImageRow])
-        _require_all_or_no_lists(path, images)
+        _require_lists(path, images)
         require_unique(path, "images", (image.id for image in images))
         hw = {image.id: (image.height, image.width) for image in images}
         known = classes.labels()
@@ -165,15 +175,25 @@ def score(
     return {iou_type: _scores(truth, counting, iou_type, open_vocabulary) for iou_type in iou_types}
 
 
-def _require_all_or_no_lists(path: Path, images: Sequence[ImageRow]) -> None:
-    without = [
-        image.id for image in images if image.neg_category_ids is None or image.not_exhaustive_category_ids is None
-    ]
-    lists = [image for image in images if image.neg_category_ids or image.not_exhaustive_category_ids]
-    if without and (len(without) < len(images) or lists):
+def _lacks_lists(image: ImageRow) -> bool:
+    return image.neg_category_ids is None or image.not_exhaustive_category_ids is None
+
+
+def _mixed_note(without: int, images: int) -> str:
+    return (
+        f"COCO's AP, because {without} of {counted(images, 'image')} have no LVIS lists; in the others, detections without a "
+        "match are ignored where their category is listed as not exhaustively annotated"
+    )
+
+
+def _require_lists(path: Path, images: Sequence[ImageRow]) -> None:
+    """Refuse a set that is federated in parts: absent categories are known in some images, and nothing in others."""
+    without = [image.id for image in images if _lacks_lists(image)]
+    if without and any(image.neg_category_ids for image in images):
         raise MosaicFusionError(
             f"{len(without)} of {len(images)} images of {path} (the first: {without[0]}) lack neg_category_ids or "
-            "not_exhaustive_category_ids, the others have both: give them to all images for LVIS' AP, or to none for COCO's"
+            "not_exhaustive_category_ids, though others list absent categories: give both to all images for LVIS' AP, or leave "
+            "neg_category_ids out everywhere for COCO's"
         )
 
 
@@ -252,7 +272,7 @@ def _accumulate(
     ground_truth = COCO(truth.to_coco())
     rows = [_row(one, iou_type) for one in counting]
     evaluator = COCOeval_faster(
-        ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[iou_type], lvis_style=truth.federated
+        ground_truth, ground_truth.loadRes(rows), _EVALUATOR_IOU_TYPES[iou_type], lvis_style=truth.uses_lists
     )
     evaluator.params.maxDets = [MAX_DETECTIONS if truth.federated else _MAX_OF_CATEGORY]
     evaluator.evaluate()
