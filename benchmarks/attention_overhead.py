@@ -90,7 +90,7 @@ def sample(model: Any, config: RunConfig, batch: int, record: bool) -> float:
     vocabulary = vocabulary_for("mini")
     plan = Plan(config, vocabulary, vocabulary, model.latent_factor)
     specs = [plan.spec(i) for i in range(batch)]
-    prompts = [make_prompts(model, spec, config) for spec in specs]
+    prompts = [make_prompts(model, spec) for spec in specs]
     start = time.perf_counter()
     with torch.inference_mode():
         if record:

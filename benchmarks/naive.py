@@ -65,7 +65,7 @@ class KeepEverything:
 @torch.inference_mode()
 def sample_naively(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -> tuple[np.ndarray, Masks]:
     """Sample one canvas; return its image and masks."""
-    prompts = make_prompts(model, spec, config)
+    prompts = make_prompts(model, spec)
     factor, regions = model.latent_factor, spec.canvas.regions
     cells = [region.divided_by(factor) for region in regions]
     texts = [model.encode([config.prompt.negative, prompt.text]) for prompt in prompts]

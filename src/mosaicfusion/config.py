@@ -24,6 +24,21 @@ Policy = Literal["drop", "not_exhaustive"]
 MaskFormat = Literal["rle", "polygon"]
 
 
+def check_template(template: str) -> str:
+    """Return a template of a prompt; raises ValueError unless it names the subject once, and closes its optional parts."""
+    fields = re.findall(r"\{(.*?)\}", template)
+    unknown = set(fields) - {"name", "definition", "background"}
+    if unknown:
+        raise ValueError(f"unknown field {{{unknown.pop()}}}; known: {{name}}, {{definition}}, {{background}}")
+    if fields.count("name") != 1:
+        raise ValueError(f"template {template!r} must hold {{name}} exactly once")
+    if re.search(r"\w\{name\}|\{name\}\w", template):
+        raise ValueError(f"{{name}} must stand alone in {template!r}: letters beside it would change its tokens")
+    if re.sub(r"\[[^\[\]]*\]", "", template).count("[") or "{name}" in "".join(re.findall(r"\[.*?\]", template)):
+        raise ValueError(f"template {template!r}: close every [optional part] and keep {{name}} outside of them")
+    return template
+
+
 class PromptConfig(Settings):
     """The prompt of a category; see :func:`mosaicfusion.mosaic.prompts.render` for the template's rules."""
 
@@ -31,6 +46,10 @@ class PromptConfig(Settings):
         "a photo of a single {name}[, {definition}]",
         max_length=400,
         description="[parts] whose field is empty are left out",
+    )
+    by_category: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="templates of single categories by their name: one of them, at random, instead of the common one",
     )
     backgrounds: tuple[str, ...] = Field((), description="one of them, at random, is {background} of a region's prompt")
     scene: str = Field(
@@ -43,19 +62,12 @@ class PromptConfig(Settings):
     @field_validator("template")
     @classmethod
     def _template_names_the_subject_once(cls, template: str) -> str:
-        fields = re.findall(r"\{(.*?)\}", template)
-        unknown = set(fields) - {"name", "definition", "background"}
-        if unknown:
-            raise ValueError(f"unknown field {{{unknown.pop()}}}; known: {{name}}, {{definition}}, {{background}}")
-        if fields.count("name") != 1:
-            raise ValueError(f"template {template!r} must hold {{name}} exactly once")
-        if re.search(r"\w\{name\}|\{name\}\w", template):
-            raise ValueError(
-                f"{{name}} must stand alone in {template!r}: frequencies beside it would change its tokens"
-            )
-        if re.sub(r"\[[^\[\]]*\]", "", template).count("[") or "{name}" in "".join(re.findall(r"\[.*?\]", template)):
-            raise ValueError(f"template {template!r}: close every [optional part] and keep {{name}} outside of them")
-        return template
+        return check_template(template)
+
+    @field_validator("by_category")
+    @classmethod
+    def _templates_of_categories(cls, templates: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(check_template(template) for template in lines) for name, lines in templates.items()}
 
     @model_validator(mode="after")
     def _backgrounds_are_used(self) -> PromptConfig:

@@ -24,7 +24,7 @@ from mosaicfusion.mosaic.plan import Plan
 def final_latents(model: DiffusionModel, config: RunConfig, count: int = 1) -> torch.Tensor:
     plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
     specs = [plan.spec(i) for i in range(count)]
-    prompts = [make_prompts(model, spec, config) for spec in specs]
+    prompts = [make_prompts(model, spec) for spec in specs]
     with torch.inference_mode(), AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
         return denoise(model, specs, prompts, config, recorder)
 
@@ -41,7 +41,7 @@ def pipeline_latents(folder: Path, model: DiffusionModel, config: RunConfig) -> 
     height, width = spec.canvas.hw_px
     noise = torch.randn(1, model.latent_channels, height // 2, width // 2, generator=generator)
     return pipeline(
-        make_prompts(model, spec, config)[0].text,
+        make_prompts(model, spec)[0].text,
         height=height,
         width=width,
         num_inference_steps=config.sampling.steps,

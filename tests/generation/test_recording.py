@@ -25,7 +25,7 @@ def sampled_with(*regions: Region, scale: int = 1) -> SampledCanvas:
     """A canvas whose attention finds the middle half of each region."""
     count = len(regions)
     blend = Blend(variance=0.04, front=2, background=0.02)
-    spec = CanvasSpec(0, Canvas(HW, regions, blend, scale), tuple(CATEGORIES)[:count], ("",) * count, 0)
+    spec = CanvasSpec(0, Canvas(HW, regions, blend, scale), tuple(CATEGORIES)[:count], ("",) * count, ("",) * count, 0)
     sums = []
     for region in regions:
         height, width = region.hw[0] // 2, region.hw[1] // 2

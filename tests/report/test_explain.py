@@ -29,7 +29,7 @@ def sampled_canvas(steps: int = 20, strides: tuple[int, ...] = (8, 16)) -> Sampl
     )
     sums = tuple({s: np.sum([maps[s] for maps in region.values()], axis=0) for s in strides} for region in step_sums)
     canvas = Canvas((64, 96), (Region(0, 0, 64, 56), Region(0, 40, 64, 96)))
-    spec = CanvasSpec(0, canvas, (Category(1, "teapot"), Category(2, "umbrella")), ("", ""), 7)
+    spec = CanvasSpec(0, canvas, (Category(1, "teapot"), Category(2, "umbrella")), ("", ""), ("", ""), 7)
     image = rng.integers(0, 255, (64, 96, 3), np.uint8)
     return SampledCanvas(spec, (Prompt("a teapot", (2,)), Prompt("an umbrella", (2,))), image, sums, step_sums)
 

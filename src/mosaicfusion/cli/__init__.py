@@ -11,6 +11,7 @@ from mosaicfusion.cli import (  # noqa: F401
     export,
     generate,
     predict,
+    prompts,
     quality,
     report,
     settings,

@@ -177,6 +177,10 @@ def generate(
             rich_help_panel=IMAGES,
         ),
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Json with prompts by category, such as `prompts` writes.", rich_help_panel=IMAGES),
+    ] = None,
     negative: Annotated[
         str | None,
         typer.Option(help="Negative prompt: what images should not show.", rich_help_panel=IMAGES),
@@ -243,6 +247,7 @@ def generate(
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import check_model, load_config
     from mosaicfusion.generation.preview import preview
+    from mosaicfusion.generation.prompt_lists import with_prompts
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
 
@@ -264,6 +269,8 @@ def generate(
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
     settings_used = check_model(read_config(load_config(config) if config else preset, overrides, settings), preset)
     selection = make_selection(settings_used.model, categories, vocabulary, main_names, frequency, partners)
+    if prompts is not None:
+        settings_used = with_prompts(settings_used, selection, prompts)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
     if dry_run:
         amount = make_amount(selection, canvases_per_category, instances_per_category, balance)

@@ -55,7 +55,7 @@ def sample_canvases(
     ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_model`.
     """
     assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
-    prompts = [make_prompts(model, spec, config) for spec in specs]
+    prompts = [make_prompts(model, spec) for spec in specs]
     calls = plan_calls([spec.canvas for spec in specs])
     recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
     with recorder:
@@ -141,11 +141,11 @@ def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) 
     return prediction
 
 
-def make_prompts(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -> list[Prompt]:
+def make_prompts(model: DiffusionModel, spec: CanvasSpec) -> list[Prompt]:
     """The prompt of each region of a canvas."""
     return [
-        make_prompt(config.prompt.template, category, background, model.tokenizer)
-        for category, background in zip(spec.categories, spec.backgrounds, strict=True)
+        make_prompt(template, category, background, model.tokenizer)
+        for template, category, background in zip(spec.templates, spec.categories, spec.backgrounds, strict=True)
     ]
 
 

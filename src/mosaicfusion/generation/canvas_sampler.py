@@ -106,7 +106,8 @@ def check_plan(model: DiffusionModel, plan: Plan) -> None:
     backgrounds = plan.config.prompt.backgrounds or ("",)
     longest = max(backgrounds, key=lambda background: len(model.tokenizer(background)["input_ids"]))
     for category in {category.id: category for category in (*plan.main, *plan.partners)}.values():
-        make_prompt(plan.config.prompt.template, category, longest, model.tokenizer)
+        for template in plan.config.prompt.by_category.get(category.name, (plan.config.prompt.template,)):
+            make_prompt(template, category, longest, model.tokenizer)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

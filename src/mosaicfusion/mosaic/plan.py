@@ -18,7 +18,7 @@ _CANVAS_STREAM, _GROUP_STREAM, _SCENE_STREAM = 1, 2, 3  # separate the kinds of 
 
 @dataclass(frozen=True)
 class CanvasSpec:
-    """The content of one canvas; ``categories[k]`` and ``backgrounds[k]`` belong to ``canvas.regions[k]``.
+    """The content of one canvas; ``categories[k]``, ``backgrounds[k]`` and ``templates[k]`` belong to ``canvas.regions[k]``.
 
     With a prompt for the whole canvas, all backgrounds are the same.
     """
@@ -27,6 +27,7 @@ class CanvasSpec:
     canvas: Canvas
     categories: tuple[Category, ...]
     backgrounds: tuple[str, ...]
+    templates: tuple[str, ...]
     noise_seed: int
 
 
@@ -74,13 +75,20 @@ class Plan:
         chosen_backgrounds = [backgrounds[k] for k in rng.integers(len(backgrounds), size=len(categories))]
         if canvas.blend.background > 0:
             chosen_backgrounds = chosen_backgrounds[:1] * len(categories)
+        noise_seed = int(rng.integers(2**63))
         return CanvasSpec(
             index=index,
             canvas=canvas,
             categories=categories,
             backgrounds=tuple(chosen_backgrounds),
-            noise_seed=int(rng.integers(2**63)),
+            templates=tuple(self._template(name, rng) for name in names),
+            noise_seed=noise_seed,
         )
+
+    def _template(self, name: str, rng: np.random.Generator) -> str:
+        prompt = self.config.prompt
+        own = prompt.by_category.get(name)
+        return own[rng.integers(len(own))] if own else prompt.template
 
     def count(self, index: int) -> int:
         """The number of regions of canvas number ``index``."""
