@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.models.segmenters import load_annotator
+    from mosaicfusion.pasting.paste import paste
     from mosaicfusion.quality.agreement import judge_masks
     from mosaicfusion.quality.refine import refine_run
     from mosaicfusion.quality.semantics import classify_regions
@@ -75,6 +76,7 @@ _MODULES = {
     "merge": "dataset.merge",
     "open_dataset": "dataset.reader",
     "open_training_set": "detectors.data.training_set",
+    "paste": "pasting.paste",
     "predict": "detectors.evaluation.predict",
     "predict_folder": "detectors.evaluation.predict_images",
     "read_stats": "dataset.stats",
@@ -124,6 +126,7 @@ __all__ = [
     "merge",
     "open_dataset",
     "open_training_set",
+    "paste",
     "predict",
     "predict_folder",
     "read_stats",

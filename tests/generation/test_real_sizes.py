@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mosaicfusion.categories import Category, Selection, Vocabulary
+from mosaicfusion.dataset.object_sizes import read_sizes
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import make_config
-from mosaicfusion.generation.real_sizes import read_sizes, with_real_sizes
+from mosaicfusion.generation.real_sizes import with_real_sizes
 from mosaicfusion.layouts import SceneLayout
 
 BUS, CUP, KITE = Category(1, "bus"), Category(2, "cup", synonyms=("mug",)), Category(3, "kite")

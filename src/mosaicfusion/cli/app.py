@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 _ORDER = (
     *("generate", "status", "retry", "report", "explain", "categories", "prompts", "settings"),
     *("judge", "refine", "semantics", "diversity"),
-    *("merge", "validate", "stats", "export"),
+    *("merge", "paste", "validate", "stats", "export"),
     *("train", "evaluate", "predict", "embed-text", "experiment"),
 )
 

@@ -61,14 +61,14 @@ def make_layout(
     return {
         "kind": kind,
         "grids": None if grid is None else tuple(part.strip() for part in grid.split(",")),
-        "objects": None if objects is None else _range(objects),
+        "objects": None if objects is None else parse_range(objects),
         "sizes": sizes,
         "max_overlap": max_overlap,
         "render_scale": render_scale,
     }
 
 
-def _range(text: str) -> tuple[int, int]:
+def parse_range(text: str) -> tuple[int, int]:
     """Read ``4-12`` or ``8``."""
     numbers = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", text.strip())
     if not numbers:

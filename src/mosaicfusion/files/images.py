@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def read_rgb(path: Path | str, upright: bool = False) -> NDArray[np.uint8]:
     except Exception as error:  # whatever a broken file makes Pillow raise
         raise MosaicFusionError(unreadable(path, error)) from None
     raise MosaicFusionError(f"{path} has more than 8 bits per channel (Pillow's mode {mode}); convert it to 8 bits")
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 RGB (H, W, 3) as a JPEG of quality 95, with colour at full resolution: masks follow colour edges."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
 
 
 def unreadable(path: Path | str, error: Exception) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mosaicfusion.config import RunConfig
+from mosaicfusion.files.images import encode_jpeg
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.measures import measure_mask, predict_iou
@@ -23,8 +22,6 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.sampler import SampledCanvas
 
-_JPEG_QUALITY = 95
-
 
 def record_canvas(sampled: SampledCanvas, config: RunConfig, run: RunFolder) -> CanvasRecord:
     """Write the image of a canvas to the run folder, and extract its masks."""
@@ -32,7 +29,7 @@ def record_canvas(sampled: SampledCanvas, config: RunConfig, run: RunFolder) -> 
     if sampled.image is not None:
         with stage("write image"):
             image = shrink(sampled.image, sampled.spec.canvas.render_scale)
-            file_name = run.write_image(sampled.spec.index, _encode_jpeg(image))
+            file_name = run.write_image(sampled.spec.index, encode_jpeg(image))
     return extract_record(sampled, config, file_name)
 
 
@@ -136,10 +133,3 @@ def _record(found: _Found, visible: NDArray[np.bool_] | None, config: RunConfig)
         segmentation=dict(rle.encode(visible)),
         amodal_segmentation=dict(rle.encode(found.mask)) if area < whole else None,
     )
-
-
-def _encode_jpeg(image: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    # Colour at full resolution: masks follow colour edges.
-    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
