@@ -114,6 +114,9 @@ class DataConfig(Settings):
     max_side_px: Positive = 1333
     flip: Share = 0.5
     repeat_threshold: Share = Field(1e-3, description="threshold t of repeat-factor sampling; 0: off")
+    synthetic_share: Share | None = Field(
+        None, description="part of the samples that are synthetic images; null: as it follows from their number"
+    )
     copy_paste: bool = False
     mosaic: bool = False
 

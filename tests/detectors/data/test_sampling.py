@@ -8,7 +8,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from mosaicfusion.detectors.data.sampling import RepeatFactorSampler, repeat_factors
+from mosaicfusion.detectors.data.sampling import RepeatFactorSampler, repeat_factors, with_share
+from mosaicfusion.errors import MosaicFusionError
 
 
 def labels(*images: list[int]) -> list[np.ndarray]:
@@ -33,6 +34,22 @@ def test_factors_follow_the_annotations() -> None:
     after = repeat_factors(labels([1], [1], [1], [2], [2], [2]), threshold=1)[3]
     assert before == pytest.approx(2)
     assert after == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_share_scales_synthetic_images_and_leaves_real_ones(share: float) -> None:
+    factors, synthetic = np.array([1, 2, 1.5, 3, 1]), np.array([False, True, False, True, True])
+    scaled = with_share(factors, synthetic, share, "plus.json")
+    assert scaled[~synthetic].tolist() == [1, 1.5]
+    assert scaled[synthetic].sum() / scaled.sum() == pytest.approx(share)
+    epochs = np.concatenate([RepeatFactorSampler(scaled).epoch(k) for k in range(400)])
+    assert synthetic[epochs].mean() == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize(("synthetic", "share"), [([True, True], 0.5), ([False, False], 0.5), ([True, False], 1.0)])
+def test_a_share_needs_images_of_both_kinds(synthetic: list[bool], share: float) -> None:
+    with pytest.raises(MosaicFusionError, match=r"data.synthetic_share=.*; plus.json: . of its 2 images are synthetic"):
+        with_share(np.ones(2), np.array(synthetic), share, "plus.json")
 
 
 def test_an_epoch_rounds_at_random_with_the_right_mean() -> None:

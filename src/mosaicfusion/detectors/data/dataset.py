@@ -85,6 +85,10 @@ class DetectionDataset(SampleSet):
         """Labels of each sample's instances, for :func:`mosaicfusion.detectors.data.sampling.repeat_factors`."""
         return [self.instances.labels_of(number) for number in self.numbers.tolist()]
 
+    def synthetic(self) -> NDArray[np.bool_]:
+        """bool (samples,): True for each image that mosaicfusion generated, or pasted on."""
+        return np.array([self.images[number].synthetic for number in self.numbers.tolist()], bool)
+
     @property
     def image_counts(self) -> NDArray[np.int64]:
         """int64 (C + 1,): number of images with an instance of each label, for the federated loss."""

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from mosaicfusion.errors import MosaicFusionError
+
 
 @dataclass(frozen=True)
 class SampleIndex:
@@ -37,12 +39,31 @@ def repeat_factors(labels: Sequence[NDArray[np.int64]], threshold: float = 1e-3)
     return factors
 
 
+def with_share(
+    factors: NDArray[np.float64], synthetic: NDArray[np.bool_], share: float, name: str
+) -> NDArray[np.float64]:
+    """Repeat factors, float64 (images,), with those of synthetic images scaled to be ``share`` of all samples, in [0, 1).
+
+    Real images keep theirs, so that an epoch looks at each of them as often as without synthetic ones. ``synthetic``: bool
+    (images,). Raises :class:`MosaicFusionError` unless there are images of both kinds; ``name`` is that of the set.
+    """
+    real = factors[~synthetic].sum()
+    if share >= 1 or not synthetic.any() or synthetic.all():
+        kinds = f"{int(synthetic.sum())} of its {len(synthetic)} images are synthetic"
+        raise MosaicFusionError(
+            f"data.synthetic_share={share:g} needs a set with real and synthetic images, and a share below 1; {name}: {kinds}"
+        )
+    scale = share / (1 - share) * real / factors[synthetic].sum()
+    return np.where(synthetic, factors * scale, factors)
+
+
 class RepeatFactorSampler(Sampler[SampleIndex]):
     """Endless stream of samples, epoch after epoch; the sample at a position depends on the seed and the position only.
 
     Each epoch contains an image floor(r) times, plus once with probability r - floor(r), and is shuffled. ``factors``: r of
-    each image, float (images,), all 1 for plain shuffling. ``start``: number of samples consumed before by all ranks together:
-    batch size x ranks x steps resumes an interrupted training. Rank k of n takes positions k, k + n, ... of the remaining ones.
+    each image, float (images,) from 0 on, all 1 for plain shuffling. ``start``: number of samples consumed before by all ranks
+    together: batch size x ranks x steps resumes an interrupted training. Rank k of n takes positions k, k + n, ... of the
+    remaining ones.
     """
 
     def __init__(

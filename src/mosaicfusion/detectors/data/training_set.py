@@ -20,7 +20,7 @@ from mosaicfusion.detectors.data.copy_paste import CopyPaste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
 from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
 from mosaicfusion.detectors.data.samples import SampleSet, Transform
-from mosaicfusion.detectors.data.sampling import repeat_factors
+from mosaicfusion.detectors.data.sampling import repeat_factors, with_share
 from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 from mosaicfusion.files.remote import as_path
 
@@ -67,6 +67,8 @@ def open_training_set(
         on_progress=on_progress,
     )
     factors = repeat_factors(base.labels(), config.repeat_threshold)
+    if config.synthetic_share is not None:
+        factors = with_share(factors, base.synthetic(), config.synthetic_share, str(path))
     weights = torch.from_numpy(factors)
     samples: SampleSet = base
     if config.mosaic:
