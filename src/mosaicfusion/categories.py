@@ -17,6 +17,7 @@ from mosaicfusion.errors import MosaicFusionError, is_printable
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 MAX_NAME_LENGTH = 100
+_SIMILAR = 0.67  # part of the letters that names share if one may be a slip of the other; pie and pipette share 0.6
 MAX_ID = 2**63 - 1  # what numpy, Arrow and detectors hold
 
 
@@ -119,14 +120,11 @@ class Vocabulary(Sequence[Category]):
 
     def nearest(self, name: str, count: int = 5) -> list[str]:
         """Names with a similar spelling, best first; names that share a word come first."""
-        key = normalize_name(name)
-        words = set(key.split())
         known: dict[str, Category] = {}
         for table in reversed(self._spellings):
             known.update({spelling: found[0] for spelling, found in table.items()})
-        sharing = [spelling for spelling in known if words & set(spelling.split())]
-        close = difflib.get_close_matches(key, known, n=3 * count, cutoff=0.6)
-        return list(dict.fromkeys(known[spelling].display_name for spelling in [*sharing, *close]))[:count]
+        near = nearest_spellings(name, known, 3 * count)
+        return list(dict.fromkeys(known[spelling].display_name for spelling in near))[:count]
 
     def search(self, text: str) -> list[Category]:
         """Categories whose name, synonyms or definition contain ``text``, ignoring case."""
@@ -239,3 +237,11 @@ def parse_category(record: Any, path: Path) -> Category:
 def normalize_name(name: str) -> str:
     """The name in lower case, with single spaces for underscores and repeated spaces."""
     return " ".join(name.casefold().replace("_", " ").split())
+
+
+def nearest_spellings(name: str, known: Iterable[str], close: int = 5) -> list[str]:
+    """Those of the normalized names ``known`` that share a word with ``name``, then up to ``close`` of a similar spelling."""
+    key, known = normalize_name(name), list(known)
+    words = set(key.split())
+    sharing = [spelling for spelling in known if words & set(spelling.split())]
+    return list(dict.fromkeys([*sharing, *difflib.get_close_matches(key, known, n=close, cutoff=_SIMILAR)]))

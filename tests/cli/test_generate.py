@@ -119,11 +119,13 @@ class TestGenerate:
     def test_the_own_data_are_balanced(self, tmp_path: Path) -> None:
         own = self.own_json(tmp_path)
         arguments = ("generate", "--vocabulary", own, "--balance", own, "--instances-per-category", "5", *TINY)
-        planned = call(*arguments, "--out", tmp_path / "run", "--dry-run")
-        assert re.search(r"teapot\W+4\W", planned.stdout), planned.output
-        assert re.search(r"banana\W+0\W", planned.stdout), planned.output
+        planned = call(*arguments, "--dry-run")
+        assert re.search(r"teapot\W+1\W+0\W+5\W+5\W+4\W", planned.stdout), "real, synthetic, wanted, after, canvases"
+        assert re.search(r"banana\W+12\W+0\W+5\W+16\W+0\W", planned.stdout), planned.output
+        assert "others: banana +4; --main teapot --partners main generates only these" in planned.stderr
         result = call(*arguments, "--out", tmp_path / "run")
         assert result.exit_code == 0, result.output
+        assert re.search(r"teapot\W+1\W+4\W+5\W+5\W", result.stdout), result.output
         data = json.loads((tmp_path / "run" / "lvis.json").read_text())
         shown = [annotation["category_id"] for annotation in data["annotations"]]
         assert shown.count(2) >= 4
@@ -198,6 +200,53 @@ class TestRefused:
         assert result.stderr.lstrip().startswith("error: ")
         assert read_files(tmp_path) == {}
         assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_an_existing_run_shows_what_is_new(run: Path, tmp_path: Path) -> None:
+    before = read_files(run)
+    arguments = ("generate", "-c", "banana, teapot", *TINY, "--dry-run", "--out", run)
+    more = call(*arguments, "-n", "3")
+    assert re.search(r"canvases\W+4\W", more.stdout) and re.search(r"canvases that exist\W+2\W", more.stdout)
+    assert "nothing to do: all canvases exist" in call(*arguments, "-n", "1").stdout
+    other = call(*arguments, "--seed", "8")
+    assert other.exit_code == 2
+    assert "holds another run; give another --out, or undo:\n  config.seed: 0 -> 8" in other.stderr
+    assert read_files(run) == before
+
+
+def test_only_a_dry_run_needs_no_folder() -> None:
+    assert call("generate", "-c", "banana", "--dry-run").exit_code == 0
+    result = call("generate", "-c", "banana")
+    assert (result.exit_code, result.stderr[:40]) == (2, "error: give the folder of the run with -")
+
+
+class TestPartOfAVocabulary:
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Path:
+        path = tmp_path / "own.json"
+        names = ["Teapot", "my gadget", "Banana"]
+        path.write_text(json.dumps({"categories": [{"id": k, "name": name} for k, name in enumerate(names)]}))
+        return path
+
+    def test_the_known_ones_are_offered(self, source: Path) -> None:
+        refused = call("generate", "--vocabulary", source, "--dry-run")
+        assert refused.exit_code == 2
+        assert refused.stderr.endswith("or go on with those that it knows: --main 'Teapot, Banana'\n")
+
+    def test_what_is_left_out_is_noted(self, source: Path) -> None:
+        result = call("generate", "--vocabulary", source, "--main", "Teapot, Banana", "--dry-run")
+        assert result.exit_code == 0, result.output
+        assert "note: the model 'mini' does not know 1 category, left out: my gadget" in result.stderr
+
+
+def test_a_limit_that_was_reached_is_named_with_a_number_to_try(tmp_path: Path) -> None:
+    arguments = ("--instances-per-category", "2", "-n", "2", "--min-quality", "1", *TINY)
+    result = call("generate", "-c", "banana", *arguments, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert (
+        "rejected: banana (0 of 2 after 2 canvases), the limit; try --canvases-per-category 7, or less than --min-quality 1"
+        in result.stdout
+    )
 
     def test_an_empty_file_of_backgrounds_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "scenes.txt").write_text("# none yet\n")

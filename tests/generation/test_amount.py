@@ -12,10 +12,11 @@ from support.lvis_sets import write_json
 from support.tiny_runs import NAMES, content, generate_tiny, nothing_is_sampled, small_config, watched_engine
 
 from mosaicfusion.categories import Selection
-from mosaicfusion.config import RunConfig
+from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.amount import Canvases, Instances, make_amount
-from mosaicfusion.generation.build_dataset import Summary
+from mosaicfusion.generation.build_dataset import Aim, Summary, build_dataset
+from mosaicfusion.generation.events import Event, Note
 from mosaicfusion.generation.generate import generate
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.scale import Scale
@@ -72,7 +73,9 @@ class TestCounts:
             seen = summary_of(kite=(counts[0], 0), drum=(counts[1], 5))
             counts = wanted.counts(make_plan(grid="1x1"), counts, seen)
         assert counts == (20, 5)
-        assert wanted.short(seen) == {"kite": (0, 5)}
+        aims = wanted.aims(make_plan(grid="1x1"), counts, (0, 0), seen)
+        assert aims == {"kite": Aim(0, 0, 5, 0, 20), "drum": Aim(0, 5, 5, 5, 5)}
+        assert [name for name, aim in aims.items() if aim.lacking] == ["kite"]
 
     def test_the_most_canvases_can_be_given(self) -> None:
         assert Instances({"kite": 50, "drum": 2}, 10).counts(make_plan(grid="1x1"), (0, 0), None) == (10, 2)
@@ -142,6 +145,19 @@ class TestRuns:
         assert summary.short == {"kite": (0, 2), "drum": (0, 1)}
         assert RunFolder.open(tmp_path).manifest.counts == (8, 4)
 
+    def test_a_run_that_grows_says_why(self, tiny_sd: Path, tmp_path: Path) -> None:
+        """As after `report --min-quality`."""
+        config, amount = small_config(tiny_sd), Instances({"kite": 2, "drum": 1}, 3)
+        generate_tiny(tmp_path, tiny_sd, config=config, amount=amount)
+        build_dataset(RunFolder.open(tmp_path), OutputSettings(min_quality=1.0))
+        events: list[Event] = []
+        generate_tiny(tmp_path, tiny_sd, config=config, output=OutputSettings(), amount=amount, on_event=events.append)
+        notes = [event.text for event in events if isinstance(event, Note)]
+        thresholds = "under --min-quality 1, as the data set was last compiled"
+        assert notes[0].startswith(f"kite has 0 of 2, drum has 0 of 1 {thresholds}; ")
+        assert notes[0].endswith(" more canvases")
+        assert events.index(Note(notes[0])) == 0, "before anything is generated"
+
     def test_shards_are_refused(self, tiny_sd: Path, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="a shard cannot know how many instances the others keep"):
             generate_tiny(tmp_path / "run", tiny_sd, amount=WANTED, shard="1/2")
@@ -169,10 +185,18 @@ class TestBalance:
 
     def test_instances_of_the_own_data_count(self, tmp_path: Path) -> None:
         amount = make_amount(self.SELECTION, None, 5, self.own_data(tmp_path))
-        assert amount == Instances({"kite": 2, "drum": 5})
+        assert amount.counts(make_plan(grid="1x1"), (0, 0), None) == (2, 5)
+        aims = amount.aims(make_plan(grid="1x1"), (2, 5), (2, 5), None)
+        assert aims == {"kite": Aim(3, 0, 5, 5, 2), "drum": Aim(0, 0, 5, 5, 5)}
 
     def test_nothing_is_generated_for_a_category_with_enough(self, tmp_path: Path) -> None:
-        assert make_amount(self.SELECTION, 7, 3, self.own_data(tmp_path)) == Instances({"kite": 0, "drum": 3}, 7)
+        amount = make_amount(self.SELECTION, 7, 3, self.own_data(tmp_path))
+        assert amount.counts(make_plan(grid="1x1"), (0, 0), None) == (0, 3)
+
+    def test_a_category_that_the_own_data_lacks_is_named_with_the_nearest(self, tmp_path: Path) -> None:
+        selection = select(["kites", "drum"], "a model")
+        (note,) = make_amount(selection, None, 5, self.own_data(tmp_path)).notes
+        assert note.endswith("own.json lacks 2 categories, of which 0 instances count: kites (nearest: kite), drum")
 
     def test_the_number_of_instances_is_asked_for(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match="needs --instances-per-category"):

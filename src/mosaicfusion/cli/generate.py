@@ -8,6 +8,15 @@ from typing import Annotated
 
 import typer
 
+from mosaicfusion.cli.amounts import (
+    BalanceOption,
+    CanvasesOption,
+    FrequencyOption,
+    InstancesOption,
+    MainOption,
+    PartnersOption,
+    VocabularyOption,
+)
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.layouts import (
     GridOption,
@@ -19,7 +28,6 @@ from mosaicfusion.cli.layouts import (
     make_layout,
 )
 from mosaicfusion.cli.options import (
-    CATEGORIES,
     CLIP_HELP,
     DATASET,
     IMAGES,
@@ -48,6 +56,7 @@ from mosaicfusion.cli.options import (
     make_selection,
     read_config,
 )
+from mosaicfusion.cli.speech import note
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -81,59 +90,22 @@ may generate into one folder at once; the last one to finish compiles the data s
 )
 def generate(
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Run folder or URL (s3://...): new, empty, or of the same run.")
-    ],
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Run folder or URL (s3://...): new, empty, or of the same run.",
+            show_default="none; only --dry-run does without",
+        ),
+    ] = None,
     categories: CategoriesOption = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Categories of an LVIS or COCO json.", rich_help_panel=CATEGORIES)
-    ] = None,
-    main_names: Annotated[
-        str | None,
-        typer.Option(
-            "--main",
-            help="Main categories, each shown on a canvas in turn (names or .txt).",
-            show_default="all",
-            rich_help_panel=CATEGORIES,
-        ),
-    ] = None,
-    frequency: Annotated[
-        str | None,
-        typer.Option(
-            help="Frequencies of the main categories: r, c, f, or r,c; counted where the json has none.",
-            rich_help_panel=CATEGORIES,
-        ),
-    ] = None,
-    partners: Annotated[
-        str,
-        typer.Option(
-            help="Categories of the other regions: all, main, frequencies as r,c, names or a .txt file.",
-            rich_help_panel=CATEGORIES,
-        ),
-    ] = "all",
-    canvases_per_category: Annotated[
-        int | None,
-        typer.Option(
-            "--canvases-per-category",
-            "-n",
-            help="Canvases for each main category; with --instances-per-category, at most.",
-            min=1,
-            show_default="25",
-        ),
-    ] = None,
-    instances_per_category: Annotated[
-        int | None,
-        typer.Option(
-            help="Generate until the data set holds so many instances of each main category.",
-            min=1,
-            show_default="by canvases",
-        ),
-    ] = None,
-    balance: Annotated[
-        Path | None,
-        typer.Option(
-            help="LVIS or COCO json whose instances count as well: rare categories get more.", show_default="none"
-        ),
-    ] = None,
+    vocabulary: VocabularyOption = None,
+    main_names: MainOption = None,
+    frequency: FrequencyOption = None,
+    partners: PartnersOption = "all",
+    canvases_per_category: CanvasesOption = None,
+    instances_per_category: InstancesOption = None,
+    balance: BalanceOption = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -243,6 +215,7 @@ def generate(
 ) -> None:
     """Generate images with several objects each, their instance masks, and an LVIS json."""
     from mosaicfusion.cli.console import generation_bar, print_preview, print_profile, print_summary
+    from mosaicfusion.files.remote import as_folder
     from mosaicfusion.generation.amount import make_amount
     from mosaicfusion.generation.generate import generate as run
     from mosaicfusion.generation.presets import check_model, load_config
@@ -250,6 +223,7 @@ def generate(
     from mosaicfusion.generation.prompt_lists import with_prompts
     from mosaicfusion.models.device import DeviceOptions
     from mosaicfusion.profiling import profiled, waiter
+    from mosaicfusion.run.folder import RunFolder
 
     overrides = make_overrides(
         model,
@@ -272,10 +246,16 @@ def generate(
     if prompts is not None:
         settings_used = with_prompts(settings_used, selection, prompts)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
+    output = make_output(policy, masks, min_quality, min_semantics, clip)
     if dry_run:
         amount = make_amount(selection, canvases_per_category, instances_per_category, balance)
-        print_preview(preview(selection, settings_used, amount))
+        for text in amount.notes:
+            note(text)
+        existing = RunFolder.find(as_folder(out)) if out is not None else None
+        print_preview(preview(selection, settings_used, amount, existing=existing, output=output))
         return
+    if out is None:
+        raise MosaicFusionError("give the folder of the run with --out, such as --out runs/fruit")
     if profile and scale.on_ray:
         raise MosaicFusionError("--profile times this process and sees nothing of workers; leave --workers out")
     watched = profiled(waiter(device)) if profile else nullcontext()
@@ -287,7 +267,7 @@ def generate(
             instances_per_category=instances_per_category,
             balance=balance,
             config=settings_used,
-            output=make_output(policy, masks, min_quality, min_semantics, clip),
+            output=output,
             device=DeviceOptions(device, batch_size, threads, compile, offload, vae_tiling),
             scale=scale,
             on_event=bar.on_event,

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mosaicfusion.categories import FREQUENCIES, Category
+from mosaicfusion.categories import FREQUENCIES, Category, nearest_spellings, normalize_name
 from mosaicfusion.dataset.coco import AnnotationRef, CategoryRef, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.dataset.match import Matcher
@@ -86,10 +86,11 @@ class DatasetStats:
 
 @dataclass(frozen=True)
 class CategoryCount:
-    """Instances of a category, and images that show it."""
+    """Instances of a category, and images that show it. ``nearest``: where the json has no such category, similar names in it."""
 
     instances: int
     images: int
+    nearest: tuple[str, ...] | None = None
 
 
 def count_categories(path: str | Path, categories: Iterable[Category]) -> dict[str, CategoryCount]:
@@ -102,11 +103,13 @@ def count_categories(path: str | Path, categories: Iterable[Category]) -> dict[s
     annotations = file.parse("annotations", list[AnnotationRef])
     instances = Counter(annotation.category_id for annotation in annotations)
     images = Counter(id_ for id_, _ in {(annotation.category_id, annotation.image_id) for annotation in annotations})
-    matcher = Matcher(file.parse("categories", list[CategoryRef]))
+    listed = file.parse("categories", list[CategoryRef])
+    matcher, known = Matcher(listed), [normalize_name(category.name) for category in listed]
     own = {category.id: category.name for category in categories}
     refs = [CategoryRef(c.id, c.name, list(c.synonyms), c.synset) for c in categories]
-    ids, _ = matcher.ids(refs, "this run")
-    return {name: CategoryCount(instances[ids[id_]], images[ids[id_]]) for id_, name in own.items()}
+    ids, new = matcher.ids(refs, "this run")
+    nearest = {category.name: tuple(nearest_spellings(category.name, known)) for category in new}
+    return {name: CategoryCount(instances[ids[id_]], images[ids[id_]], nearest.get(name)) for id_, name in own.items()}
 
 
 def read_stats(path: str | Path) -> DatasetStats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.categories import Selection
-from mosaicfusion.dataset.stats import count_categories
-from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.generation.build_dataset import Summary
+from mosaicfusion.dataset.stats import CategoryCount, count_categories
+from mosaicfusion.errors import MosaicFusionError, counted, first_few
+from mosaicfusion.generation.build_dataset import Aim, Summary, thresholds_of
+from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.mosaic.plan import Plan
 from mosaicfusion.report.stats import CategoryTally
+from mosaicfusion.run.manifest import Manifest
 
 CANVASES_PER_CATEGORY = 25  # the default
 _CANVASES_PER_INSTANCE = 4  # a category that fails more often is given up
@@ -27,6 +29,11 @@ _FIRST_GROWTH = (
 class Amount(Protocol):
     """:class:`Canvases` or :class:`Instances`."""
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user may want to know of the arguments."""
+        ...
+
     def counts(self, plan: Plan, current: Sequence[int], summary: Summary | None) -> tuple[int, ...]:
         """Number of canvases for each main category of a plan.
 
@@ -34,8 +41,13 @@ class Amount(Protocol):
         """
         ...
 
-    def short(self, summary: Summary) -> dict[str, tuple[int, int]]:
-        """By name, the instances that there are and those that are wanted, of each category that lacks some."""
+    def aims(
+        self, plan: Plan, counts: Sequence[int], missing: Sequence[int], summary: Summary | None
+    ) -> dict[str, Aim]:
+        """By name, the aim of each main category; empty if no instances are wanted.
+
+        ``counts``: canvases of each. ``missing``: those of them that do not exist. ``summary``: counts of the others.
+        """
         ...
 
 
@@ -44,6 +56,7 @@ class Canvases:
     """The same number of canvases for each main category."""
 
     each: int = CANVASES_PER_CATEGORY
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.each < 1:
@@ -53,7 +66,9 @@ class Canvases:
         """See :class:`Amount`."""
         return (self.each,) * len(plan.main)
 
-    def short(self, summary: Summary) -> dict[str, tuple[int, int]]:
+    def aims(
+        self, plan: Plan, counts: Sequence[int], missing: Sequence[int], summary: Summary | None
+    ) -> dict[str, Aim]:
         """See :class:`Amount`: no number of instances is wanted."""
         return {}
 
@@ -62,24 +77,23 @@ class Canvases:
 class Instances:
     """As many canvases as it takes until the data set holds ``wanted`` instances, by name of the main category.
 
-    A category gets at most ``max_canvases`` canvases of its own, by default four for each wanted instance. Canvases are
-    generated in rounds. A round is planned from the counts of those before and nothing else, so that any number of workers,
-    and a run that was interrupted, come to the same canvases.
+    ``real``: instances that count as well, and need not be generated. A category gets at most ``max_canvases`` canvases of its
+    own, by default four for each instance to be generated. Canvases are generated in rounds. A round is planned from the counts
+    of those before and nothing else, so that any number of workers, and a run that was interrupted, come to the same canvases.
     """
 
     wanted: Mapping[str, int]
     max_canvases: int | None = None
+    real: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def counts(self, plan: Plan, current: Sequence[int], summary: Summary | None) -> tuple[int, ...]:
         """See :class:`Amount`. Canvases that are planned but not complete are completed first."""
         if summary is None and any(current):
             return tuple(current)
         before = np.array(current)
-        wanted = np.array([self.wanted.get(category.name, 0) for category in plan.main])
-        seen = summary.per_category if summary else {}
-        tallies = [seen.get(category.name, CategoryTally(category.name)) for category in plan.main]
-        requested, have = (np.array([getattr(tally, kind) for tally in tallies]) for kind in ("requested", "used"))
-        kept = (have + 1) / (requested + 1)  # of a region that shows the category; 1 before there are any
+        wanted = np.array([self._synthetic(category.name) for category in plan.main])
+        have, kept = _have(plan, summary)
         limit = np.full_like(wanted, self.max_canvases) if self.max_canvases else _CANVASES_PER_INSTANCE * wanted
         if summary:
             limit = np.minimum(limit, 2 * before + _FIRST_GROWTH)
@@ -92,10 +106,28 @@ class Instances:
                 return tuple((before + added).tolist())
             added[more] += 1
 
-    def short(self, summary: Summary) -> dict[str, tuple[int, int]]:
+    def aims(
+        self, plan: Plan, counts: Sequence[int], missing: Sequence[int], summary: Summary | None
+    ) -> dict[str, Aim]:
         """See :class:`Amount`."""
-        have = {name: tally.used for name, tally in summary.per_category.items()}
-        return {name: (have.get(name, 0), count) for name, count in self.wanted.items() if have.get(name, 0) < count}
+        have, kept = _have(plan, summary)
+        more = np.rint(kept * _ObjectsShown(plan)(np.array(missing))).astype(int)
+        aims = {}
+        for category, had, new, canvases in zip(plan.main, have.tolist(), more.tolist(), counts, strict=True):
+            real = self.real.get(category.name, 0)
+            aims[category.name] = Aim(real, had, self.wanted.get(category.name, 0), real + had + new, canvases)
+        return aims
+
+    def _synthetic(self, name: str) -> int:
+        return max(0, self.wanted.get(name, 0) - self.real.get(name, 0))
+
+
+def _have(plan: Plan, summary: Summary | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Instances of each main category in the data set, and the part of the regions that show it which are kept."""
+    seen = summary.per_category if summary else {}
+    tallies = [seen.get(category.name, CategoryTally(category.name)) for category in plan.main]
+    requested, have = (np.array([getattr(tally, kind) for tally in tallies]) for kind in ("requested", "used"))
+    return have, (have + 1) / (requested + 1)  # 1 before there are any
 
 
 class _ObjectsShown:
@@ -130,16 +162,57 @@ def make_amount(
         raise MosaicFusionError(f"instances_per_category={instances_per_category} must be at least 1")
     if canvases_per_category is not None and canvases_per_category < 1:
         raise MosaicFusionError(f"canvases_per_category={canvases_per_category} must be at least 1")
-    real = count_categories(balance, selection.main) if balance is not None else {}
-    wanted = {
-        category.name: max(0, instances_per_category - (real[category.name].instances if real else 0))
-        for category in selection.main
-    }
-    if not any(wanted.values()):
+    wanted = {category.name: instances_per_category for category in selection.main}
+    if balance is None:
+        return Instances(wanted, canvases_per_category)
+    counts = count_categories(balance, selection.main)
+    real = {name: count.instances for name, count in counts.items()}
+    if min(real.values()) >= instances_per_category:
         raise MosaicFusionError(
             f"every category has {instances_per_category} instances in {balance} already: there is nothing to generate"
         )
-    return Instances(wanted, canvases_per_category)
+    return Instances(wanted, canvases_per_category, real, _absent(counts, balance))
+
+
+def _absent(counts: Mapping[str, CategoryCount], balance: str | Path) -> list[str]:
+    """A note on the categories that the json has not, perhaps because it spells them in another way."""
+    absent = [
+        name + (f" (nearest: {', '.join(count.nearest)})" if count.nearest else "")
+        for name, count in counts.items()
+        if count.nearest is not None
+    ]
+    if not absent:
+        return []
+    return [f"{balance} lacks {counted(len(absent), 'category')}, of which 0 instances count: {first_few(absent)}"]
+
+
+def grow(manifest: Manifest, amount: Amount, summary: Summary | None) -> Manifest:
+    """The manifest with the canvases that an amount needs; ``summary``: counts of those that it has, if they are complete.
+
+    Raises :class:`MosaicFusionError` for fewer than it has.
+    """
+    return manifest.grown_to(amount.counts(make_plan(manifest, latent_factor=8), manifest.counts, summary))
+
+
+def with_aims(summary: Summary, amount: Amount, manifest: Manifest) -> Summary:
+    """A summary with the aims of the main categories, where no canvas is missing."""
+    plan = make_plan(manifest, latent_factor=8)
+    return replace(summary, aims=amount.aims(plan, manifest.counts, (0,) * len(plan.main), summary))
+
+
+def reason_to_grow(summary: Summary, amount: Amount, grown: Manifest, since: str = "") -> str:
+    """Why a complete run is to grow; empty if it is to have more canvases anyway.
+
+    ``since``: what is said of the thresholds.
+    """
+    lacking = [
+        f"{name} has {have} of {wanted}" for name, (have, wanted) in with_aims(summary, amount, grown).short.items()
+    ]
+    if not lacking:
+        return ""
+    thresholds = thresholds_of(summary.output)
+    under = f" under {thresholds}{since}" if thresholds else ""
+    return f"{first_few(lacking)}{under}; {counted(grown.total - summary.canvases, 'more canvas')}"
 
 
 def _advise(balance: str | Path) -> str:

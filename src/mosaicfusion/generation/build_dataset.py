@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
@@ -19,12 +19,30 @@ from mosaicfusion.run.failures import MESSAGES, NAN_ADVICE
 from mosaicfusion.run.folder import RunFolder
 
 
+class Aim(NamedTuple):
+    """Instances of a main category: those of the json of ``balance``, the synthetic ones, those that are wanted together.
+
+    ``after``: expected together once the planned canvases exist. ``canvases``: number of its own, planned or existing.
+    """
+
+    real: int
+    synthetic: int
+    wanted: int
+    after: int
+    canvases: int
+
+    @property
+    def lacking(self) -> int:
+        """Instances that are still to be generated."""
+        return max(0, self.wanted - self.real - self.synthetic)
+
+
 @dataclass(frozen=True)
 class Summary:
     """Counts of a run. ``used`` canvases are in lvis.json; ``rejections`` counts regions by reason.
 
-    ``per_category``: the counts of each category's regions, by name. ``short``: the instances that there are and those that
-    were wanted, of each category that lacks some. ``missing`` canvases do not exist; ``failed`` counts
+    ``per_category``: the counts of each category's regions, by name. ``aims``: where instances are wanted, the :class:`Aim` of
+    each main category. ``missing`` canvases do not exist; ``failed`` counts
     those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
     ``lost`` canvases belong to parts of which an image was deleted; the command that generated them does so again.
     ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated.
@@ -43,7 +61,12 @@ class Summary:
     failed: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     generated: int = 0
-    short: dict[str, tuple[int, int]] = field(default_factory=dict)
+    aims: dict[str, Aim] = field(default_factory=dict)
+
+    @property
+    def short(self) -> dict[str, tuple[int, int]]:
+        """The synthetic instances that there are and those that were wanted, of each category that lacks some."""
+        return {name: (aim.synthetic, aim.wanted - aim.real) for name, aim in self.aims.items() if aim.lacking}
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the yield by category, and a few canvases."""
@@ -57,6 +80,12 @@ class Summary:
         ]
         pictures = run_pictures(RunFolder.open(self.path))
         return render_view(f"Run {self.path}", facts, ("category", "requested", "kept", "yield"), rows, pictures)
+
+
+def thresholds_of(output: OutputSettings) -> str:
+    """The thresholds in force as options, such as ``--min-quality 0.9``; empty if there are none."""
+    values = {"--min-quality": output.min_quality, "--min-semantics": output.min_semantics}
+    return ", ".join(f"{name} {value:g}" for name, value in values.items() if value)
 
 
 def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:

@@ -49,7 +49,14 @@ class CanvasFailed:
     message: str
 
 
-Event = Progress | CanvasDone | CanvasFailed
+@dataclass(frozen=True)
+class Note:
+    """What the user may want to know: a line such as why a run is to grow."""
+
+    text: str
+
+
+Event = Progress | CanvasDone | CanvasFailed | Note
 OnEvent = Callable[[Event], None]
 
 
@@ -99,6 +106,10 @@ class Observer:
         """Emit :class:`CanvasFailed` for each canvas."""
         for index in indices:
             self._emit(CanvasFailed(index, message))
+
+    def note(self, text: str) -> None:
+        """Emit :class:`Note`."""
+        self._emit(Note(text))
 
     def _emit(self, event: Event) -> None:
         if self._on_event is not None:

@@ -15,11 +15,10 @@ from mosaicfusion.categories import Selection, Vocabulary
 from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.errors import MosaicFusionError, counted
 from mosaicfusion.files.remote import as_folder, check_local
-from mosaicfusion.generation.amount import Amount, Instances, make_amount
+from mosaicfusion.generation.amount import Amount, Instances, grow, make_amount, reason_to_grow, with_aims
 from mosaicfusion.generation.bar import watched
 from mosaicfusion.generation.batches import WHOLE
 from mosaicfusion.generation.build_dataset import Summary, build_dataset, summarize
-from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.engine import Engine, LocalEngine
 from mosaicfusion.generation.events import Observer, OnEvent
 from mosaicfusion.generation.presets import as_config
@@ -131,10 +130,15 @@ def generate_with(
         manifest = manifest.with_canvases_of(existing.manifest)
         if complete and manifest.output == existing.manifest.output and (existing.path / "lvis.json").exists():
             summary = summarize(existing)
-    manifest = _grown(manifest, amount, summary)
+    manifest = grow(manifest, amount, summary)
     if existing and summary and manifest.total == existing.total:
         existing.continue_with(manifest)  # with other versions
-        return replace(summary, short=amount.short(summary))  # nothing to do
+        return with_aims(summary, amount, manifest)  # nothing to do
+    observer = observer or Observer()
+    for text in amount.notes:
+        observer.note(text)
+    if summary and (reason := reason_to_grow(summary, amount, manifest, since=", as the data set was last compiled")):
+        observer.note(reason)
     _check_semantics(manifest, out)
     engine.load(manifest, out)
     run = existing.continue_with(manifest) if existing else RunFolder.open_or_create(out, manifest)
@@ -142,23 +146,21 @@ def generate_with(
 
 
 def _generate_amount(
-    engine: Engine, run: RunFolder, amount: Amount, options: DeviceOptions, scale: Scale, observer: Observer | None
+    engine: Engine, run: RunFolder, amount: Amount, options: DeviceOptions, scale: Scale, observer: Observer
 ) -> Summary:
     """Generate what a run lacks, and let it grow until it has the amount."""
-    generated, observer = 0, observer or Observer()
+    generated = 0
     while True:
         if isinstance(amount, Instances):
             observer.round = (observer.round or 0) + 1
         summary = _generate_missing(engine, run, options, scale, observer)
         generated += summary.generated
-        grown = run.manifest if summary.missing else _grown(run.manifest, amount, summary)
+        grown = run.manifest if summary.missing else grow(run.manifest, amount, summary)
         if grown.total == run.total:
-            return replace(summary, generated=generated, short=amount.short(summary))
+            return with_aims(replace(summary, generated=generated), amount, run.manifest)
+        if reason := reason_to_grow(summary, amount, grown):
+            observer.note(reason)
         run.continue_with(grown)
-
-
-def _grown(manifest: Manifest, amount: Amount, summary: Summary | None) -> Manifest:
-    return manifest.grown_to(amount.counts(make_plan(manifest, latent_factor=8), manifest.counts, summary))
 
 
 def _with_dtype(config: RunConfig, engine: Engine, complete: RunFolder | None) -> RunConfig:

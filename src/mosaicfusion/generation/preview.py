@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mosaicfusion.categories import Selection
-from mosaicfusion.config import RunConfig
-from mosaicfusion.generation.amount import Amount
+from mosaicfusion.config import OutputSettings, RunConfig
+from mosaicfusion.generation.amount import Amount, grow
+from mosaicfusion.generation.build_dataset import Aim, Summary, summarize
+from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.real_sizes import with_real_sizes
 from mosaicfusion.layouts.geometry import Region
-from mosaicfusion.mosaic.plan import CanvasSpec, Plan, main_order
+from mosaicfusion.mosaic.plan import CanvasSpec, main_order
 from mosaicfusion.mosaic.prompts import render
+from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
 
 _SAMPLED = 256  # canvases that the means are taken over
 _BYTES_PER_PIXEL = 0.5  # JPEGs of quality 95, as measured on the bundled model
@@ -27,56 +34,112 @@ class PlannedRegion:
 
 @dataclass(frozen=True)
 class Preview:
-    """A job before it is started.
+    """A job before it is started: the canvases that are still to be generated.
 
-    ``canvases``: of the whole run; where a number of instances is wanted, those that suffice if all masks are kept.
-    ``objects``: requested objects, exact up to 256 canvases, else estimated; as are ``megabytes``, on disk, and ``unet_calls``,
-    evaluations of a single region by the U-Net. ``per_category``: canvases of each main category. ``first``: the regions of the
-    first canvases, which the job will generate exactly so.
+    ``canvases``: their number; where a number of instances is wanted, those that suffice if masks are kept as before, or at
+    first all. ``existing``: canvases that the run has. ``objects``: requested objects, exact up to 256 canvases, else estimated;
+    as are ``megabytes``, on disk, and ``unet_calls``, evaluations of a single region by the U-Net. ``aims``: see
+    :class:`Summary`. ``first``: by number of the canvas, the regions of the first ones, which the job will generate exactly so.
     """
 
     canvases: int
+    existing: int
     objects: int
     megabytes: float
     unet_calls: int
-    per_category: dict[str, int]
-    first: list[list[PlannedRegion]]
+    aims: dict[str, Aim]
+    first: dict[int, list[PlannedRegion]]
 
 
 def preview(
-    selection: Selection, config: RunConfig, amount: Amount, *, latent_factor: int = 8, show: int = 3
+    selection: Selection,
+    config: RunConfig,
+    amount: Amount,
+    *,
+    existing: RunFolder | None = None,
+    output: OutputSettings | None = None,
+    latent_factor: int = 8,
+    show: int = 3,
 ) -> Preview:
     """Plan a job.
 
-    ``latent_factor``: pixels of the image per latent cell, 8 in all published models of the families. ``show``: number of
-    canvases in ``first``. Raises :class:`MosaicFusionError` for a layout that does not fit.
+    ``existing``: a run that it continues; ``output``: the settings of its data set that are to change. ``latent_factor``: pixels
+    of the image per latent cell, 8 in all published models of the families. ``show``: number of canvases in ``first``. Raises
+    :class:`MosaicFusionError` for a layout that does not fit, and if ``existing`` is another run.
     """
     config = with_real_sizes(config, selection)
     config.layout.check(latent_factor)
-    plan = Plan(config, tuple(selection.main), tuple(selection.partners), latent_factor)
-    counts = amount.counts(plan, (0,) * len(plan.main), None)
-    plan, total = replace(plan, extra=tuple(main_order([counts]).tolist())), sum(counts)
+    manifest, done, summary = _begun(selection, config, existing, output)
+    manifest = grow(manifest, amount, summary if done.all() else None)
+    plan = make_plan(manifest, latent_factor)
+    gaps = np.flatnonzero(~done)
+    total = len(gaps) + manifest.total - len(done)
     stride = max(1, total // _SAMPLED)
-    specs = [plan.spec(index) for index in range(0, total, stride)]
-    objects = round(sum(len(spec.categories) for spec in specs) / len(specs) * total)
-    pixels = sum(spec.canvas.hw_px[0] * spec.canvas.hw_px[1] for spec in specs) / len(specs) * total
+    numbers = [_missing(gaps, len(done), k) for k in range(0, total, stride)]
+    specs = [plan.spec(index) for index in numbers]
+    share = total / len(specs) if specs else 0
+    objects = round(sum(len(spec.categories) for spec in specs) * share)
+    pixels = sum(spec.canvas.hw_px[0] * spec.canvas.hw_px[1] for spec in specs) * share
     guided = 2 if config.sampling.guidance > 1 else 1
+    first = [_missing(gaps, len(done), k) for k in range(min(show, total))]
     return Preview(
         canvases=total,
+        existing=int(done.sum()),
         objects=objects,
         megabytes=pixels * _BYTES_PER_PIXEL / 1e6,
         unet_calls=objects * config.sampling.steps * guided,
-        per_category={category.name: count for category, count in zip(plan.main, counts, strict=True)},
-        first=[_planned(plan.spec(index), config) for index in range(min(show, total))],
+        aims=amount.aims(plan, manifest.counts, _missing_of_each(manifest, done), summary),
+        first={index: _planned(plan.spec(index)) for index in first},
     )
 
 
-def _planned(spec: CanvasSpec, config: RunConfig) -> list[PlannedRegion]:
+def _begun(
+    selection: Selection, config: RunConfig, existing: RunFolder | None, output: OutputSettings | None
+) -> tuple[Manifest, NDArray[np.bool_], Summary | None]:
+    """The run as it is, the canvases that it has, bool (canvases,), and their counts."""
+    digest = existing.manifest.model.digest if existing else ""  # that of the model would take its weights
+    manifest = Manifest(
+        config=config,
+        categories=RunCategories(main=tuple(selection.main), partners=tuple(selection.partners)),
+        model=ModelIdentity(digest=digest),
+        canvases_per_category=0,
+    )
+    if existing is None:
+        return manifest, np.zeros(0, np.bool_), None
+    if config.sampling.dtype == "auto":
+        sampling = config.sampling.model_copy(update={"dtype": existing.manifest.config.sampling.dtype})
+        manifest = manifest.model_copy(update={"config": config.model_copy(update={"sampling": sampling})})
+    existing.check_same(manifest)
+    done = existing.done()
+    for part in existing.without_image():
+        done[part] = False
+    compiled = existing.with_output(existing.manifest.output.updated(output))
+    return manifest.with_canvases_of(existing.manifest), done, summarize(compiled)
+
+
+def _missing(gaps: NDArray[np.intp], planned: int, position: int) -> int:
+    """Number of a canvas that is to be generated: one of the ``gaps`` among the ``planned`` ones, or a new one."""
+    return int(gaps[position]) if position < len(gaps) else planned + position - len(gaps)
+
+
+def _missing_of_each(manifest: Manifest, done: NDArray[np.bool_]) -> list[int]:
+    """Number of canvases that do not exist, for each main category."""
+    regular = np.arange(len(done)) % len(manifest.counts)
+    extra = main_order(manifest.rounds)
+    first = manifest.canvases_per_category * len(manifest.counts)
+    regular[first:] = extra[: max(0, len(done) - first)]
+    existing = np.bincount(regular[done], minlength=len(manifest.counts)).tolist()
+    return [planned - exist for planned, exist in zip(manifest.counts, existing, strict=True)]
+
+
+def _planned(spec: CanvasSpec) -> list[PlannedRegion]:
     return [
         PlannedRegion(
             category.name,
-            render(config.prompt.template, category.display_name, category.definition_or_qualifier, background)[0],
+            render(template, category.display_name, category.definition_or_qualifier, background)[0],
             region,
         )
-        for category, background, region in zip(spec.categories, spec.backgrounds, spec.canvas.regions, strict=True)
+        for category, background, template, region in zip(
+            spec.categories, spec.backgrounds, spec.templates, spec.canvas.regions, strict=True
+        )
     ]

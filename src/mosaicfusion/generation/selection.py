@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from mosaicfusion.categories import Category, Selection, Vocabulary, from_names,
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.dataset.stats import count_categories
 from mosaicfusion.dataset.vocabulary import read_vocabulary
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted, first_few
 from mosaicfusion.models.hub import known_categories_file
 
 _MAX_NAMED = 10  # unknown categories in a message
@@ -33,15 +34,17 @@ def vocabulary_for(
         return closed
     if closed is None:
         return requested
-    known = _known(closed, requested, model, skip_unknown and file is not None)
+    known = _known(closed, requested, skip_unknown and file is not None, from_file=file is not None)
     if names is not None:
         return Vocabulary(known.values(), "the list of categories")
     # The file's ids and names, with the words in prompts that the model was trained with.
     named = (replace(one, prompt_name=known[one.id].display_name) for one in requested if one.id in known)
-    return Vocabulary(named, requested.source, requested.notes)
+    unknown = [one.name for one in requested if one.id not in known]
+    left_out = f"{closed.source} does not know {counted(len(unknown), 'category')}, left out: {first_few(unknown)}"
+    return Vocabulary(named, requested.source, [*requested.notes, *([left_out] if unknown else [])])
 
 
-def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: bool) -> dict[int, Category]:
+def _known(closed: Vocabulary, requested: Vocabulary, skip_unknown: bool, from_file: bool) -> dict[int, Category]:
     """By id of each requested category, the category of the model; raises :class:`MosaicFusionError` that lists unknown ones."""
     known: dict[int, Category] = {}
     unknown: list[str] = []
@@ -57,7 +60,18 @@ def _known(closed: Vocabulary, requested: Vocabulary, model: str, skip_unknown: 
     raise MosaicFusionError(
         f"{closed.source} {lines}{more}\n`mosaicfusion categories --search WORD` lists its {len(closed)} categories; a model "
         "with an open vocabulary, such as Stable Diffusion, accepts any: name one with --model"
+        + (_offer([one.name for one in requested if one.id in known]) if from_file else "")
     )
+
+
+def _offer(known: Sequence[str]) -> str:
+    """How to go on with the categories of a file that the model knows."""
+    names = [name for name in known if "," not in name]
+    if not names:
+        return ""
+    if len(names) > _MAX_NAMED:
+        return f"\nor go on with the {len(names)} that it knows: name those that you want with --main"
+    return f"\nor go on with those that it knows: --main {shlex.quote(', '.join(names))}"
 
 
 def with_counted_frequencies(vocabulary: Vocabulary, path: Path) -> Vocabulary:
