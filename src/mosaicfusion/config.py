@@ -7,7 +7,7 @@ any machine, up to the floating-point differences between devices.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -157,6 +157,8 @@ class RunConfig(Settings):
 
     The defaults of the fields are the paper's; :func:`mosaicfusion.generation.presets.make_config` gives the preset of a model.
     """
+
+    listed_by: ClassVar[str] = "mosaicfusion settings"
 
     model: str = Field(BUNDLED_MODEL, description="mini (bundled), a folder in diffusers format, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")

@@ -30,9 +30,14 @@ def option_renamed(option: str, own: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException, max_length: int = 200) -> str:
-    """The first line of another library's error message, shortened; the name of its type if the message is empty."""
+    """The first line of another library's error message, shortened; the name of its type if the message is empty.
+
+    The system's errors come without their number and the path, which the caller names.
+    """
     if isinstance(error, RecursionError):
         return "nested too deeply"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error).strip() or type(error).__name__).splitlines()[0][:max_length]
 
 
@@ -40,6 +45,16 @@ def shown(value: Any) -> str:
     """Any value from outside on one short line of ASCII."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_not(value: Any, expected: Sequence[str]) -> str:
+    """``'abc' is neither 'otsu' nor a number``: a value that is of none of the kinds that were expected."""
+    kinds = list(dict.fromkeys(expected))
+    *others, last = kinds
+    words = (
+        ("not ", "") if not others else ("neither " if len(others) == 1 else "none of ", f"{', '.join(others)} nor ")
+    )
+    return f"{value!r:.80} is {words[0]}{words[1]}{last}"
 
 
 def is_printable(text: str) -> bool:

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError, first_line, is_not
 
 _LONG = 10**6  # characters; a line of YAML is not broken
+_SIMILAR = 0.7  # part of the letters that two names of settings share if one may be a slip of the other
+
+_EXPECTED = {
+    "literal_error": "{expected}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number from {ge} on",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number up to {le}",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "a text",
+    "string_too_long": "a text of at most {max_length} characters",
+    "tuple_type": "a list",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "dict_type": "a group of settings",
+    "model_type": "a group of settings",
+    "model_attributes_type": "a group of settings",
+}
+"""What pydantic expected, in the words of the user, by the type of its error."""
 
 
 class Settings(BaseModel):
-    """Frozen values; unknown names and numbers that are not finite are refused."""
+    """Frozen values; unknown names and numbers that are not finite are refused.
+
+    Raises :class:`MosaicFusionError` that names every wrong value with its location.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    listed_by: ClassVar[str] = ""
+    """The command that lists all settings, for messages; without one, the messages list them."""
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise refusal(error, type(self)) from None
+
+    # Pydantic's own mark: groups of settings in others are validated without this method, so that their errors keep their place.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @field_validator("*")
     @classmethod
@@ -39,7 +82,12 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise MosaicFusionError("the settings do not fit together:\n  " + "\n  ".join(problems(error))) from None
+            raise refusal(error, cls) from None
+
+    @classmethod
+    def of(cls, values: Self | Mapping[str, Any]) -> Self:
+        """Settings as they are, or those of a mapping. Raises :class:`MosaicFusionError`."""
+        return values if isinstance(values, cls) else cls.parse(values)
 
     def to_yaml(self) -> str:
         """All values as YAML, with their descriptions as comments; :func:`read_settings` reads it."""
@@ -120,13 +168,85 @@ def merge_settings(
     return merged
 
 
-def problems(error: ValidationError) -> list[str]:
-    """One line per invalid value: ``sampling.steps: Input should be greater than or equal to 1 (got 0)``."""
-    lines = []
+def refusal(error: ValidationError, model: type[BaseModel]) -> MosaicFusionError:
+    """The error for invalid values of ``model``: one line, or a line for each."""
+    lines = problems(error, model)
+    if len(lines) == 1:
+        return MosaicFusionError(lines[0])
+    return MosaicFusionError(f"{len(lines)} settings are wrong:\n  " + "\n  ".join(lines))
+
+
+def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
+    """One line per invalid value of ``model``: ``sampling.steps: 0 is not a number from 1 on``."""
+    wrong: dict[str, list[Any]] = {}
     for item in error.errors():
-        location = ".".join(str(part) for part in item["loc"])
-        prefix = f"{location}: " if location else ""  # no location: values that contradict each other
-        message = item["msg"].removeprefix("Value error, ")
-        own = "Value error" in item["msg"]  # our validators name the value themselves
-        lines.append(f"{prefix}{message}" + ("" if own else f" (got {item['input']!r:.80})"))
-    return lines
+        wrong.setdefault(".".join(map(str, _place(item["loc"], model))), []).append(item)
+    return [_problem(place, items, model) for place, items in wrong.items()]
+
+
+def _problem(place: str, items: list[Any], model: type[BaseModel] | None) -> str:
+    """The line of one value; it has several errors if it may be of several kinds and is of none."""
+    first, prefix = items[0], f"{place}: " if place else ""  # no place: values that contradict each other
+    if first["type"] == "extra_forbidden":
+        return _unknown(place, model)
+    if first["type"] == "missing":
+        return f"{prefix}a value is missing"
+    if any(item["type"] not in _EXPECTED for item in items):  # our validators name the value themselves
+        return prefix + first["msg"].removeprefix("Value error, ")
+    return prefix + is_not(first["input"], [_expected(item) for item in items])
+
+
+def _expected(item: Any) -> str:
+    limits = {
+        key: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for key, limit in item.get("ctx", {}).items()
+    }
+    return str(_EXPECTED[item["type"]].format(**limits))
+
+
+def _unknown(place: str, model: type[BaseModel] | None) -> str:
+    """The line of a name that is no setting, with the nearest ones: of the same name elsewhere, or of a similar one."""
+    known = list(_names(model)) if model else []
+    group, _, name = place.rpartition(".")
+    if place in known:
+        return f"{place} is a setting of another kind of {group}"
+    last = {path: path.rpartition(".")[2] for path in known}
+    similar = set(difflib.get_close_matches(name, last.values(), cutoff=_SIMILAR))
+    near = (
+        [path for path in known if last[path] == name]
+        or difflib.get_close_matches(place, [path for path in known if path.startswith(group)], 1, _SIMILAR)
+        or [path for path in known if last[path] in similar]
+    )
+    nearest = f"; nearest: {', '.join(near[:3])}" if near else ""
+    listed_by = getattr(model, "listed_by", "")
+    listing = f"; `{listed_by}` lists all" if listed_by else f"; known: {', '.join(known)}" if known else ""
+    return f"there is no setting {place}{nearest}{listing}"
+
+
+def _names(model: type[BaseModel], group: str = "") -> Iterator[str]:
+    """The dotted names of all settings, those of every kind of a group included."""
+    for name, annotation in _annotations(model).items():
+        inner = _model_in(annotation)
+        yield from _names(inner, f"{group}{name}.") if inner else [group + name]
+
+
+def _place(location: tuple[Any, ...], model: type[BaseModel] | None) -> tuple[Any, ...]:
+    """The location of an error without pydantic's marks of the kinds of value that a setting may have."""
+    for k, part in enumerate(location, start=1):
+        annotation = _annotations(model).get(part) if model else None
+        if get_origin(annotation) in (Union, UnionType) and len({*get_args(annotation)} - {NoneType}) > 1:
+            return location[:k]
+        model = _model_in(annotation)
+    return location
+
+
+def _annotations(model: type[BaseModel]) -> dict[str, Any]:
+    """The types of the fields of a model, and of its subclasses, which are the kinds of a group."""
+    kinds = {name: kind for one in model.__subclasses__() for name, kind in _annotations(one).items()}
+    return kinds | {name: field.annotation for name, field in model.model_fields.items()}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a group of settings; ``None`` for the type of a single value."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

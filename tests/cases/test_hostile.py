@@ -68,9 +68,9 @@ config_deep.json         | config    | 2 | nested too deeply
 recipe_aliases.yaml      | config    | 2 | aliases such as *a are not supported
 recipe_aliases.yaml      | recipe    | 2 | aliases such as *a are not supported
 recipe_aliases.yaml      | settings  | 2 | aliases such as *a are not supported
-recipe_date.yaml         | config    | 2 | seed: Input should be a valid integer, unable
-recipe_date.yaml         | recipe    | 2 | (got '2001-02-30')
-recipe_date.yaml         | settings  | 2 | (got '2001-02-30')
+recipe_date.yaml         | config    | 2 | there is no setting detector
+recipe_date.yaml         | recipe    | 2 | seed: '2001-02-30' is not a whole number
+recipe_date.yaml         | settings  | 2 | seed: '2001-02-30' is not a whole number
 escape_in_names.json     | validate  | 1 | name "red\\u001b[2J" holds characters that cannot be printed
 escape_in_names.json     | stats     | 0 | ?[2J
 escape_in_names.json     | coco      | 0 | data set: out

@@ -33,7 +33,7 @@ def test_the_settings_of_a_recipe_are_read_back(tmp_path: Path) -> None:
     [
         (["--preset", "mini", "--recipe", "mini_lite0"], "give one of --preset, --config and --recipe"),
         (["--recipe", "lvis"], "unknown recipe 'lvis'"),
-        (["--set", "masks.treshold=1"], "masks.treshold: Extra inputs"),
+        (["--set", "masks.treshold=1"], "there is no setting masks.treshold; nearest: masks.threshold;"),
     ],
 )
 def test_contradicting_and_unknown_values_are_refused(arguments: list[str], message: str) -> None:

@@ -72,8 +72,8 @@ class TestLoadConfig:
             ("{", "not valid JSON"),
             ("[" * 100_000, "nested too deeply"),
             ("[]", "holds a list instead of settings"),
-            ('{"config": 3}', "do not fit together"),
-            ('{"steps": 3}', "steps: Extra inputs"),
+            ('{"config": 3}', "3 is not a group of settings"),
+            ('{"steps": 3}', "there is no setting steps; nearest: sampling.steps, attention.steps"),
         ],
     )
     def test_invalid_configs_are_refused(self, tmp_path: Path, text: str, message: str) -> None:

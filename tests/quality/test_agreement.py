@@ -185,6 +185,6 @@ class TestRefused:
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))
         with pytest.raises(
-            MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: Input should be a valid number"
+            MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: '<script>' is not a number"
         ):
             read_judgements(run.path)

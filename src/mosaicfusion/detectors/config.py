@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -155,6 +155,8 @@ class ScheduleConfig(Settings):
 
 class Recipe(Settings):
     """A detector and its training. The defaults are the paper's Mask R-CNN R50-FPN."""
+
+    listed_by: ClassVar[str] = "mosaicfusion settings --recipe lvis_r50"
 
     detector: str = Field("mask_rcnn", description=", ".join(BUILDERS))
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

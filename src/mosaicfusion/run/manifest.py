@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings, RunConfig
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError, first_few, first_line
 from mosaicfusion.identity import differences
 from mosaicfusion.settings import problems
 
@@ -121,12 +121,22 @@ class Manifest(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            lines = "\n  ".join(problems(error)[:8])
+            lines = "\n  ".join(problems(error, cls)[:8])
             raise MosaicFusionError(f"{source} is damaged, or of another version of mosaicfusion:\n  {lines}") from None
 
     def differences(self, other: Manifest) -> list[str]:
-        """One line per value of the identity that differs; categories are compared by name."""
-        return differences(self._comparable(), other._comparable())
+        """One line per value of the identity that differs; for other categories, one that names them."""
+        own, others = self._comparable(), other._comparable()
+        lines = []
+        for kind in own["categories"].keys() & {"main", "partners"}:
+            old, new = own["categories"][kind], others["categories"][kind]
+            if old.keys() != new.keys():
+                here = {"only in the run": old.keys() - new.keys(), "only now": new.keys() - old.keys()}
+                texts = [f"{where}: {first_few(sorted(names))}" for where, names in here.items() if names]
+                lines.append(f"categories.{kind}: {'; '.join(texts)}")
+                for categories in (own["categories"], others["categories"]):
+                    del categories[kind], categories[f"order of {kind}"]
+        return sorted(lines) + differences(own, others)
 
     def _comparable(self) -> dict[str, Any]:
         identity = self.model_dump(mode="json", include=_IDENTITY)
