@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mosaicfusion.detectors.training.train import TrainOptions, train
     from mosaicfusion.generation.batches import Shard
     from mosaicfusion.generation.build_dataset import Summary, build_dataset
-    from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Progress
+    from mosaicfusion.generation.events import CancelledError, CanvasDone, CanvasFailed, Note, Progress
     from mosaicfusion.generation.explain import explain
     from mosaicfusion.generation.generate import generate, retry
     from mosaicfusion.generation.presets import load_config, make_config
@@ -48,6 +48,7 @@ _MODULES = {
     "CanvasRecord": "run.records",
     "Category": "categories",
     "DeviceOptions": "models.device",
+    "Note": "generation.events",
     "OutputSettings": "config",
     "Progress": "generation.events",
     "RegionRecord": "run.records",
@@ -98,6 +99,7 @@ __all__ = [
     "Category",
     "DeviceOptions",
     "MosaicFusionError",
+    "Note",
     "OutputSettings",
     "Progress",
     "RegionRecord",

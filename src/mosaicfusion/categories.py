@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from mosaicfusion.errors import MosaicFusionError, is_printable
+from mosaicfusion.errors import MosaicFusionError, first_line, is_printable
 
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
@@ -203,7 +203,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise MosaicFusionError(f"cannot read {path}: {error}") from None
+        raise MosaicFusionError(f"cannot read {path}: {first_line(error)}") from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

@@ -39,6 +39,13 @@ class TestMerge:
         assert synthetic.endswith("put it there, as `merge` does with --link-images and --images FOLDER")
         assert checked.stdout.count("--link-images") == 1, "real images are the user's to place"
 
+    def test_a_new_category_with_a_similar_real_one_is_noted(self, real: Path, tmp_path: Path) -> None:
+        run = make_run(tmp_path / "run", [category(1, "kites")], [[(1, True)]])
+        result = call("merge", real, run, "-o", tmp_path / "out.json")
+        assert "note: 'kites' is new; if it is the real 'kite', add --match kites=kite" in result.stderr
+        chosen = call("merge", real, run, "-o", tmp_path / "out.json", "--match", "kites=")
+        assert "is new; if" not in chosen.stderr
+
     def test_real_images_that_are_not_placed_are_a_warning(self, real: Path, run: Path, tmp_path: Path) -> None:
         result = call("--quiet", "merge", real, run, "-o", tmp_path / "out/out.json", "--link-images")
         assert result.exit_code == 0, result.output
@@ -91,6 +98,7 @@ class TestMerge:
             (["--match", "bow"], "--match 'bow' is not SYNTHETIC=REAL"),
             (["--match", "=kite"], "is not SYNTHETIC=REAL"),
             (["--match", "kite=gnu"], "no category is called 'gnu'"),
+            (["--match", "kite=kites"], "no category is called 'kites'; give its full name; nearest: kite"),
             (["--policy", "not_exhaustive"], "'bow=bow_(weapon)' or --match 'bow=bow_(decorative_ribbons)'"),
             (["no_such_run"], "cannot read no_such_run"),
             (["--max-per-category", "-1"], "Invalid value"),

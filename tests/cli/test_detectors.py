@@ -55,8 +55,11 @@ def test_train_evaluate_predict(folder: Path) -> None:
     assert written <= names
     assert {"AP", "AP_r"} <= json.loads((exp / "scores-val.json").read_text())["mask"]["metrics"].keys()
 
+    assert f"note: `mosaicfusion predict {exp} PHOTOS -o found` shows what it finds" in result.stderr
+
     again = train(folder)
     assert "all 2 steps taken before" in again.stdout
+    assert f"note: `mosaicfusion evaluate {exp} --val VAL.json --images FOLDER` shows its AP" in again.stderr
     shown = call("evaluate", exp, "--val", folder / "val.json", "--images", folder / "images", "--open-vocabulary",
                  "--workers", 0, "--device", "cpu")  # fmt: skip
     assert shown.exit_code == 0, shown.output

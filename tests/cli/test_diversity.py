@@ -92,6 +92,7 @@ class TestSemantics:
         assert [(line["canvas"], line["region"], line["category"]) for line in lines] == regions
         assert all(1 <= line["rank"] <= 158 and 0 <= line["probability"] <= 1 for line in lines)
         assert "among 158 categories" in result.stdout
+        assert f"note: `mosaicfusion report {run} --min-semantics 0.1` leaves out" in result.stderr
         assert "mistaken for" in (run / "report.html").read_text()
 
     def test_a_second_call_computes_nothing(self, run: Path, clip: Path) -> None:

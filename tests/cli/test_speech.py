@@ -97,7 +97,8 @@ class TestLog:
         assert done.returncode == 0, done.stderr
         lines = said(log)
         assert re.match(r"mosaicfusion \d\S*: \S+ --log \S+job.log generate --categories banana", lines[0][1])
-        assert lines[-2][1].startswith("generating: 1/1 canvas, ")
+        assert any(text.startswith("generating: 1/1 canvas, ") for _, text in lines)
+        assert lines[-2][1] == "report: run/report.html"
         assert re.fullmatch(r"exit status 0 after \d+\.\d s", lines[-1][1])
         assert "\x1b" not in log.read_text(encoding="utf-8")
 
@@ -106,11 +107,21 @@ class TestLog:
         call("stats", notable, f"--log={log}", "--quiet")
         call("stats", tmp_path / "missing.json", "--log", log)
         call("stats", "--wrong", "--log", log)
-        levels = [level for level, _ in said(log)]
         texts = [text for _, text in said(log)]
-        assert levels == ["INFO"] * 4 + ["ERROR", "INFO", "INFO", "ERROR", "INFO"]
-        assert texts[1].startswith("note: ") and "missing.json" in texts[4] and "--wrong" in texts[7]
+        assert any(text.startswith("note: ") for text in texts)
+        errors = [text for level, text in said(log) if level == "ERROR"]
+        assert len(errors) == 2 and "missing.json" in errors[0] and "--wrong" in errors[1]
         assert [text.split(" after")[0] for text in texts if "after" in text] == [f"exit status {n}" for n in (0, 2, 2)]
+
+    def test_has_the_results_as_plain_text(self, tmp_path: Path, notable: Path) -> None:
+        result = call("stats", notable, "--log", tmp_path / "job.log")
+        texts = [text for _, text in said(tmp_path / "job.log")]
+        assert [line.rstrip() for line in result.stdout.splitlines() if line.strip()] == texts[1:-2]
+
+    def test_has_what_validate_found(self, tmp_path: Path, notable: Path) -> None:
+        result = call("validate", notable, "--log", tmp_path / "job.log")
+        assert result.exit_code == 0
+        assert "0 errors and 1 warning in 1 image" in (tmp_path / "job.log").read_text()
 
     def test_one_that_cannot_be_written_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

@@ -10,6 +10,8 @@ import pytest
 from support.command_line import call
 from support.tiny_runs import generate_tiny
 
+from mosaicfusion.config import OutputSettings
+from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.run.failures import note_failures
 from mosaicfusion.run.folder import RunFolder
 
@@ -40,6 +42,12 @@ class TestStatus:
 
 
 class TestRetry:
+    def test_nothing_failed(self, tiny_sd: Path, tmp_path: Path) -> None:
+        generate_tiny(tmp_path / "run", tiny_sd)
+        build_dataset(RunFolder.open(tmp_path / "run"), OutputSettings(min_quality=0.01))
+        assert f"nothing to retry: no canvas of {tmp_path / 'run'} failed" in call("retry", tmp_path / "run").stdout
+        assert "before --min-quality 0.01" in call("status", tmp_path / "run").stdout
+
     def test_failed_canvases_are_generated_and_missing_ones_counted(self, half: Path) -> None:
         result = call("retry", half)
         assert result.exit_code == 0, result.output

@@ -9,7 +9,9 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from mosaicfusion.config import OutputSettings
 from mosaicfusion.report import html
+from mosaicfusion.report.html import render_report
 from mosaicfusion.report.section import Section, message
 from mosaicfusion.report.sections import (
     agreement,
@@ -40,6 +42,20 @@ def test_the_heading_has_every_setting(run_of: RunOf) -> None:
     assert data["facts"]["seed"] == 0
     assert data["settings"]["run"]["canvases_per_category"] == 4
     assert {"sampling", "masks", "model", "versions"} <= data["settings"].keys()
+
+
+def test_the_heading_counts_the_canvases_of_a_run_by_instances(run_of: RunOf) -> None:
+    run = run_of([None])
+    manifest = run.manifest.model_copy(update={"canvases_per_category": 0, "rounds": ((3,), (2,))})
+    data = heading(RunFolder(run.path, manifest), stats_of(run)).data
+    assert data["settings"]["run"]["canvases_per_category"] == 5
+
+
+def test_the_totals_name_the_thresholds_in_force(run_of: RunOf) -> None:
+    run = run_of([None])
+    output = OutputSettings(min_quality=0.9)
+    assert "2 of 2 objects got a mask" in render_report(run, stats_of(run)).decode()
+    assert "objects kept under --min-quality 0.9" in render_report(run.with_output(output), stats_of(run)).decode()
 
 
 def test_a_canvas_shows_its_image_and_its_outcome(run_of: RunOf, region: MakeRegion) -> None:

@@ -101,7 +101,7 @@ def print_summary(summary: Summary) -> None:
 
 def _print_output(console: Console, summary: Summary) -> None:
     """Print the settings in force, and the canvases that they leave out."""
-    from mosaicfusion.generation.build_dataset import thresholds_of
+    from mosaicfusion.dataset.thresholds import thresholds_of
 
     output, thresholds = summary.output, thresholds_of(summary.output)
     left_out = summary.canvases - summary.used
@@ -138,7 +138,7 @@ def _print_aims(console: Console, aims: Mapping[str, Aim], title: str) -> None:
 
 def _print_short(console: Console, summary: Summary) -> None:
     """Print which categories have fewer instances than wanted, after how many canvases, and a number to try."""
-    from mosaicfusion.generation.build_dataset import thresholds_of
+    from mosaicfusion.dataset.thresholds import thresholds_of
 
     lacking = {name: aim for name, aim in summary.aims.items() if aim.lacking}
     if not lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,6 +128,8 @@ def _print_merge(summary: MergeSummary, placed: bool) -> None:
             markup=False,
             soft_wrap=True,
         )
+    for name, near in dict.fromkeys(pair for added in summary.added for pair in added.similar.items()):
+        note(f"{name!r} is new; if it is the real {near!r}, add --match {shlex.quote(f'{name}={near}')}")
     if any(added.run_lengths for added in summary.added):
         console.print("the added masks are run lengths; detectron2's LVIS loader needs polygons: --masks polygon")
     for text in summary.notes:

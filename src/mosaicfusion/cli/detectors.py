@@ -122,8 +122,11 @@ def train(
         data.classes.require_all_of(val.truth.classes)
     vectors = _text_embeddings(text_embeddings, chosen, data.classes)
     _train(chosen, data, out, TrainOptions(device, devices, nodes, workers, checkpoint_every), vectors, init)
-    if val is not None and is_first_process():
-        _evaluate(out, val, False, device, workers, 1)
+    if is_first_process():
+        if val is not None:
+            _evaluate(out, val, False, device, workers, 1)
+        else:
+            note(f"`mosaicfusion evaluate {out} --val VAL.json --images FOLDER` shows its AP")
 
 
 @app.command(
@@ -230,6 +233,7 @@ def _evaluate(
     _print_notes([*val.truth.notes, *val.samples.notes], result.left_out)
     _print_scores(result)
     typer.echo(f"scores by category: {result.scores_path}")
+    note(f"`mosaicfusion predict {folder} PHOTOS -o found` shows what it finds in a folder of photos")
 
 
 def _print_training(summary: TrainSummary) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import CLIP_HELP, DeviceOption, ImagesOption
+from mosaicfusion.cli.speech import note
 
 
 @app.command(
@@ -116,4 +117,7 @@ def semantics(
         judged = classify_regions(run, load_clip(clip, device), others, texts, progress.show)
     print_semantics(judged)
     typer.echo(f"result: {run.path / SEMANTICS}")
-    typer.echo(f"report: {build_dataset(run).path / 'report.html'}")
+    summary = build_dataset(run)
+    typer.echo(f"report: {summary.path / 'report.html'}")
+    if not summary.output.min_semantics:
+        note(f"`mosaicfusion report {run.path} --min-semantics 0.1` leaves out what does not look like its category")

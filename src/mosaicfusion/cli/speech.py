@@ -1,7 +1,7 @@
 """What the program says while it works: errors, warnings and notes, on the screen and in the file of ``--log``.
 
 All of it goes through the logger ``mosaicfusion``, to which the packages below write debug records. Results go to the standard
-output and are not part of it.
+output, and only ``--log`` makes records of them too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 import typer
+from rich.text import Text
 
 from mosaicfusion.errors import MosaicFusionError, printable
 from mosaicfusion.progress import PRINTED
@@ -67,6 +69,23 @@ class _LogFile(logging.FileHandler):
         warn(f"the log {self.baseFilename} ends here: {sys.exc_info()[1]}")
 
 
+class _Recorded:
+    """The standard output, whose lines become log records too; everything but writing is that of the stream itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._line = stream, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if plain := Text.from_ansi(line).plain.rstrip():
+                _LOGGER.info(plain, extra=PRINTED)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
 def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
     """Show what is said until the end of the block: warnings and errors if ``quiet``, debug records too if ``verbose``."""
@@ -84,7 +103,7 @@ def on_screen(quiet: bool, verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def in_file(path: Path | None) -> Iterator[None]:
-    """Append what is said in the block to a file, with the command line before it, and the exit status after it.
+    """Append what is said and printed in the block to a file, with the command line before it, and the exit status after it.
 
     Does nothing for ``None``. Raises :class:`MosaicFusionError` if the file cannot be written.
     """
@@ -103,7 +122,8 @@ def in_file(path: Path | None) -> Iterator[None]:
         _LOGGER.info(f"mosaicfusion {version('mosaicfusion')}: {command}", extra=PRINTED)
         status = 0
         try:
-            yield
+            with redirect_stdout(cast(TextIO, _Recorded(sys.stdout))):
+                yield
         except BaseException as error:
             status = getattr(error, "exit_code", 1)
             raise

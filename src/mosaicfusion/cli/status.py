@@ -42,7 +42,10 @@ def status(
 
         typer.echo(json.dumps(asdict(progress), ensure_ascii=False))
     else:
-        _print_status(progress)
+        from mosaicfusion.dataset.thresholds import thresholds_of
+        from mosaicfusion.run.folder import RunFolder
+
+        _print_status(progress, thresholds_of(RunFolder.open(run_folder).manifest.output))
 
 
 @app.command(
@@ -75,10 +78,12 @@ def retry(
     options = DeviceOptions(device, threads=threads, compile=compile, offload=offload, vae_tiling=vae_tiling)
     with generation_bar(on_ray=scale.on_ray) as bar:
         summary = run(run_folder, device=options, scale=scale, on_event=bar.on_event)
+    if not summary.generated:
+        typer.echo(f"nothing to retry: no canvas of {summary.path} failed")
     print_summary(summary)
 
 
-def _print_status(progress: Status) -> None:
+def _print_status(progress: Status, thresholds: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -95,7 +100,8 @@ def _print_status(progress: Status) -> None:
     table.add_row(
         "yield",
         f"{progress.kept} of {counted(progress.requested, 'region')}"
-        + (f" ({progress.kept / progress.requested:.0%})" if progress.requested else ""),
+        + (f" ({progress.kept / progress.requested:.0%})" if progress.requested else "")
+        + (f", before {thresholds}" if thresholds else ""),
     )
     failures = ", ".join(f"{reason} {count}" for reason, count in progress.failures.items())
     table.add_row("failures", Text(failures or "none"))

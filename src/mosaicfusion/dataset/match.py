@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
-from mosaicfusion.categories import display_name, normalize_name, qualifier
+from mosaicfusion.categories import display_name, nearest_spellings, normalize_name, qualifier
 from mosaicfusion.dataset.coco import CategoryRef
 from mosaicfusion.errors import MosaicFusionError
 
@@ -58,7 +58,11 @@ class Matcher:
         if other and not found and other.isdecimal() and len(other) < 20:
             found = [self._by_id[int(other)]] if int(other) in self._by_id else []
         if other and not found:
-            raise MosaicFusionError(f"--match {name}={other}: no category is called {other!r}; give its full name")
+            near = nearest_spellings(other, self._tables[1])
+            hint = f"; nearest: {', '.join(self._tables[1][one][0].name for one in near)}" if near else ""
+            raise MosaicFusionError(
+                f"--match {name}={other}: no category is called {other!r}; give its full name{hint}"
+            )
         return exact if len(exact) == 1 else found
 
     def name_of(self, id_: int) -> str:

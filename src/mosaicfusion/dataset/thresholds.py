@@ -13,6 +13,12 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 
 
+def thresholds_of(output: OutputSettings) -> str:
+    """The thresholds in force as options, such as ``--min-quality 0.9``; empty if there are none."""
+    values = {"--min-quality": output.min_quality, "--min-semantics": output.min_semantics}
+    return ", ".join(f"{name} {value:g}" for name, value in values.items() if value)
+
+
 def accepted(run: RunFolder, output: OutputSettings | None = None) -> Iterator[CanvasRecord]:
     """The records of a run, with a rejection on every region below the thresholds of ``output``, or of the run's own settings."""
     output = output or run.manifest.output

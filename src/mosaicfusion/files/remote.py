@@ -36,7 +36,7 @@ def as_folder(location: str | Path) -> Path:
         folder: Any = UPath(location)
         protocol = folder.fs.protocol  # connects, or raises if something is missing
     except (ImportError, ValueError, OSError) as error:  # "Install s3fs to access S3"
-        raise MosaicFusionError(f"cannot use {location}: {error}") from None
+        raise MosaicFusionError(f"cannot use {location}: {first_line(error)}") from None
     return Path(folder.path) if "file" in protocol else folder
 
 

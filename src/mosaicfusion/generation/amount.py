@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mosaicfusion.categories import Selection
 from mosaicfusion.dataset.stats import CategoryCount, count_categories
+from mosaicfusion.dataset.thresholds import thresholds_of
 from mosaicfusion.errors import MosaicFusionError, counted, first_few
-from mosaicfusion.generation.build_dataset import Aim, Summary, thresholds_of
+from mosaicfusion.generation.build_dataset import Aim, Summary
 from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.mosaic.plan import Plan
 from mosaicfusion.report.stats import CategoryTally

@@ -82,12 +82,6 @@ class Summary:
         return render_view(f"Run {self.path}", facts, ("category", "requested", "kept", "yield"), rows, pictures)
 
 
-def thresholds_of(output: OutputSettings) -> str:
-    """The thresholds in force as options, such as ``--min-quality 0.9``; empty if there are none."""
-    values = {"--min-quality": output.min_quality, "--min-semantics": output.min_semantics}
-    return ", ".join(f"{name} {value:g}" for name, value in values.items() if value)
-
-
 def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:
     """Write ``lvis.json`` and ``report.html`` from the parts of a run, which may be unfinished.
 

@@ -223,7 +223,8 @@ def retry_with(
         if queue.total:
             engine.load(run.manifest, run.path)
             engine.run(queue)
-    return _require_complete(finish_run(run, "auto" if scale.on_ray else options.device))
+    summary = finish_run(run, "auto" if scale.on_ray else options.device)
+    return _require_complete(replace(summary, generated=queue.generated))
 
 
 def make_engine(scale: Scale, options: DeviceOptions) -> AbstractContextManager[Engine]:

@@ -67,7 +67,7 @@ def digest(folder: Path) -> str:
                     file.seek(max(0, start))
                     sha.update(file.read(2**20))
     except OSError as error:
-        raise MosaicFusionError(f"cannot read the model in {folder}: {error}") from None
+        raise MosaicFusionError(f"cannot read the model in {folder}: {first_line(error)}") from None
     return sha.hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mosaicfusion.dataset.thresholds import thresholds_of
 from mosaicfusion.report.images import canvas_card
 from mosaicfusion.report.quality_sections import agreement, diversity, failures, semantics
 from mosaicfusion.report.section import Section, SectionBuilder, message
@@ -51,7 +52,8 @@ def _settings(manifest: Manifest, stats: RunStats) -> dict[str, dict[str, Any]]:
     config = manifest.config.model_dump(mode="json")
     groups = {key: value for key, value in config.items() if isinstance(value, dict)}
     single = {key: value for key, value in config.items() if key not in groups}
-    single |= {"canvases_per_category": manifest.canvases_per_category}
+    fewest, most = min(manifest.counts), max(manifest.counts)
+    single |= {"canvases_per_category": most if fewest == most else f"{fewest} to {most}"}
     single |= {**manifest.output.model_dump(mode="json"), "policy": stats.policy}
     model = manifest.model.model_dump(mode="json", exclude_none=True)
     return {"run": single, **groups, "model": model, "versions": manifest.versions}
@@ -59,7 +61,8 @@ def _settings(manifest: Manifest, stats: RunStats) -> dict[str, dict[str, Any]]:
 
 def totals(run: RunFolder, stats: RunStats) -> Section:
     """Totals of canvases and instances, and the yield."""
-    return Section("totals.html.j2", {"stats": stats, "planned": run.manifest.total})
+    thresholds = thresholds_of(run.manifest.output)
+    return Section("totals.html.j2", {"stats": stats, "planned": run.manifest.total, "thresholds": thresholds})
 
 
 def canvases(run: RunFolder, stats: RunStats) -> Section:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.atomic import remove_leftovers, write_atomic, write_new
 from mosaicfusion.files.images import read_rgb
 from mosaicfusion.files.remote import ahead, as_folder, is_remote
@@ -56,7 +56,7 @@ class RunFolder(ShownInNotebooks):
         except FileNotFoundError:
             raise MosaicFusionError(f"{path} holds no run (no run.json)") from None
         except OSError as error:
-            raise MosaicFusionError(f"cannot read {path / 'run.json'}: {error}") from None
+            raise MosaicFusionError(f"cannot read {path / 'run.json'}: {first_line(error)}") from None
         return cls(path, Manifest.from_bytes(data, str(path / "run.json")))
 
     @classmethod
@@ -160,7 +160,7 @@ class RunFolder(ShownInNotebooks):
             return records
         except (OSError, ValueError, RecursionError) as error:
             raise MosaicFusionError(
-                f"{file} is damaged ({error}); delete it and its canvases are generated again"
+                f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"
             ) from None
 
     def _check_categories(self, records: Sequence[CanvasRecord]) -> None:

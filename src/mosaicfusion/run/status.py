@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.files.remote import ahead, as_folder
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
@@ -95,7 +95,7 @@ def _read(file: Path) -> tuple[float, list[_Line]]:
             return file.stat().st_mtime, [_decode(line) for line in lines]
     except (OSError, msgspec.DecodeError) as error:
         raise MosaicFusionError(
-            f"{file} is damaged ({error}); delete it and its canvases are generated again"
+            f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"
         ) from None
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, first_line
 
 
 class OutFolder:
@@ -74,7 +74,7 @@ def locate(out: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.url_to_fs(out)
     except (ImportError, ValueError) as error:  # the package of a protocol is missing; no such protocol
-        raise MosaicFusionError(f"cannot write {out}: {error}") from None
+        raise MosaicFusionError(f"cannot write {out}: {first_line(error)}") from None
     path = path.rstrip("/")
     if _is_local(fs) and Path(path).is_symlink():
         path = str(Path(path).resolve())  # a folder cannot be renamed onto a link

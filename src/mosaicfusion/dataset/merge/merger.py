@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mosaicfusion.categories import check_name
+from mosaicfusion.categories import check_name, nearest_spellings, normalize_name
 from mosaicfusion.dataset.coco import (
     CATEGORY_LISTS,
     SYNTHETIC,
@@ -37,7 +37,7 @@ class Added:
     """Counts of one merged source. ``folders``: folder under the images' root -> folder where its images are now.
 
     ``over_cap``: images left out because of ``max_per_category``. ``matches``: name of a category -> its name in the real set.
-    ``run_lengths``: True if a mask is not a polygon.
+    ``run_lengths``: True if a mask is not a polygon. ``similar``: name of a new category -> a similar one in the real set.
     """
 
     path: Path
@@ -48,6 +48,7 @@ class Added:
     new_categories: list[str] = field(default_factory=list)
     folders: dict[str, Path] = field(default_factory=dict)
     run_lengths: bool = False
+    similar: dict[str, str] = field(default_factory=dict)
 
     @property
     def matched(self) -> int:
@@ -69,6 +70,7 @@ class Merger:
         require_unique(file.path, "categories", (category.id for category in categories))
         self.rare = {category.id for category in categories if category.frequency == "r"}
         self.matcher = Matcher(categories, choices)
+        self.real_names = {normalize_name(category.name): category.name for category in categories}
         images = file.parse("images", list[ImageRef])
         self.real_images = len(images)
         self.taken = {name for image in images for name in (image_name(image), url_tail(image.coco_url)) if name}
@@ -107,6 +109,7 @@ class Merger:
             dataset.path,
             matches={c.name: self.matcher.name_of(ids[c.id]) for c in in_use if c.id not in new_ids},
             new_categories=[category.name for category in new],
+            similar={c.name: self.real_names[near[0]] for c in new if (near := self._nearest(c.name))},
         )
         chosen = [
             sample
@@ -124,6 +127,11 @@ class Merger:
             added.folders.setdefault(name.split("/")[0], image_path(dataset, sample.record).parent)
             self._add_image(sample.record, name, annotations, ids)
         return names, added
+
+    def _nearest(self, name: str) -> list[str]:
+        if normalize_name(name) in self.matcher.choices:  # the user chose a new one
+            return []
+        return nearest_spellings(name, self.real_names, 1)
 
     def _within_cap(self, category_ids: Iterable[int]) -> bool:
         """True if an image with these objects may be added; they count from now on."""

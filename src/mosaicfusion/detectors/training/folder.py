@@ -63,8 +63,8 @@ def _prepare(folder: Path, recipe: Recipe, classes: ClassList) -> None:
                 )
         elif changed:
             raise MosaicFusionError(
-                f"{folder} holds another training; give another --out, or undo these changes:\n  "
-                + "\n  ".join(changed[:12])
+                f"{folder} holds another training; give another --out (with --init {folder} to start from its weights), or undo "
+                "these changes:\n  " + "\n  ".join(changed[:12])
             )
         read_classes(folder).require_same(classes)
         return
