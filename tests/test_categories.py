@@ -159,6 +159,8 @@ class TestSplitNames:
     def test_unreadable_and_empty_files_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(MosaicFusionError, match=r"there is no file .*none\.txt"):
             split_names(str(tmp_path / "none.txt"))
+        with pytest.raises(MosaicFusionError, match=r"my\.json is a json; --vocabulary reads its categories"):
+            split_names("labels/my.json")
         (tmp_path / "empty.txt").write_text("# nothing\n")
         with pytest.raises(MosaicFusionError, match="is empty"):
             split_names(str(tmp_path / "empty.txt"))

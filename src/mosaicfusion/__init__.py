@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from mosaicfusion.dataset.merge import merge
     from mosaicfusion.dataset.reader import open_dataset
     from mosaicfusion.dataset.stats import read_stats
+    from mosaicfusion.dataset.stats import read_stats as stats
     from mosaicfusion.dataset.validate import fix, validate
     from mosaicfusion.detectors.checkpoint import load_detector
     from mosaicfusion.detectors.config import load_recipe
     from mosaicfusion.detectors.data.training_set import open_training_set
     from mosaicfusion.detectors.evaluation.folder import evaluate_folder
+    from mosaicfusion.detectors.evaluation.folder import evaluate_folder as evaluate
     from mosaicfusion.detectors.evaluation.predict import predict, render_detections
     from mosaicfusion.detectors.evaluation.predict_images import predict_folder
     from mosaicfusion.detectors.training.train import TrainOptions, train
@@ -34,12 +36,18 @@ if TYPE_CHECKING:
     from mosaicfusion.models.segmenters import load_annotator
     from mosaicfusion.pasting.paste import paste
     from mosaicfusion.quality.agreement import judge_masks
+    from mosaicfusion.quality.agreement import judge_masks as judge
+    from mosaicfusion.quality.measure_diversity import ImageSet
+    from mosaicfusion.quality.measure_diversity import measure_diversity as diversity
     from mosaicfusion.quality.refine import refine_run
+    from mosaicfusion.quality.refine import refine_run as refine
     from mosaicfusion.quality.semantics import classify_regions
+    from mosaicfusion.quality.semantics import classify_regions as semantics
     from mosaicfusion.report.show import show
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.records import CanvasRecord, RegionRecord
     from mosaicfusion.run.status import read_status
+    from mosaicfusion.run.status import read_status as status
 
 _MODULES = {
     "CancelledError": "generation.events",
@@ -48,6 +56,7 @@ _MODULES = {
     "CanvasRecord": "run.records",
     "Category": "categories",
     "DeviceOptions": "models.device",
+    "ImageSet": "quality.measure_diversity",
     "Note": "generation.events",
     "OutputSettings": "config",
     "Progress": "generation.events",
@@ -91,6 +100,17 @@ _MODULES = {
     "vocabulary_for": "generation.selection",
 }
 
+# The names of commands, for the functions that do the same.
+_COMMANDS = {
+    "diversity": ("quality.measure_diversity", "measure_diversity"),
+    "evaluate": ("detectors.evaluation.folder", "evaluate_folder"),
+    "judge": ("quality.agreement", "judge_masks"),
+    "refine": ("quality.refine", "refine_run"),
+    "semantics": ("quality.semantics", "classify_regions"),
+    "stats": ("dataset.stats", "read_stats"),
+    "status": ("run.status", "read_status"),
+}
+
 __all__ = [
     "CancelledError",
     "CanvasDone",
@@ -98,6 +118,7 @@ __all__ = [
     "CanvasRecord",
     "Category",
     "DeviceOptions",
+    "ImageSet",
     "MosaicFusionError",
     "Note",
     "OutputSettings",
@@ -113,11 +134,14 @@ __all__ = [
     "Vocabulary",
     "build_dataset",
     "classify_regions",
+    "diversity",
+    "evaluate",
     "evaluate_folder",
     "explain",
     "export",
     "fix",
     "generate",
+    "judge",
     "judge_masks",
     "load_annotator",
     "load_clip",
@@ -133,10 +157,14 @@ __all__ = [
     "predict_folder",
     "read_stats",
     "read_status",
+    "refine",
     "refine_run",
     "render_detections",
     "retry",
+    "semantics",
     "show",
+    "stats",
+    "status",
     "train",
     "validate",
     "vocabulary_for",
@@ -151,9 +179,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version(__name__)
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    module, own_name = _COMMANDS[name] if name in _COMMANDS else (_MODULES[name], name)
+    return getattr(import_module(f"{__name__}.{module}"), own_name)
 
 
 def __dir__() -> list[str]:

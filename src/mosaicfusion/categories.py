@@ -185,6 +185,8 @@ def check_name(name: str) -> str:
 def split_names(text: str) -> list[str]:
     """Comma-separated names, or those of a .txt file with one name per line (# starts a comment)."""
     path = Path(text)
+    if path.suffix == ".json":
+        raise MosaicFusionError(f"{text:.200} is a json; --vocabulary reads its categories")
     try:
         is_file = path.suffix == ".txt" and path.is_file()
     except OSError:  # a list that is longer than any file name

@@ -50,11 +50,8 @@ def shown(value: Any) -> str:
 def is_not(value: Any, expected: Sequence[str]) -> str:
     """``'abc' is neither 'otsu' nor a number``: a value that is of none of the kinds that were expected."""
     kinds = list(dict.fromkeys(expected))
-    *others, last = kinds
-    words = (
-        ("not ", "") if not others else ("neither " if len(others) == 1 else "none of ", f"{', '.join(others)} nor ")
-    )
-    return f"{value!r:.80} is {words[0]}{words[1]}{last}"
+    negation = "not" if len(kinds) == 1 else "neither"
+    return f"{value!r:.80} is {negation} {' nor '.join(kinds)}"
 
 
 def is_printable(text: str) -> bool:

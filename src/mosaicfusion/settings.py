@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Self, Union, get_args, get_origin
@@ -188,11 +188,11 @@ def _problem(place: str, items: list[Any], model: type[BaseModel] | None) -> str
     """The line of one value; it has several errors if it may be of several kinds and is of none."""
     first, prefix = items[0], f"{place}: " if place else ""  # no place: values that contradict each other
     if first["type"] == "extra_forbidden":
-        return _unknown(place, model)
+        return unknown_setting(place, list(_names(model)) if model else [], getattr(model, "listed_by", ""))
     if first["type"] == "missing":
         return f"{prefix}a value is missing"
     if any(item["type"] not in _EXPECTED for item in items):  # our validators name the value themselves
-        return prefix + first["msg"].removeprefix("Value error, ")
+        return f"{prefix}{first['msg'].removeprefix('Value error, ')}"
     return prefix + is_not(first["input"], [_expected(item) for item in items])
 
 
@@ -204,9 +204,11 @@ def _expected(item: Any) -> str:
     return str(_EXPECTED[item["type"]].format(**limits))
 
 
-def _unknown(place: str, model: type[BaseModel] | None) -> str:
-    """The line of a name that is no setting, with the nearest ones: of the same name elsewhere, or of a similar one."""
-    known = list(_names(model)) if model else []
+def unknown_setting(place: str, known: Sequence[str], listed_by: str = "") -> str:
+    """The line of a name that is no setting, with the nearest ones: of the same name elsewhere, or of a similar one.
+
+    ``known``: the dotted names of all settings, which the command ``listed_by`` lists.
+    """
     group, _, name = place.rpartition(".")
     if place in known:
         return f"{place} is a setting of another kind of {group}"
@@ -218,7 +220,6 @@ def _unknown(place: str, model: type[BaseModel] | None) -> str:
         or [path for path in known if last[path] in similar]
     )
     nearest = f"; nearest: {', '.join(near[:3])}" if near else ""
-    listed_by = getattr(model, "listed_by", "")
     listing = f"; `{listed_by}` lists all" if listed_by else f"; known: {', '.join(known)}" if known else ""
     return f"there is no setting {place}{nearest}{listing}"
 

@@ -170,7 +170,10 @@ class TestRefused:
             (["--set", "sampling.steps.x=1"], "steps holds no settings"),
             (["--set", "layout.centre.x=1"], "layout.centre is given as the value 0.45 and as a group of settings"),
             (["--set", "prompt=5"], "prompt is given as the value 5 and as a group of settings"),
-            (["--set", "prompt=null", "--set", "nothing=1"], "there is no setting nothing; `mosaicfusion settings` lists all"),
+            (
+                ["--set", "prompt=null", "--set", "nothing=1"],
+                "there is no setting nothing; `mosaicfusion settings` lists all",
+            ),
             (["--set", "masks.sigma_luma=Infinity"], "masks.sigma_luma: inf is not a finite number"),
             (["--set", "model=3"], "model: 3 is not a text"),
             (["--grid", "2by2"], "grid '2by2' is not ROWSxCOLUMNS"),

@@ -99,7 +99,10 @@ class TestAsConfig:
         with pytest.raises(MosaicFusionError, match="is for other models than the bundled one"):
             as_config(config)
 
-    @pytest.mark.parametrize("preset", ["papr", 3, ["mini"]])
-    def test_an_unknown_preset_is_refused(self, preset: Any) -> None:
-        with pytest.raises(MosaicFusionError, match="unknown preset"):
+    @pytest.mark.parametrize(
+        ("preset", "message"),
+        [("papr", "unknown preset 'papr'"), (3, "preset: 3 is neither"), (["mini"], r"preset: \['mini'\] is neither")],
+    )
+    def test_an_unknown_preset_is_refused(self, preset: Any, message: str) -> None:
+        with pytest.raises(MosaicFusionError, match=message):
             as_config({"preset": preset})

@@ -184,7 +184,5 @@ class TestRefused:
         whole = json.loads((run.path / "judge.json").read_text())
         whole["grabcut"]["categories"]["kite"]["mean_iou"] = "<script>"
         (run.path / "judge.json").write_text(json.dumps(whole))
-        with pytest.raises(
-            MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: '<script>' is not a number"
-        ):
+        with pytest.raises(MosaicFusionError, match=r"grabcut\.categories\.kite\.mean_iou: '<script>' is not a number"):
             read_judgements(run.path)

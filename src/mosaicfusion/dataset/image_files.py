@@ -17,6 +17,7 @@ from typing import Literal
 
 from PIL import Image, ImageOps
 
+from mosaicfusion.arguments import listed
 from mosaicfusion.dataset.coco import json_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.images import FORMATS, unreadable
@@ -42,7 +43,7 @@ class ImageFile:
 
 def image_folders(folders: Folders) -> tuple[Path, ...]:
     """Paths of one or several folders of images; raises :class:`MosaicFusionError` for one that does not exist."""
-    paths = [as_path(folder) for folder in ([folders] if isinstance(folders, str | Path) else folders)]
+    paths = [as_path(folder) for folder in listed(folders)]
     for path in paths:
         if not path.is_dir():
             raise MosaicFusionError(f"there is no folder {path}; give --images the folder of the images")

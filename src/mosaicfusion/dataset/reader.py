@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import (
     CATEGORY_LISTS,
@@ -87,6 +88,7 @@ class Dataset(ShownInNotebooks):
         return {category["id"]: index for index, category in enumerate(self.categories)}
 
 
+@checked
 def open_dataset(
     source: str | Path,
     images: Folders | None = None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.categories import FREQUENCIES, Category, nearest_spellings, normalize_name
 from mosaicfusion.dataset.coco import AnnotationRef, CategoryRef, ImageRef
 from mosaicfusion.dataset.lvis import frequency_of
@@ -112,6 +113,7 @@ def count_categories(path: str | Path, categories: Iterable[Category]) -> dict[s
     return {name: CategoryCount(instances[ids[id_]], images[ids[id_]], nearest.get(name)) for id_, name in own.items()}
 
 
+@checked
 def read_stats(path: str | Path) -> DatasetStats:
     """Count a run folder or an LVIS or COCO json; raises :class:`MosaicFusionError` if it cannot be read."""
     file = open_rows(path)

@@ -18,10 +18,12 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.detectors.config import Recipe, load_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
@@ -94,8 +96,9 @@ def _header_size(safetensors: bytes) -> int:
     return int.from_bytes(safetensors[:8], "little")
 
 
+@checked
 @stage("load the detector", log=True)
-def load_detector(folder: str | Path, device: DeviceOptions | str = "auto") -> Detector:
+def load_detector(folder: str | Path, device: DeviceOptions | Mapping[str, Any] | str = "auto") -> Detector:
     """Load the detector trained into ``folder``; ``device``: a name, or options of which only the device counts.
 
     Raises :class:`MosaicFusionError` if it is missing or damaged.
@@ -103,7 +106,7 @@ def load_detector(folder: str | Path, device: DeviceOptions | str = "auto") -> D
     from mosaicfusion.detectors.registry import build_detector
     from mosaicfusion.models.device import resolve_device
 
-    folder, target = as_path(folder), resolve_device(DeviceOptions.of(device).device)
+    folder, target = as_path(folder), resolve_device(device)
     if not (folder / RECIPE).exists():
         raise MosaicFusionError(f"{folder} holds no detector (no {RECIPE}); `mosaicfusion train` makes one")
     if not (folder / WEIGHTS).exists():

@@ -5,6 +5,7 @@ Execution settings (device, number of GPUs, worker processes) are not part of a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.settings import Settings, merge_settings, parse_settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
@@ -187,12 +190,21 @@ def recipe_names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in RECIPES.iterdir() if file.name.endswith(".yaml"))
 
 
-def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """Return the recipe that is meant by a name, the path of a YAML file, or nested settings.
+
+    Raises :class:`MosaicFusionError`.
+    """
+    return Recipe.of(recipe) if isinstance(recipe, Recipe | Mapping) else load_recipe(recipe)
+
+
+@checked
+def load_recipe(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Load a recipe by name or from a YAML file, and replace the values in ``overrides``, nested like :class:`Recipe`.
 
     Raises :class:`MosaicFusionError` naming the wrong setting.
     """
-    path = Path(source)
+    path = as_path(source)
     known = recipe_names()
     if str(source) in known:
         values = parse_settings((RECIPES / f"{source}.yaml").read_text(encoding="utf-8"), str(source), is_yaml=True)

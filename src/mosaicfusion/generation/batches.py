@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import check_fields
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -23,6 +24,7 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 1 <= self.number <= self.count:
             raise MosaicFusionError(
                 f"shard {self.number}/{self.count}: the first number goes from 1 to the second, such as 1/64 to 64/64"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.dataset.lvis import write_lvis
 from mosaicfusion.dataset.thresholds import accepted
@@ -82,13 +84,15 @@ class Summary:
         return render_view(f"Run {self.path}", facts, ("category", "requested", "kept", "yield"), rows, pictures)
 
 
-def build_dataset(run: RunFolder, output: OutputSettings | None = None) -> Summary:
+@checked
+def build_dataset(run: RunFolder | str | Path, output: OutputSettings | Mapping[str, Any] | None = None) -> Summary:
     """Write ``lvis.json`` and ``report.html`` from the parts of a run, which may be unfinished.
 
     ``output``: the explicitly set fields replace those that the data set was last compiled with; run.json keeps the result.
     Raises :class:`MosaicFusionError`; then nothing has changed.
     """
-    settings = run.manifest.output.updated(output)
+    run = RunFolder.of(run)
+    settings = run.manifest.output.updated(None if output is None else OutputSettings.of(output))
     stats = RunStats(settings.policy)
     records = stats.watch(accepted(run, settings), MAX_CANVASES)  # one pass for the json and the counts
 

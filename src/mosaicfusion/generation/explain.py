@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.categories import Vocabulary
 from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
@@ -20,21 +21,22 @@ from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.generation.selection import select
 from mosaicfusion.layouts import GridLayout
+from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.sampler import SampledCanvas
-    from mosaicfusion.models.device import DeviceOptions
 
 MAX_OBJECTS = 9
 
 
+@checked
 def explain(
-    categories: str | Sequence[str] | Vocabulary,
+    categories: str | Path | Sequence[str] | Vocabulary,
     out: str | Path,
     config: RunConfig | Mapping[str, Any] | str | Path | None = None,
-    device: DeviceOptions | str = "auto",
+    device: DeviceOptions | Mapping[str, Any] | str = "auto",
 ) -> Path:
     """Generate one canvas that shows every category, and write its attention figure, a PNG, into ``out``.
 
@@ -45,7 +47,7 @@ def explain(
     out, config = as_path(out), as_config(config)
     check_writable(out)  # before a model is loaded
     categories = select(categories, config.model).main
-    canvas = sample_one(categories, config, device)
+    canvas = sample_one(categories, config, DeviceOptions.of(device))
     figure = explain_figure(canvas, extract_record(canvas, config), config)
     buffer = io.BytesIO()
     figure.save(buffer, "PNG")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.config import BUNDLED_MODEL, RunConfig
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
@@ -64,6 +65,7 @@ _SCENES: dict[str, dict[str, Any]] = {
 _SCENE_PROMPT = {"template": "a photo of a single {name}[, {definition}][ on {background}]"}
 
 
+@checked
 def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
     """Build a config from a preset, or from another config, with some values replaced.
 
@@ -77,7 +79,7 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
     else:
         model = overrides.get("model") or BUNDLED_MODEL
         preset = preset or _default_preset(model, overrides.get("revision"), overrides.get("variant"))
-        if not isinstance(preset, str) or preset not in PRESETS:
+        if preset not in PRESETS:
             raise MosaicFusionError(f"unknown preset {preset!r:.80}; choose one of {', '.join(PRESETS)}")
         base = _of_scenes(preset) if _kind(overrides) == "scene" else PRESETS[preset]
     base = _without_other_layout(base, overrides)
@@ -135,6 +137,7 @@ def _kind(overrides: Mapping[str, Any]) -> Any:
     return chosen.get("kind") if isinstance(chosen, Mapping) else None
 
 
+@checked
 def load_config(path: str | Path) -> RunConfig:
     """Read a config from a JSON or YAML file: the ``run.json`` of a run, or some settings.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from mosaicfusion.arguments import check_fields, options_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.batches import WHOLE, Shard
 
@@ -29,6 +32,7 @@ class Scale:
     resources: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.on_ray and (self.gpus is not None or self.resources):
             raise MosaicFusionError("gpus and resources are those of workers; give a number of workers, or an address")
         if self.workers is not None and self.workers < 1:
@@ -38,6 +42,13 @@ class Scale:
         for name, amount in {"gpus": self.gpus or 0, **self.resources}.items():
             if not 0 <= amount < 1 and not (1 <= amount < 1e6 and amount == int(amount)):
                 raise MosaicFusionError(f"{name}={amount} of a worker must be a whole number, or a fraction below 1")
+
+    @classmethod
+    def of(cls, values: Scale | Mapping[str, Any] | None) -> Scale:
+        """A scale as it is, or of a mapping such as ``{"shard": "3/64"}``; ``None``: this process generates all."""
+        if isinstance(values, Mapping) and isinstance(shard := values.get("shard"), str):
+            values = {**values, "shard": Shard.parse(shard)}
+        return options_of(cls, values)
 
     @property
     def on_ray(self) -> bool:

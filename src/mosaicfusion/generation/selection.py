@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.categories import Category, Selection, Vocabulary, from_names, split_names
 from mosaicfusion.dataset.lvis import frequency_of
 from mosaicfusion.dataset.stats import count_categories
@@ -17,14 +18,16 @@ from mosaicfusion.models.hub import known_categories_file
 _MAX_NAMED = 10  # unknown categories in a message
 
 
+@checked
 def vocabulary_for(
-    model: str, names: Sequence[str] | None = None, file: str | Path | None = None, skip_unknown: bool = False
+    model: str, names: str | Sequence[str] | None = None, file: str | Path | None = None, skip_unknown: bool = False
 ) -> Vocabulary:
     """The vocabulary of a json file or of a list of names, or all categories of a closed model.
 
     A closed model (one with a ``categories.json``, such as the bundled one) refuses unknown categories, with the nearest known
     ones, or leaves out those of a file with ``skip_unknown``.
     """
+    names = split_names(names) if isinstance(names, str) else names
     closed_file = known_categories_file(model)
     closed = Vocabulary(read_vocabulary(closed_file), f"the model {model!r}") if closed_file else None
     requested = read_vocabulary(file) if file else from_names(names) if names is not None else None
@@ -87,15 +90,16 @@ def with_counted_frequencies(vocabulary: Vocabulary, path: Path) -> Vocabulary:
     return Vocabulary(counted, vocabulary.source)
 
 
-def select(categories: str | Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
+def select(categories: str | Path | Sequence[str] | Selection | Vocabulary | None, model: str) -> Selection:
     """The ``categories`` argument of :func:`mosaicfusion.generate` as a selection; plain names are both main and partners.
 
-    A text is split at its commas, as on the command line.
+    A text is split at its commas, as on the command line. A path is a .txt file of names, or a json with categories.
     """
     if isinstance(categories, Selection):
         return categories
-    if isinstance(categories, str):
-        categories = split_names(categories)
+    if isinstance(categories, str | Path):
+        path = Path(categories)
+        categories = vocabulary_for(model, file=path) if path.suffix == ".json" else split_names(str(categories))
     if not isinstance(categories, Vocabulary):
         categories = vocabulary_for(model, categories)
     return Selection(categories, categories)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.device import DeviceOptions, resolve_device
 from mosaicfusion.models.hub import BUNDLED_FOLDER, fetch, is_folder, is_hub_id
 from mosaicfusion.models.weights import require_finite
 from mosaicfusion.profiling import stage
@@ -63,14 +65,13 @@ class OpenClip:
         return np.concatenate(vectors)
 
 
+@checked
 @stage("load the CLIP model", log=True)
-def load_clip(name: str = "mini", device: str = "auto") -> OpenClip:
+def load_clip(name: str = "mini", device: DeviceOptions | Mapping[str, Any] | str = "auto") -> OpenClip:
     """Load ``mini`` (bundled), a folder in open_clip's format, a hub id such as owner/name, or open_clip's name:pretrained.
 
     Raises :class:`MosaicFusionError` when open_clip is not installed, a file is missing or the weights are pickles.
     """
-    from mosaicfusion.models.device import resolve_device
-
     target = resolve_device(device)
     try:
         import open_clip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mosaicfusion.arguments import check_fields, options_of
 from mosaicfusion.errors import MosaicFusionError, first_line
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class DeviceOptions:
     vae_tiling: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, count in (("batch_size", self.batch_size), ("threads", self.threads)):
             if count is not None and count < 1:
                 raise MosaicFusionError(f"{name}={count} must be at least 1")
@@ -43,15 +46,19 @@ class DeviceOptions:
             )
 
     @classmethod
-    def of(cls, device: DeviceOptions | str) -> DeviceOptions:
-        """Options as they are, or those of the device with this name."""
-        return cls(device) if isinstance(device, str) else device
+    def of(cls, device: DeviceOptions | Mapping[str, Any] | str) -> DeviceOptions:
+        """Options as they are, of a mapping such as ``{"threads": 2}``, or those of the device with this name."""
+        return cls(device) if isinstance(device, str) else options_of(cls, device)
 
 
-def resolve_device(device: str) -> torch.device:
-    """``auto`` -> the first of CUDA, Apple's MPS, CPU; an unavailable device raises :class:`MosaicFusionError`."""
+def resolve_device(device: DeviceOptions | Mapping[str, Any] | str) -> torch.device:
+    """``auto`` -> the first of CUDA, Apple's MPS, CPU; of options only the device counts.
+
+    An unavailable device raises :class:`MosaicFusionError`.
+    """
     import torch
 
+    device = DeviceOptions.of(device).device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

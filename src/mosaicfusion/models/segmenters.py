@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.models.device import DeviceOptions, resolve_device
 from mosaicfusion.models.hub import hub_advice, is_folder, is_hub_id
 from mosaicfusion.models.weights import require_finite
 from mosaicfusion.profiling import stage
@@ -41,8 +43,11 @@ class Annotator(Protocol):
         ...
 
 
+@checked
 @stage("load the annotator", log=True)
-def load_annotator(name: AnnotatorName, model: str | None = None, device: str = "auto") -> Annotator:
+def load_annotator(
+    name: AnnotatorName, model: str | None = None, device: DeviceOptions | Mapping[str, Any] | str = "auto"
+) -> Annotator:
     """Load SAM, SAM 2 or GrabCut.
 
     ``model``: a folder in transformers format or a hub id, safetensors only; the largest published one if left out. GrabCut
@@ -55,6 +60,11 @@ def load_annotator(name: AnnotatorName, model: str | None = None, device: str = 
             f"grabcut has no weights, but --model {model} was given; leave it out or take sam or sam2"
         )
     return GrabCut()
+
+
+def as_annotator(annotator: Annotator | AnnotatorName) -> Annotator:
+    """An annotator as it is, or the one of this name with its default model."""
+    return load_annotator(annotator) if isinstance(annotator, str) else annotator
 
 
 class GrabCut:
@@ -103,9 +113,9 @@ class GrabCut:
 class Sam:
     """Segment Anything (Kirillov et al. 2023) or SAM 2 (Ravi et al. 2024) of transformers, one mask per box."""
 
-    def __init__(self, name: Literal["sam", "sam2"], model: str, device: str = "auto") -> None:
-        from mosaicfusion.models.device import resolve_device
-
+    def __init__(
+        self, name: Literal["sam", "sam2"], model: str, device: DeviceOptions | Mapping[str, Any] | str = "auto"
+    ) -> None:
         self.name: AnnotatorName = name
         self.model = model
         self.device = resolve_device(device)

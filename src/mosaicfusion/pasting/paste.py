@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from mosaicfusion.arguments import checked, listed
 from mosaicfusion.categories import Category
 from mosaicfusion.dataset.coco import SYNTHETIC, CategoryRef, Record
 from mosaicfusion.dataset.image_files import Folders
@@ -43,6 +44,7 @@ class PasteSummary:
     unmatched: list[str] = field(default_factory=list)
 
 
+@checked
 def paste(
     real: str | Path,
     sources: str | Path | Sequence[str | Path],
@@ -81,8 +83,7 @@ def paste(
     check_writable(out)
     dataset = open_dataset(real, images, check_images=True)
     refs = [msgspec.convert(category, CategoryRef) for category in dataset.categories]
-    listed = [sources] if isinstance(sources, (str, Path)) else sources
-    pool = CutoutPool.open([as_path(source) for source in listed], refs)
+    pool = CutoutPool.open([as_path(source) for source in listed(sources)], refs)
     names = {ref.id: ref.name for ref in refs}
     writer = _Writer(dataset, pool, read_sizes(dataset.path, [Category(ref.id, ref.name) for ref in refs]), names, out)
     summary = PasteSummary(out, unmatched=pool.unmatched)

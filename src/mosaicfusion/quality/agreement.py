@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.iou import mask_iou
-from mosaicfusion.models.segmenters import Annotator
+from mosaicfusion.models.segmenters import Annotator, AnnotatorName, as_annotator
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.settings import problems
@@ -82,13 +83,19 @@ class Judgement(_Result):
 _JUDGEMENTS = TypeAdapter(dict[str, Judgement])
 
 
-def judge_masks(run: RunFolder, annotator: Annotator, on_progress: OnProgress | None = None) -> Judgement:
+@checked
+def judge_masks(
+    run: RunFolder | str | Path,
+    annotator: Annotator | AnnotatorName = "grabcut",
+    on_progress: OnProgress | None = None,
+) -> Judgement:
     """Prompt the annotator with the box of every mask and compare; parts that it has judged before are not judged again.
 
-    All masks of the run count, whatever its policy and thresholds. Writes ``judge.json`` and returns the annotator's entry.
-    Raises :class:`MosaicFusionError`, also if the run has no mask at all.
+    ``annotator``: one of :func:`mosaicfusion.models.segmenters.load_annotator`, or its name. All masks of the run count, whatever
+    its policy and thresholds. Writes ``judge.json`` and returns the annotator's entry. Raises :class:`MosaicFusionError`, also if
+    the run has no mask at all.
     """
-    rows: list[_Row] = []
+    run, annotator, rows = RunFolder.of(run), as_annotator(annotator), list[_Row]()
     for records, ious in _judge_parts(run, annotator, on_progress or (lambda done, total: None)):
         for record, region_ious in zip(records, ious, strict=True):
             for region, iou in zip(record.regions, region_ious, strict=True):

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.dataset.coco import CategoryRef, DatasetFile
 from mosaicfusion.dataset.image_files import Folders, folders_of
 from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.backbones import Backbone, extract
+from mosaicfusion.files.remote import as_path
+from mosaicfusion.models.backbones import DEFAULT_FEATURES, Backbone, extract, load_backbone
 from mosaicfusion.quality.crops import AnnotatedInstance, read_crops, sample_instances
 from mosaicfusion.quality.diversity import (
     MIN_INSTANCES,
@@ -44,6 +46,11 @@ class ImageSet:
     path: Path
     images: Folders | None = None
 
+    @classmethod
+    def of(cls, images: ImageSet | str | Path) -> ImageSet:
+        """A set as it is, or that of a path."""
+        return images if isinstance(images, ImageSet) else cls(as_path(images))
+
     def sample(
         self, data: DatasetFile, per_category: int, category_ids: Collection[int] | None = None
     ) -> list[AnnotatedInstance]:
@@ -51,19 +58,24 @@ class ImageSet:
         return sample_instances(data, folders_of(self.path, self.images), per_category, category_ids)
 
 
+@checked
 def measure_diversity(
-    synthetic: ImageSet,
-    backbone: Backbone,
-    against: ImageSet | None = None,
+    synthetic: ImageSet | str | Path,
+    backbone: Backbone | str = DEFAULT_FEATURES,
+    against: ImageSet | str | Path | None = None,
     per_category: int = 100,
     mask_background: bool = False,
     on_progress: OnProgress = lambda done, total: None,
 ) -> Diversity:
     """Measure the diversity of a synthetic set and its distance from a real one, ``against``.
 
-    At most ``per_category`` instances of each category are used. ``on_progress`` gets the number of crops that were read, and of
-    all. Raises :class:`MosaicFusionError` for unreadable files and for fewer than :data:`MIN_INSTANCES` instances.
+    Sets are run folders, jsons beside their images, or an :class:`ImageSet`. ``backbone``: the model whose features are compared,
+    or its name for :func:`mosaicfusion.models.backbones.load_backbone`. At most ``per_category``
+    instances of each category are used. ``on_progress`` gets the number of crops that were read, and of all. Raises
+    :class:`MosaicFusionError` for unreadable files and for fewer than :data:`MIN_INSTANCES` instances.
     """
+    synthetic, against = ImageSet.of(synthetic), None if against is None else ImageSet.of(against)
+    backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
     data = open_rows(synthetic.path)
     instances = synthetic.sample(data, per_category)
     if len(instances) < MIN_INSTANCES:

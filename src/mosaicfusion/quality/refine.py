@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.config import MaskConfig
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import keep_single_component
 from mosaicfusion.masks.iou import mask_iou
 from mosaicfusion.masks.rejection import Rejection
-from mosaicfusion.models.segmenters import Annotator
+from mosaicfusion.models.segmenters import Annotator, AnnotatorName, as_annotator
 from mosaicfusion.quality.agreement import annotate
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import Manifest
@@ -27,25 +29,27 @@ if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
 
 
+@checked
 def refine_run(
-    run: RunFolder,
-    annotator: Annotator,
-    out: Path,
+    run: RunFolder | str | Path,
+    annotator: Annotator | AnnotatorName,
+    out: str | Path,
     *,
     copy_images: bool = False,
     on_progress: OnProgress | None = None,
 ) -> RunFolder:
     """Make a copy of a run in ``out`` with the annotator's masks, or continue an interrupted one.
 
-    The annotator is prompted with our boxes. The part of its mask inside the region goes through the component rules of the
-    run's settings. The record gets the area and the box of the result, and keeps the old mask under ``replaced``. The new
-    ``quality`` is the IoU of the two masks: where they differ, one of them is wrong. All masks of the run are refined, whatever
-    its thresholds, and the new run starts without thresholds. Images are hard links; they are copied with ``copy_images`` or if
-    links are impossible.
+    ``annotator``: one of :func:`mosaicfusion.models.segmenters.load_annotator`, or its name. It is prompted with our boxes. The
+    part of its mask inside the region goes through the component rules of the run's settings. The record gets the area and the
+    box of the result, and keeps the old mask under ``replaced``. The new ``quality`` is the IoU of the two masks: where they
+    differ, one of them is wrong. All masks of the run are refined, whatever its thresholds, and the new run starts without
+    thresholds. Images are hard links; they are copied with ``copy_images`` or if links are impossible.
 
     Raises :class:`MosaicFusionError`; the parts written before it are complete.
     """
     report = on_progress or (lambda done, total: None)
+    run, annotator, out = RunFolder.of(run), as_annotator(annotator), as_path(out)
     if out.exists() and out.samefile(run.path):
         raise MosaicFusionError(f"{out} is the run itself; give another folder with --out")
     rules = run.manifest.config.masks

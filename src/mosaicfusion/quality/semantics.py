@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked, listed
 from mosaicfusion.categories import Category, display_name, normalize_name
 from mosaicfusion.dataset.vocabulary import read_vocabulary
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.models.clip import load_clip
 from mosaicfusion.models.hub import BUNDLED_CATEGORIES
 from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
 from mosaicfusion.run.folder import RunFolder
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 _CANVASES = 16  # in a batch, which is about 64 regions
 
 
-def choices(run: RunFolder, others: Iterable[Category] | None = None) -> list[Category]:
+def choices(run: RunFolder, others: Iterable[Category] | str | Path | None = None) -> list[Category]:
     """The vocabulary: the categories of a run, and those of ``others`` that are called otherwise.
 
     ``others``: by default the categories of the bundled model, because a choice among the few of a run says little: between a
@@ -34,7 +37,8 @@ def choices(run: RunFolder, others: Iterable[Category] | None = None) -> list[Ca
     """
     own = run.categories
     called = set().union(*(_spellings(category) for category in own))
-    others = read_vocabulary(BUNDLED_CATEGORIES) if others is None else others
+    if others is None or isinstance(others, str | Path):
+        others = read_vocabulary(others or BUNDLED_CATEGORIES)
     vocabulary = [*own, *(category for category in others if called.isdisjoint(_spellings(category)))]
     if len(vocabulary) < 2:
         raise MosaicFusionError(
@@ -49,22 +53,26 @@ def _spellings(category: Category) -> set[str]:
     return {normalize_name(name) for name in names}
 
 
+@checked
 def classify_regions(
-    run: RunFolder,
-    clip: Clip,
-    others: Iterable[Category] | None = None,
-    templates: Sequence[str] = TEMPLATES,
+    run: RunFolder | str | Path,
+    clip: Clip | str = "mini",
+    others: Iterable[Category] | str | Path | None = None,
+    templates: str | Sequence[str] = TEMPLATES,
     on_progress: OnProgress | None = None,
 ) -> list[RegionSemantics]:
     """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
 
-    ``others``: what to choose from beside the run's own categories; see :func:`choices`. Canvases without an image are skipped.
-    Masks are not used, so that kept and rejected regions are treated alike. Raises :class:`MosaicFusionError`; then nothing
-    has changed.
+    ``clip``: a model, or its name, as for :func:`mosaicfusion.models.clip.load_clip`. ``others``: what to choose from beside the
+    run's own categories, or a json with these; see :func:`choices`. ``templates``: one or several, with {name}. Canvases without
+    an image are skipped. Masks are not used, so that kept and rejected regions are treated alike. Raises
+    :class:`MosaicFusionError`; then nothing has changed.
     """
     report = on_progress or (lambda done, total: None)
+    run = RunFolder.of(run)
     vocabulary = choices(run, others)
-    texts = text_vectors(clip, vocabulary, templates)
+    clip = load_clip(clip) if isinstance(clip, str) else clip
+    texts = text_vectors(clip, vocabulary, listed(templates))
     classified: list[RegionSemantics] = []
     records, total, done = run.records(), int(run.done().sum()), 0
     while batch := list(islice(records, _CANVASES)):

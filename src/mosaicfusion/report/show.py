@@ -6,19 +6,21 @@ from pathlib import Path
 
 from PIL import Image
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.report.images import region_instances
 from mosaicfusion.report.overlays import readable_scale, render_instances
 from mosaicfusion.run.folder import RunFolder
 
 
-def show(run: str | Path | RunFolder, canvas: int = 0) -> Image.Image:
+@checked
+def show(run: RunFolder | str | Path, canvas: int = 0) -> Image.Image:
     """Render canvas number ``canvas`` of a run with its masks, and with the names and reasons of rejection of its regions.
 
     Returns a Pillow image (RGB), which a notebook shows; ``.save(path)`` writes it. Small canvases are enlarged up to 4 times.
     Raises :class:`MosaicFusionError` if the canvas or its image does not exist.
     """
-    folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
+    folder = RunFolder.of(run)
     record = next((record for record in folder.records() if record.index == canvas), None)
     if record is None:
         raise MosaicFusionError(

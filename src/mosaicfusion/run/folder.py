@@ -60,6 +60,14 @@ class RunFolder(ShownInNotebooks):
         return cls(path, Manifest.from_bytes(data, str(path / "run.json")))
 
     @classmethod
+    def of(cls, run: RunFolder | str | Path) -> RunFolder:
+        """A run as it is, or the one in a folder; raises :class:`MosaicFusionError` if there is none."""
+        return run if isinstance(run, RunFolder) else cls.open(run)
+
+    def __fspath__(self) -> str:
+        return str(self.path)  # so that a run is accepted wherever its folder is
+
+    @classmethod
     def find(cls, path: Path) -> RunFolder | None:
         """The run in a folder that may not exist yet, or ``None``.
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.errors import MosaicFusionError, first_line
-from mosaicfusion.files.remote import ahead, as_folder
+from mosaicfusion.files.remote import ahead
 from mosaicfusion.run.failures import read_failures
 from mosaicfusion.run.folder import RunFolder
 
@@ -55,9 +56,10 @@ class _Line(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def read_status(path: str | Path) -> Status:
+@checked
+def read_status(path: RunFolder | str | Path) -> Status:
     """Count the canvases of a run folder. Raises :class:`MosaicFusionError` for a folder without a run, or a damaged part."""
-    run = RunFolder.open(as_folder(path))
+    run = RunFolder.of(path)
     done = requested = kept = 0
     last = -1
     recent: list[tuple[float, int]] = []  # (time, canvases) of the last parts
@@ -74,7 +76,7 @@ def read_status(path: str | Path) -> Status:
     idle_s = max(0.0, time.time() - max(recent)[0]) if recent else None
     rate = _rate(sorted(recent)) if idle_s is not None and idle_s < _PAUSE_S else None
     return Status(
-        path=str(path),
+        path=str(run.path),
         done=done,
         total=run.total,
         requested=requested,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.export.format import ExportOptions, Format, check_options, load_format
 from mosaicfusion.dataset.export.output import OutFolder, whole_or_absent
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
 
 
+@checked
 def export(
     source: Path | str,
     to: str,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mosaicfusion.arguments import checked, listed
 from mosaicfusion.config import MaskFormat, Policy
 from mosaicfusion.dataset.coco import DatasetFile, json_of
 from mosaicfusion.dataset.image_files import Folders, folders_of, image_folders
@@ -47,9 +48,10 @@ class MergeSummary:
     notes: list[str] = field(default_factory=list)
 
 
+@checked
 def merge(
     real: Path | str,
-    sources: Sequence[Path | str],
+    sources: str | Path | Sequence[Path | str],
     out: Path | str,
     *,
     open_vocabulary: bool = False,
@@ -62,7 +64,7 @@ def merge(
     choices: Mapping[str, str] | None = None,
     on_image: OnProgress | None = None,
 ) -> MergeSummary:
-    """Write ``out``: the data set ``real`` followed by each of ``sources``, run folders or other jsons beside their images.
+    """Write ``out``: the data set ``real`` followed by one or several ``sources``, run folders or jsons beside their images.
 
     Args:
         open_vocabulary: remove the annotations of rare categories from the real part; its images and categories stay.
@@ -78,7 +80,7 @@ def merge(
 
     Raises :class:`MosaicFusionError` for anything the user can fix; then ``out`` has not changed.
     """
-    real, out, folders = json_of(real), as_path(out), [json_of(path) for path in sources]
+    real, out, folders = json_of(real), as_path(out), [json_of(path) for path in listed(sources)]
     _check_paths(real, folders, out)
     merger = Merger(DatasetFile.open(real), choices, max_per_category)
     if open_vocabulary:

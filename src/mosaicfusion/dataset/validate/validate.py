@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.categories import MAX_ID
 from mosaicfusion.dataset.coco import LISTS, DatasetFile, json_of
 from mosaicfusion.dataset.image_files import Folders, image_folders
@@ -41,6 +42,7 @@ class Report:
     categories: int
 
 
+@checked
 def validate(
     path: str | Path,
     images: Folders | None = None,
@@ -57,6 +59,7 @@ def validate(
     return _check(open_rows(source), folders, Issues(max_per_kind), on_progress)
 
 
+@checked
 def fix(path: str | Path, out: str | Path, images: Folders | None = None) -> Counter[str]:
     """Write ``out``, which may be ``path``, with the repairs of all issues that have one; returns their number by field.
 

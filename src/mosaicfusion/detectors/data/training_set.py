@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.dataset.coco import json_of
 from mosaicfusion.dataset.image_files import Folders
-from mosaicfusion.detectors.config import DataConfig
+from mosaicfusion.detectors.config import DataConfig, Recipe, as_recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.data.copy_paste import CopyPaste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
@@ -46,8 +47,9 @@ class TrainingSet:
     notes: Sequence[str] = ()
 
 
+@checked
 def open_training_set(
-    config: DataConfig,
+    config: DataConfig | Recipe | Mapping[str, Any] | str | Path,
     path: str | Path,
     images: Folders | None = None,
     skip_missing: bool = False,
@@ -55,8 +57,10 @@ def open_training_set(
 ) -> TrainingSet:
     """Open a run folder, or an LVIS or COCO json with its images in one or several folders, by default that of the json.
 
-    Raises :class:`MosaicFusionError` if it cannot be used.
+    ``config``: that of a recipe, or the recipe itself, its name or its file. Raises :class:`MosaicFusionError` if the set cannot
+    be used.
     """
+    config = config if isinstance(config, DataConfig) else as_recipe(config).data
     path, transform = as_path(path), training_transform(config)
     base = DetectionDataset(
         path,

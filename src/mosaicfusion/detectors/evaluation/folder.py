@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mosaicfusion.arguments import checked
 from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.detectors.checkpoint import load_detector
 from mosaicfusion.detectors.data.dataset import DetectionDataset
@@ -66,6 +68,7 @@ class Evaluation:
         return render_view("AP in percent", [counted(self.images, "image"), str(self.scores_path)], ("", *head), rows)
 
 
+@checked
 def evaluate_folder(
     folder: str | Path,
     val_json: str | Path,
@@ -73,7 +76,7 @@ def evaluate_folder(
     *,
     open_vocabulary: bool = False,
     skip_missing: bool = False,
-    device: DeviceOptions | str = "auto",
+    device: DeviceOptions | Mapping[str, Any] | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
     on_image: OnProgress | None = None,
@@ -104,7 +107,7 @@ def evaluate_on(
     val: ValidationSet,
     *,
     open_vocabulary: bool = False,
-    device: DeviceOptions | str = "auto",
+    device: DeviceOptions | Mapping[str, Any] | str = "auto",
     workers: int = 2,
     batch_size: int = 1,
     on_image: OnProgress | None = None,

@@ -6,13 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mosaicfusion.detectors.checkpoint import Detector
+from mosaicfusion.arguments import checked
+from mosaicfusion.detectors.checkpoint import Detector, load_detector
+from mosaicfusion.files.images import read_rgb
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.report.overlays import InstanceOverlay, readable_scale, render_instances
 
 
@@ -26,9 +30,18 @@ class PredictedObject:
     mask: NDArray[np.bool_]
 
 
+@checked
 @torch.inference_mode()
-def predict(detector: Detector, image: NDArray[np.uint8], min_score: float = 0.5) -> list[PredictedObject]:
-    """Objects of one image, uint8 RGB (H, W, 3), that score at least ``min_score``, best first."""
+def predict(
+    detector: Detector | str | Path, image: NDArray[np.uint8] | str | Path, min_score: float = 0.5
+) -> list[PredictedObject]:
+    """Objects of one image that score at least ``min_score``, best first.
+
+    ``detector``: a loaded one (for many images), or its folder. ``image``: uint8 RGB (H, W, 3), or a file. Raises
+    :class:`MosaicFusionError` if one of the two cannot be read.
+    """
+    detector = detector if isinstance(detector, Detector) else load_detector(detector)
+    image = read_rgb(as_path(image)) if isinstance(image, str | Path) else image
     device = next(detector.model.parameters()).device
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).to(device).float() / 255
     with _score_threshold(min_score, detector.model):
@@ -62,6 +75,7 @@ def _score_threshold(min_score: float, model: nn.Module) -> Iterator[None]:
         heads.score_thresh = before
 
 
+@checked
 def render_detections(image: NDArray[np.uint8], objects: Sequence[PredictedObject]) -> NDArray[np.uint8]:
     """Masks, boxes and labels over the image, enlarged until labels are readable."""
     instances = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mosaicfusion.arguments import checked, listed
 from mosaicfusion.dataset.coco import path_fault
 from mosaicfusion.detectors.checkpoint import Detector, load_detector
 from mosaicfusion.detectors.evaluation.predict import PredictedObject, predict, render_detections
@@ -96,13 +97,14 @@ def _sources_of(path: Path, out: Path) -> Iterator[SourceImage]:
             yield SourceImage(file, name.as_posix())
 
 
+@checked
 def predict_folder(
     folder: str | Path,
     images: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     min_score: float = 0.5,
-    device: DeviceOptions | str = "auto",
+    device: DeviceOptions | Mapping[str, Any] | str = "auto",
     on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Predictions:
     """Detect the objects of images, or of all images in folders, with the detector in ``folder``.
@@ -110,8 +112,7 @@ def predict_folder(
     ``min_score``: the lowest score of the objects to keep, in [0, 1]. ``device``: a name, or options of which only the device
     counts. ``on_image(done, total)`` is called after each image. Writes and raises like :func:`predict_images`.
     """
-    paths = [images] if isinstance(images, (str, Path)) else images
-    sources = find_sources([as_path(path) for path in paths], as_path(out))
+    sources = find_sources([as_path(path) for path in listed(images)], as_path(out))
     return predict_images(load_detector(as_path(folder), device), sources, as_path(out), min_score, on_image)
 
 

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mosaicfusion.arguments import check_fields, checked, options_of
+from mosaicfusion.dataset.image_files import Folders
 from mosaicfusion.detectors.checkpoint import (
     STATE,
     WEIGHTS,
@@ -28,10 +30,10 @@ from mosaicfusion.detectors.checkpoint import (
     save_state,
     save_weights,
 )
-from mosaicfusion.detectors.config import Recipe, ScheduleConfig
+from mosaicfusion.detectors.config import Recipe, ScheduleConfig, as_recipe
 from mosaicfusion.detectors.data.samples import make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler
-from mosaicfusion.detectors.data.training_set import TrainingSet
+from mosaicfusion.detectors.data.training_set import TrainingSet, open_training_set
 from mosaicfusion.detectors.registry import build_detector
 from mosaicfusion.detectors.training.folder import training_folder, write_recipe
 from mosaicfusion.detectors.training.init import StartWeights, TakenWeights, take_weights
@@ -55,15 +57,22 @@ class TrainOptions:
     """Execution settings, which do not change the result. ``device``: a name, or options of which only the device counts.
 
     ``workers``: loading processes per device. ``checkpoint_every``: in steps; None: a tenth of all steps, at most 1000.
-    ``log_every``: in steps.
+    ``log_every``: in steps. Raises :class:`MosaicFusionError` for a count that is too low.
     """
 
-    device: DeviceOptions | str = "auto"
+    device: DeviceOptions | Mapping[str, Any] | str = "auto"
     devices: int = 1
     nodes: int = 1
     workers: int = 2
     checkpoint_every: int | None = None
     log_every: int = 20
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        least = {"devices": 1, "nodes": 1, "workers": 0, "checkpoint_every": 1, "log_every": 1}
+        for name, count in least.items():
+            if (value := getattr(self, name)) is not None and value < count:
+                raise MosaicFusionError(f"{name}={value} must be at least {count}")
 
 
 @dataclass(frozen=True)
@@ -81,26 +90,32 @@ class TrainSummary:
     loss: float | None
 
 
+@checked
 def train(
-    recipe: Recipe,
-    data: TrainingSet,
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    data: TrainingSet | str | Path,
     out: str | Path,
-    options: TrainOptions | None = None,
+    options: TrainOptions | Mapping[str, Any] | None = None,
     text_embeddings: Tensor | None = None,
     on_progress: OnProgress = lambda done, total: None,
     on_loss: Callable[[float], None] = lambda loss: None,
     init: str | Path | None = None,
     on_init: Callable[[TakenWeights], None] = lambda taken: None,
+    images: Folders | None = None,
 ) -> TrainSummary:
     """Train into the folder ``out``, or resume the training there; a finished one is left unchanged.
 
+    ``recipe``: also its name, a YAML file, or nested settings. ``data``: also a run folder, or a json whose images are in the
+    folders ``images``, by default beside it; see :func:`open_training_set`.
     ``init``: folder of another detector whose weights a new training starts from; ``on_init`` gets what was taken.
     ``text_embeddings``: float (C, D) by label, for a classifier of kind text. With several devices every process runs this
     function; the first one writes and reports. ``on_progress`` is called with the steps done and the total, and before it
     ``on_loss`` with the mean loss of the last steps. Raises :class:`MosaicFusionError` for errors that the user can correct;
     checkpoints are kept.
     """
-    options, schedule, out = options or TrainOptions(), recipe.schedule, as_path(out)
+    recipe, options, out = as_recipe(recipe), options_of(TrainOptions, options), as_path(out)
+    data = data if isinstance(data, TrainingSet) else open_training_set(recipe.data, data, images)
+    schedule = recipe.schedule
     fabric = make_fabric(DeviceOptions.of(options.device).device, options.devices, options.nodes, schedule.precision)
     parts = count_parts(schedule, fabric.world_size)
     start_weights = None if init is None else _open_start(as_path(init), out)
