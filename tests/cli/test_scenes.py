@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,4 @@ def test_the_preview_shows_the_objects_and_the_shared_background(tmp_path: Path)
     result = generate(tmp_path / "run", "-n", 3, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "a photo of a single" in result.stdout
+    assert re.search(r"U-Net calls of a whole canvas +│ +24 ", result.stdout), "6 canvases, 2 steps, with guidance"

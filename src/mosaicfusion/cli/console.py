@@ -167,6 +167,8 @@ def print_preview(preview: Preview) -> None:
         table.add_row("canvases that exist", f"{preview.existing:,}")
     table.add_row("objects requested", f"{preview.objects:,}")
     table.add_row("U-Net calls of one region", f"{preview.unet_calls:,}")
+    if preview.background_calls:
+        table.add_row("U-Net calls of a whole canvas", f"{preview.background_calls:,}")
     table.add_row("disk, about", f"{ceil(preview.megabytes):,} MB")
     console.print(table)
     if preview.aims:

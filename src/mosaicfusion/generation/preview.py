@@ -38,8 +38,9 @@ class Preview:
 
     ``canvases``: their number; where a number of instances is wanted, those that suffice if masks are kept as before, or at
     first all. ``existing``: canvases that the run has. ``objects``: requested objects, exact up to 256 canvases, else estimated;
-    as are ``megabytes``, on disk, and ``unet_calls``, evaluations of a single region by the U-Net. ``aims``: see
-    :class:`Summary`. ``first``: by number of the canvas, the regions of the first ones, which the job will generate exactly so.
+    as are ``megabytes``, on disk, and ``unet_calls``, evaluations of a single region by the U-Net. ``background_calls``: those
+    of whole canvases, for layouts with a background. ``aims``: see :class:`Summary`. ``first``: by number of the canvas, the
+    regions of the first ones, which the job will generate exactly so.
     """
 
     canvases: int
@@ -47,6 +48,7 @@ class Preview:
     objects: int
     megabytes: float
     unet_calls: int
+    background_calls: int
     aims: dict[str, Aim]
     first: dict[int, list[PlannedRegion]]
 
@@ -79,15 +81,17 @@ def preview(
     specs = [plan.spec(index) for index in numbers]
     share = total / len(specs) if specs else 0
     objects = round(sum(len(spec.categories) for spec in specs) * share)
-    pixels = sum(spec.canvas.hw_px[0] * spec.canvas.hw_px[1] for spec in specs) * share
-    guided = 2 if config.sampling.guidance > 1 else 1
+    pixels = sum(spec.canvas.delivered_hw[0] * spec.canvas.delivered_hw[1] for spec in specs) * share
+    backgrounds = total if any(spec.canvas.blend.background > 0 for spec in specs) else 0
+    calls = config.sampling.steps * (2 if config.sampling.guidance > 1 else 1)  # of a region
     first = [_missing(gaps, len(done), k) for k in range(min(show, total))]
     return Preview(
         canvases=total,
         existing=int(done.sum()),
         objects=objects,
         megabytes=pixels * _BYTES_PER_PIXEL / 1e6,
-        unet_calls=objects * config.sampling.steps * guided,
+        unet_calls=objects * calls,
+        background_calls=backgrounds * calls,
         aims=amount.aims(plan, manifest.counts, _missing_of_each(manifest, done), summary),
         first={index: _planned(plan.spec(index)) for index in first},
     )

@@ -36,13 +36,12 @@ def record_canvas(sampled: SampledCanvas, config: RunConfig, run: RunFolder) -> 
 def extract_record(sampled: SampledCanvas, config: RunConfig, file_name: str | None = None) -> CanvasRecord:
     """The record of one canvas: each region kept with a mask, or rejected with a reason."""
     spec = sampled.spec
-    scale = spec.canvas.render_scale
     found = [_find(sampled, k, config) for k in range(len(spec.canvas.regions))]
     masks = [one.mask for one in found]
     visible = visible_masks(masks) if spec.canvas.blend.layered else masks
     return CanvasRecord(
         index=spec.index,
-        hw_px=(spec.canvas.hw_px[0] // scale, spec.canvas.hw_px[1] // scale),
+        hw_px=spec.canvas.delivered_hw,
         noise_seed=spec.noise_seed,
         file_name=file_name,
         regions=tuple(_record(one, mask, config) for one, mask in zip(found, visible, strict=True)),

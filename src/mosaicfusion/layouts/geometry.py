@@ -71,6 +71,11 @@ class Canvas:
     blend: Blend = Blend()
     render_scale: int = 1
 
+    @property
+    def delivered_hw(self) -> tuple[int, int]:
+        """Height and width of the image that is delivered."""
+        return self.hw_px[0] // self.render_scale, self.hw_px[1] // self.render_scale
+
 
 def region_weight(region_hw: tuple[int, int], variance: float = 0.01) -> NDArray[np.float32]:
     """Gaussian weight of a region's noise prediction, float32 (h, w), 1 at the centre.
