@@ -37,6 +37,7 @@ _EXPECTED = {
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
     "dict_type": "a group of settings",
+    "invalid_key": "the name of a setting",
     "model_type": "a group of settings",
     "model_attributes_type": "a group of settings",
 }
@@ -111,7 +112,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         return parse_settings(path.read_text(encoding="utf-8"), str(path), is_yaml=path.suffix in (".yaml", ".yml"))
     except (OSError, UnicodeDecodeError) as error:
-        raise MosaicFusionError(f"cannot read the settings in {path}: {error}") from None
+        raise MosaicFusionError(f"cannot read the settings in {path}: {first_line(error)}") from None
 
 
 def parse_settings(text: str, source: str, *, is_yaml: bool) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def unknown_setting(place: str, known: Sequence[str], listed_by: str = "") -> st
     similar = set(difflib.get_close_matches(name, last.values(), cutoff=_SIMILAR))
     near = (
         [path for path in known if last[path] == name]
+        or [path for path in known if len(name) > 2 and path.startswith(place)]
         or difflib.get_close_matches(place, [path for path in known if path.startswith(group)], 1, _SIMILAR)
         or [path for path in known if last[path] in similar]
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.folders import read_files
-from support.manifests import KITE, make_manifest
+from support.manifests import DRUM, KITE, make_manifest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings
@@ -44,6 +44,12 @@ class TestCreate:
         assert sorted(read_files(run.path)) == ["run.json"]
         assert run.total == 4
         assert RunFolder.open(run.path).manifest == run.manifest == make_manifest()
+
+    def test_categories_that_are_main_and_partners_are_named_once(self, tmp_path: Path) -> None:
+        RunFolder.open_or_create(tmp_path, make_manifest(partners=[KITE, DRUM]))
+        boat = [KITE, Category(3, "<boat>")]
+        with pytest.raises(MosaicFusionError, match=r"undo:\n  categories: only in the run: drum; only now: <boat>$"):
+            RunFolder.open_or_create(tmp_path, make_manifest(main=boat, partners=boat))
 
     def test_foreign_files_stay(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.tex").write_text("precious")

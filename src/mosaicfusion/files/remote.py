@@ -13,15 +13,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import IO, Any, TypeVar
 
-from mosaicfusion.errors import MosaicFusionError, first_line
+from mosaicfusion.errors import MosaicFusionError, first_line, is_not
 
 _REQUESTS = 32  # at once
 T = TypeVar("T")
 
 
 def as_path(location: str | Path) -> Path:
-    """Convert a local path to a ``Path``, with the home folder in place of ``~``."""
-    return Path(location).expanduser()
+    """Convert a local path to a ``Path``, with the home folder in place of ``~``.
+
+    Raises :class:`MosaicFusionError` for what is neither a path nor a text.
+    """
+    try:
+        return Path(location).expanduser()
+    except TypeError:
+        raise MosaicFusionError(is_not(location, ["a path", "a text"])) from None
 
 
 def as_folder(location: str | Path) -> Path:

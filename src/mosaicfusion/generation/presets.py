@@ -102,7 +102,12 @@ def as_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> RunC
         return _from_settings(config)
     if config is None or str(config) in PRESETS:
         return _from_settings({"preset": config})
-    return load_config(config)
+    try:
+        return load_config(config)
+    except MosaicFusionError as error:
+        if Path(config).suffix:
+            raise
+        raise MosaicFusionError(f"{error}; the presets are {', '.join(PRESETS)}") from None
 
 
 def _from_settings(settings: Mapping[str, Any]) -> RunConfig:

@@ -127,16 +127,18 @@ class Manifest(_Section):
     def differences(self, other: Manifest) -> list[str]:
         """One line per value of the identity that differs; for other categories, one that names them."""
         own, others = self._comparable(), other._comparable()
-        lines = []
+        changed: dict[str, str] = {}
         for kind in own["categories"].keys() & {"main", "partners"}:
             old, new = own["categories"][kind], others["categories"][kind]
             if old.keys() != new.keys():
                 here = {"only in the run": old.keys() - new.keys(), "only now": new.keys() - old.keys()}
                 texts = [f"{where}: {first_few(sorted(names))}" for where, names in here.items() if names]
-                lines.append(f"categories.{kind}: {'; '.join(texts)}")
+                changed[f"categories.{kind}"] = "; ".join(texts)
                 for categories in (own["categories"], others["categories"]):
                     del categories[kind], categories[f"order of {kind}"]
-        return sorted(lines) + differences(own, others)
+        if len(changed) == 2 and len({*changed.values()}) == 1:  # without --main, both are the same
+            changed = {"categories": changed.popitem()[1]}
+        return [f"{place}: {text}" for place, text in sorted(changed.items())] + differences(own, others)
 
     def _comparable(self) -> dict[str, Any]:
         identity = self.model_dump(mode="json", include=_IDENTITY)
