@@ -18,7 +18,13 @@ from mosaicfusion.experiment.result import RESULT, Result, read_result
 ROOT = Path(__file__).parent.parent.parent
 RESULTS, MINILVIS = ROOT / "benchmarks/results/minilvis", ROOT / "datasets/minilvis"
 ABOUT, SIZES = "about.json", "sizes.json"
-SOURCES = {"N = 1": ("one-rare", "one-any"), "N = 2": ("two-rare", "two-any"), "N = 4": ("four",)}
+SOURCES = {
+    "N = 1": ("one-rare", "one-any"),
+    "N = 2": ("two-rare", "two-any"),
+    "N = 4": ("four",),
+    "N = 16": ("sixteen",),
+    "scenes": ("scenes",),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class About:
 
 
 def collect(experiment: Path, command: str, folder: Path = RESULTS) -> int:
-    """Copy the results of an experiment's runs to ``folder``; return their number."""
+    """Copy the results of an experiment's runs to ``folder``, beside those of others that are there; return their number."""
     files = sorted(experiment.glob(f"runs/*/{RESULT}"))
     if not files:
         raise MosaicFusionError(
@@ -40,7 +46,7 @@ def collect(experiment: Path, command: str, folder: Path = RESULTS) -> int:
     for file in files:
         read_result(file)
         (folder / f"{file.parent.name}.json").write_bytes(file.read_bytes())
-    _write_json(folder / SIZES, object_sizes(experiment))
+    _write_json(folder / SIZES, read_sizes(folder) | object_sizes(experiment))
     _write_json(folder / ABOUT, {"command": command, "machine": machine("all used")})
     return len(files)
 
