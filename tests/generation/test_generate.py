@@ -194,7 +194,7 @@ class TestExtend:
             "can grow but not shrink to 2": {"canvases_per_category": 2},
             "config.seed: 0 -> 1": {"config": tiny_config(seed=1)},
             "config.sampling.steps: 2 -> 3": {"config": tiny_config(sampling={"steps": 3})},
-            "categories.main": {"categories": ["banana"]},
+            "categories: only in the run: teapot": {"categories": ["banana"]},
         }.items():
             with pytest.raises(MosaicFusionError, match=message):
                 generate_small(undisturbed, **options)
