@@ -5,8 +5,7 @@ import pytest
 from mosaicfusion.masks.rejection import Rejection, RejectionReason, reason_meaning, reason_name
 
 RECORDED = {
-    "empty_mask",
-    "hidden", "too_small", "too_large", "several_components", "nan_latents", "low_quality", "wrong_object",
+    "empty_mask", "hidden", "too_small", "too_large", "several_components", "nan_latents", "low_quality", "wrong_object",
 }  # fmt: skip
 
 
