@@ -43,6 +43,15 @@ class Category:
         return self.prompt_name or display_name(self.name)
 
     @property
+    def spellings(self) -> tuple[set[str], set[str], set[str]]:
+        """The normalised spellings, in the order of look-up: LVIS name, display names, synonyms."""
+        return (
+            {normalize_name(self.name)},
+            {normalize_name(self.display_name), normalize_name(display_name(self.name))},
+            {normalize_name(display_name(synonym)) for synonym in self.synonyms},
+        )
+
+    @property
     def definition_or_qualifier(self) -> str:
         """The definition, or else the qualifier of an LVIS name: ``date_(fruit)`` -> ``fruit``."""
         return self.definition or qualifier(self.name)
@@ -98,11 +107,9 @@ class Vocabulary(Sequence[Category]):
         """Look-up tables in the order of use: LVIS name, display name, synonym."""
         tables: tuple[dict[str, list[Category]], ...] = ({}, {}, {})
         for category in self.categories:
-            tables[0].setdefault(normalize_name(category.name), []).append(category)
-            for shown in {normalize_name(category.display_name), normalize_name(display_name(category.name))}:
-                tables[1].setdefault(shown, []).append(category)
-            for synonym in {normalize_name(display_name(synonym)) for synonym in category.synonyms}:
-                tables[2].setdefault(synonym, []).append(category)
+            for table, spellings in zip(tables, category.spellings, strict=True):
+                for spelling in spellings:
+                    table.setdefault(spelling, []).append(category)
         return tables
 
     def find(self, name: str) -> Category:

@@ -17,6 +17,7 @@ import numpy as np
 from mosaicfusion.categories import Category, Selection, Vocabulary
 from mosaicfusion.config import RunConfig, check_template
 from mosaicfusion.errors import MosaicFusionError, shown
+from mosaicfusion.files.remote import as_path
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.settings import read_settings
 
@@ -52,7 +53,7 @@ def read_prompts(path: str | Path, categories: Iterable[Category]) -> dict[str, 
     Names in the file may be display names or synonyms; those of other categories do not matter. Raises
     :class:`MosaicFusionError` for a file or a line that cannot be used.
     """
-    lists = read_settings(Path(path).expanduser())
+    lists = read_settings(as_path(path))
     vocabulary = Vocabulary(categories)
     found: dict[str, tuple[str, ...]] = {}
     for name, lines in lists.items():

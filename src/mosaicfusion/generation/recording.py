@@ -53,10 +53,7 @@ def visible_masks(masks: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[np.
     visible: list[NDArray[np.bool_] | None] = []
     hidden: NDArray[np.bool_] | None = None  # by all objects further in front
     for mask in reversed(masks):
-        if mask is None or hidden is None:
-            visible.append(mask)
-        else:
-            visible.append(mask & ~hidden)
+        visible.append(mask if mask is None or hidden is None else mask & ~hidden)
         if mask is not None:
             hidden = mask if hidden is None else hidden | mask
     return visible[::-1]
@@ -66,9 +63,13 @@ def shrink(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Each pixel the mean of ``scale`` x ``scale`` ones: uint8 (H, W, C) -> (H / scale, W / scale, C)."""
     if scale == 1:
         return image
-    height, width = image.shape[0] // scale, image.shape[1] // scale
-    means = image.reshape(height, scale, width, scale, -1).mean(axis=(1, 3))
-    return np.asarray(np.rint(means), np.uint8)
+    return np.asarray(np.rint(_block_means(image, scale)), np.uint8)
+
+
+def _block_means(pixels: NDArray[Any], scale: int) -> NDArray[np.float64]:
+    """Means of squares of ``scale`` x ``scale`` pixels: (H, W, ...) -> (H / scale, W / scale, ...)."""
+    height, width = pixels.shape[0] // scale, pixels.shape[1] // scale
+    return np.asarray(pixels.reshape(height, scale, width, scale, *pixels.shape[2:]).mean(axis=(1, 3)))
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ def _shrink_mask(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
     """A mask at its size divided by ``scale``: the pixels of which at least half are covered."""
     if scale == 1:
         return mask
-    height, width = mask.shape[0] // scale, mask.shape[1] // scale
-    return np.asarray(mask.reshape(height, scale, width, scale).mean(axis=(1, 3)) >= 0.5)
+    return np.asarray(_block_means(mask, scale) >= 0.5)
 
 
 def _record(found: _Found, visible: NDArray[np.bool_] | None, config: RunConfig) -> RegionRecord:

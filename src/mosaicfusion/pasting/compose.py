@@ -46,18 +46,22 @@ class Picture:
         if height > rows or width > columns:
             return False
         inside = alpha > 0.5
+        hidden = [whole - int(mask.sum()) for mask, whole in zip(self.masks, self.whole, strict=True)]
         for _ in range(_TRIES):
             top, left = (int(rng.integers(free, endpoint=True)) for free in (rows - height, columns - width))
             window = np.s_[top : top + height, left : left + width]
-            if not self._hides_too_much(window, inside, max_hidden):
+            if not self._hides_too_much(window, inside, hidden, max_hidden):
                 self._put(window, patch, alpha, inside)
                 return True
         return False
 
-    def _hides_too_much(self, window: tuple[slice, slice], inside: NDArray[np.bool_], max_hidden: float) -> bool:
+    def _hides_too_much(
+        self, window: tuple[slice, slice], inside: NDArray[np.bool_], hidden: list[int], max_hidden: float
+    ) -> bool:
+        """True if an object, of which ``hidden`` pixels are hidden already, would lose too much."""
         return any(
-            whole - int(mask.sum()) + int((mask[window] & inside).sum()) > max_hidden * whole
-            for mask, whole in zip(self.masks, self.whole, strict=True)
+            before + int((mask[window] & inside).sum()) > max_hidden * whole
+            for mask, whole, before in zip(self.masks, self.whole, hidden, strict=True)
         )
 
     def _put(

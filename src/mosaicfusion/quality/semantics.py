@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.arguments import checked, listed
-from mosaicfusion.categories import Category, display_name, normalize_name
+from mosaicfusion.categories import Category
 from mosaicfusion.dataset.vocabulary import read_vocabulary
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.clip import load_clip
@@ -36,21 +36,16 @@ def choices(run: RunFolder, others: Iterable[Category] | str | Path | None = Non
     kite and a drum, nearly everything is one of the two. Raises :class:`MosaicFusionError` for fewer than two.
     """
     own = run.categories
-    called = set().union(*(_spellings(category) for category in own))
+    called = set().union(*(spellings for category in own for spellings in category.spellings))
     if others is None or isinstance(others, str | Path):
         others = read_vocabulary(others or BUNDLED_CATEGORIES)
-    vocabulary = [*own, *(category for category in others if called.isdisjoint(_spellings(category)))]
+    vocabulary = [*own, *(category for category in others if called.isdisjoint(set().union(*category.spellings)))]
     if len(vocabulary) < 2:
         raise MosaicFusionError(
             f"classification needs at least two categories, and there is only {vocabulary[0].name}; leave --vocabulary out, or "
             "name a json with other categories"
         )
     return vocabulary
-
-
-def _spellings(category: Category) -> set[str]:
-    names = (category.name, category.display_name, display_name(category.name), *map(display_name, category.synonyms))
-    return {normalize_name(name) for name in names}
 
 
 @checked
