@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.experiment_report.results import ROOT
 from benchmarks.experiment_report.tables import NAMES
 from mosaicfusion.experiment.plan import RECIPES
-from mosaicfusion.experiment.table import Estimate, Row, gain, pair_of
+from mosaicfusion.experiment.table import Estimate, Row, gain, rows_of
 
 FIGURE = ROOT / "docs/images/results.png"
 _NONE = Estimate({0: 0.0})
@@ -22,7 +22,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    pairs = {detector: pair for detector in RECIPES if len(pair := pair_of(rows, detector)) == 2}
+    pairs = {detector: pair for detector in RECIPES if len(pair := rows_of(rows, detector)) == 2}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     _plot_detectors(left, pairs)
     _plot_styles(right, pairs)

@@ -11,16 +11,14 @@ from statistics import mean
 from benchmarks.experiment_report.results import MINILVIS
 from mosaicfusion.experiment.plan import (
     ABLATIONS,
-    BASELINE,
-    LONGER,
+    COMPARED,
+    GROUPS,
     OPEN_VOCABULARY,
-    PAIRS,
     PLUS_SYNTHETIC,
     RECIPES,
-    SYNTHETIC_LONGER,
 )
 from mosaicfusion.experiment.result import Result
-from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, pair_of
+from mosaicfusion.experiment.table import COLUMNS, Estimate, Row, gain, rows_of
 
 NAMES = {"mask_rcnn": "Mask R-CNN", "centernet2": "CenterNet2", "fvlm": "F-VLM"}
 TRAINING_IMAGES = ((1, 3), (4, 6), (7, 10))  # groups of rare categories, from and to
@@ -38,13 +36,14 @@ class Table:
 
 
 def comparison(rows: Sequence[Row]) -> Table:
-    """AP of each detector without and with synthetic data, and the gain."""
+    """AP of each detector without and with synthetic data, and the gains."""
     lines = []
-    for detector, variants in product(RECIPES, PAIRS):
-        pair = pair_of(rows, detector, variants)
-        lines += [_cells(row) for row in pair]
-        if len(pair) == 2:
-            before, after = (row.metrics["mask"] for row in pair)
+    for detector, variants in product(RECIPES, GROUPS):
+        group = rows_of(rows, detector, variants)
+        lines += [_cells(row) for row in group[:1]]
+        for row in group[1:]:
+            before, after = group[0].metrics["mask"], row.metrics["mask"]
+            lines.append(_cells(row))
             lines.append(["", "gain", "", *(_gain(before[name], after[name]) for name in COLUMNS)])
     return Table(["detector", "training set", "seeds", *COLUMNS], lines)
 
@@ -52,24 +51,27 @@ def comparison(rows: Sequence[Row]) -> Table:
 def training_sets(results: Sequence[Result]) -> Table:
     """Counts of each training set; those of one variant and detector are the same for all seeds."""
     by_set = {(result.variant, result.detector in OPEN_VOCABULARY): result for result in results}
-    order = [variant.name for variant in (BASELINE, PLUS_SYNTHETIC, *ABLATIONS)]
+    order = [variant.name for variant in (*COMPARED, *ABLATIONS)]
     keys = sorted(by_set, key=lambda key: (key[1], order.index(key[0]) if key[0] in order else len(order)))
     columns = [f"{part}_{count}" for part in ("real", "synthetic") for count in ("images", "instances", "r")]
     lines = [
-        [by_set[key].title + " (open vocabulary)" * key[1], *(f"{by_set[key].data[name]:,}" for name in columns)]
+        [
+            by_set[key].title + " (open vocabulary)" * key[1],
+            *(f"{by_set[key].data[name]:,}" for name in columns),
+            _looks(by_set[key]),
+        ]
         for key in keys
     ]
-    head = ["real images", "instances", "rare ones", "synthetic images", "instances", "rare ones"]
+    head = ["real images", "instances", "rare ones", "synthetic images", "instances", "rare ones", "looks"]
     return Table(["training set", *head], lines)
 
 
 def ablations(rows: Sequence[Row]) -> Table:
     """Mask R-CNN on all variants but the longer trainings, each against ``real + synthetic``; empty without an ablation."""
-    names = {variant.name for variant in ABLATIONS}
-    if not any(row.variant in names for row in rows):
-        return Table([], [])
-    longer = (LONGER.name, SYNTHETIC_LONGER.name)  # in the comparison
+    longer = {variant.name for group in GROUPS for variant in group} - {variant.name for variant in COMPARED}
     chosen = [row for row in rows if row.detector == "mask_rcnn" and row.variant not in longer]
+    if not {row.variant for row in chosen} & {variant.name for variant in ABLATIONS}:
+        return Table([], [])
     reference = next((row.metrics["mask"] for row in chosen if row.variant == PLUS_SYNTHETIC.name), {})
     lines = []
     for row in chosen:
@@ -92,7 +94,7 @@ def gains_by_count(rows: Sequence[Row]) -> Table:
     groups = [[name for name, count in images.items() if low <= count <= high] for low, high in TRAINING_IMAGES]
     columns: dict[str, list[str]] = {}
     for detector in RECIPES:
-        pair = pair_of(rows, detector)
+        pair = rows_of(rows, detector)
         if len(pair) == 2 and detector not in OPEN_VOCABULARY:
             columns[NAMES[detector]] = [_mean_gain(pair, names) for names in groups]
     if not columns:
@@ -108,12 +110,16 @@ def by_style(rows: Sequence[Row]) -> Table:
     """AP of each detector by drawing style, without and with synthetic data."""
     lines = []
     for detector in RECIPES:
-        pair = pair_of(rows, detector)
+        pair = rows_of(rows, detector)
         for style in pair[0].styles if len(pair) == 2 else []:
             ap, ap_r = ([row.styles[style].get(name) for row in pair] for name in ("AP", "AP_r"))
             lines.append([NAMES[detector], f"`{style}`", *map(_text, [*ap, *ap_r]), _gain(*ap_r)])
     head = ["AP, real alone", "AP, + synthetic", "AP_r, real alone", "AP_r, + synthetic", "gain of AP_r"]
     return Table(["detector", "style", *head], lines)
+
+
+def _looks(result: Result) -> str:
+    return "-" if result.looks is None else f"{result.looks:.1f}"
 
 
 def _mean_gain(pair: Sequence[Row], names: Sequence[str]) -> str:

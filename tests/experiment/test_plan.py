@@ -8,31 +8,38 @@ import pytest
 
 from mosaicfusion.detectors.config import load_recipe
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.experiment.plan import ABLATIONS, FULL, QUICK, RECIPES, SYNTHETIC, SyntheticSet, make_plan
+from mosaicfusion.experiment.plan import (
+    ABLATIONS,
+    COMPARED,
+    FULL,
+    QUICK,
+    RECIPES,
+    SCENES,
+    SYNTHETIC,
+    SyntheticSet,
+    make_plan,
+)
 
 
 def test_every_detector_is_compared_by_three_seeds() -> None:
     runs = make_plan()
     for detector in RECIPES:
         pairs = {(run.variant.name, run.seed) for run in runs if run.detector == detector}
-        assert pairs >= {(name, seed) for name in ("baseline", "synthetic") for seed in range(3)}
-    assert len({run.name for run in runs}) == len(runs) == 3 * 2 * 3 + len(ABLATIONS)
+        assert pairs >= {(name, seed) for name in ("baseline", "synthetic", "scenes") for seed in range(3)}
+    assert len({run.name for run in runs}) == len(runs) == 3 * 3 * 3 + len(ABLATIONS)
 
 
 def test_ablations_come_seed_by_seed_after_the_comparison() -> None:
     names = [run.name for run in make_plan(["mask_rcnn"], seeds=1, ablation_seeds=2)]
     variants = [variant.name for variant in ABLATIONS]
-    assert names[2:] == [f"mask_rcnn-{name}-seed{seed}" for seed in (0, 1) for name in variants]
-    assert len(make_plan(["mask_rcnn"], seeds=1, ablation_seeds=0)) == 2
+    assert names[3:] == [f"mask_rcnn-{name}-seed{seed}" for seed in (0, 1) for name in variants]
+    assert len(make_plan(["mask_rcnn"], seeds=1, ablation_seeds=0)) == len(COMPARED)
 
 
 def test_only_the_synthetic_data_differs_within_a_pair() -> None:
-    baseline, synthetic = make_plan(["fvlm"], seeds=1)
-    assert (baseline.variant.synthetic, synthetic.variant.synthetic) == (None, SYNTHETIC)
-    assert baseline.variant.real
-    assert synthetic.variant.real
-    assert baseline.open_vocabulary
-    assert synthetic.open_vocabulary
+    runs = make_plan(["fvlm"], seeds=1)
+    assert [run.variant.synthetic for run in runs] == [None, SYNTHETIC, SCENES]
+    assert all(run.variant.real and run.open_vocabulary and run.variant.steps == 1 for run in runs)
 
 
 @pytest.mark.parametrize("name", ["one-region", "two-regions"])

@@ -9,7 +9,7 @@ import pytest
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.experiment.result import Result, read_result, write_result
-from mosaicfusion.experiment.table import Estimate, gain, make_rows, pair_of
+from mosaicfusion.experiment.table import Estimate, gain, make_rows, rows_of
 
 
 def result(detector: str, variant: str, seed: int, ap: float | None, **more: Any) -> Result:
@@ -50,11 +50,11 @@ def test_a_gain_uses_the_seeds_of_both_variants() -> None:
         ("synthetic", 2): 0.35,
     }
     rows = make_rows(result("fvlm", variant, seed, ap) for (variant, seed), ap in values.items())
-    before, after = pair_of(rows, "fvlm")
+    before, after = rows_of(rows, "fvlm")
     found = gain(before.per_category["kite"], after.per_category["kite"])
     assert found is not None and found.by_seed == pytest.approx({1: 0.01, 2: 0.05})
     assert gain(before.metrics["mask"]["AP_r"], after.metrics["mask"]["AP"]) is None  # nothing to measure
-    assert pair_of(rows, "mask_rcnn") == []
+    assert rows_of(rows, "mask_rcnn") == []
 
 
 def test_rows_come_in_the_order_of_the_plan() -> None:

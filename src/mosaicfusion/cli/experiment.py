@@ -158,8 +158,8 @@ def _print_results(results: Sequence[Result]) -> None:
     from rich.console import Console
 
     from mosaicfusion.cli.console import make_table
-    from mosaicfusion.experiment.plan import PAIRS
-    from mosaicfusion.experiment.table import COLUMNS, gain, make_rows, pair_of
+    from mosaicfusion.experiment.plan import GROUPS
+    from mosaicfusion.experiment.table import COLUMNS, gain, make_rows, rows_of
 
     if not results:
         return
@@ -169,10 +169,10 @@ def _print_results(results: Sequence[Result]) -> None:
     for row in rows:
         values = [row.metrics["mask"].get(name) for name in COLUMNS]
         table.add_row(row.detector, row.title, str(len(row.seeds)), *_cells(values))
-        for variants in PAIRS:
-            pair = pair_of(rows, row.detector, variants)
-            if len(pair) == 2 and row is pair[1]:
-                gains = [gain(*(one.metrics["mask"].get(name) for one in pair)) for name in COLUMNS]
+        for variants in GROUPS:
+            group = rows_of(rows, row.detector, variants)
+            if row in group[1:]:
+                gains = [gain(group[0].metrics["mask"].get(name), row.metrics["mask"].get(name)) for name in COLUMNS]
                 table.add_row("", "gain", "", *_cells(gains, "+"), end_section=True)
     Console().print(table)
 

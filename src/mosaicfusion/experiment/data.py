@@ -35,6 +35,7 @@ from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.identity import fingerprint
 from mosaicfusion.layouts.scene import LIKE
 from mosaicfusion.models.hub import digest, find_model
+from mosaicfusion.pasting.paste import paste
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
 
@@ -45,6 +46,7 @@ Bar = Callable[[str, str], AbstractContextManager["OnProgress"]]
 """Makes a progress bar with a text and a unit, in the singular; its value is called with the number done and the total."""
 
 _IMAGES = "images"
+_PASTED = (4, 8)  # fewest and most instances on an image
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ class TrainingData:
 
     def identity(self, run: Run) -> str:
         """16 hex digits over everything that determines a run's training set."""
-        synthetic = run.variant.synthetic
-        settings = None if synthetic is None else [asdict(synthetic), self.canvases, self.digests["model"]]
+        sets = [None if one is None else asdict(one) for one in (run.variant.synthetic, run.variant.pasted)]
+        settings = [sets, self.canvases, self.digests["model"]] if any(sets) else None
         return fingerprint([str(settings), run.variant.real, run.open_vocabulary, self.digests["train.json"]])
 
     def make(self, run: Run, bar: Bar) -> Path:
@@ -92,8 +94,10 @@ class TrainingData:
         path = self.root / f"{self.identity(run)}.json"
         if path.exists():
             return path
-        synthetic = run.variant.synthetic
+        synthetic, pasted = run.variant.synthetic, run.variant.pasted
         sources = [] if synthetic is None else self._write_sources(synthetic, bar)
+        if pasted is not None:
+            sources.append(self._paste(pasted, bar))
         with _locked(self.out / "data.lock"):
             if path.exists():  # another process made it meanwhile
                 return path
@@ -107,6 +111,27 @@ class TrainingData:
         """Write the selected canvases as jsons into the run folders of their sources."""
         selected = self._select(synthetic, bar)
         return [self._write_json(run, records, synthetic) for run, records in selected]
+
+    def _paste(self, synthetic: SyntheticSet, bar: Bar) -> Path:
+        """Write real images with the instances of a set pasted on them, about as many as the set has."""
+        selected = self._select(synthetic, bar)
+        sources = [self._write_json(run, records, synthetic) for run, records in selected]
+        fewest, most = _PASTED
+        count = max(1, round(sum(_instances(records) for _, records in selected) / ((fewest + most) / 2)))
+        path = self.out / "synthetic" / f"pasted-{'-'.join(run.path.name for run, _ in selected)}-{count}.json"
+        with _locked(path.with_suffix(".lock")):
+            if not path.exists():
+                with bar("pasting", "image") as show:
+                    paste(
+                        self.real / "train.json",
+                        sources,
+                        path,
+                        images=self.real,
+                        count=count,
+                        objects=_PASTED,
+                        on_image=show,
+                    )
+        return path
 
     def _select(self, synthetic: SyntheticSet, bar: Bar) -> list[tuple[RunFolder, list[CanvasRecord]]]:
         """Select the canvases of each part of a set."""

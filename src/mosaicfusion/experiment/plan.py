@@ -86,23 +86,35 @@ SCENES = SyntheticSet((Part(CanvasSource("scenes", scene=True)),), 2, policy="no
 
 @dataclass(frozen=True)
 class Variant:
-    """A variant of the training set. ``real``: use the real images; ``steps``: multiple of the recipe's iterations."""
+    """A variant of the training set.
+
+    ``pasted``: a set whose instances are pasted on real images; ``real``: use the real images; ``share``: part of the samples
+    that is synthetic, by default as repeat factors have it; ``steps``: multiple of the recipe's iterations.
+    """
 
     name: str
     title: str
     synthetic: SyntheticSet | None = None
+    pasted: SyntheticSet | None = None
     real: bool = True
     copy_paste: bool = False
+    share: float | None = None
     steps: float = 1.0
 
 
 BASELINE = Variant("baseline", "real alone")
 PLUS_SYNTHETIC = Variant("synthetic", "real + synthetic", SYNTHETIC)
+PLUS_SCENES = Variant("scenes", "real + scenes", SCENES)
+COMPARED = (BASELINE, PLUS_SYNTHETIC, PLUS_SCENES)
+"""Variants that every detector is trained on, with all seeds."""
 # A third of the samples are synthetic: with 1.5 times the steps each real image is seen as often as without them.
 LONGER = Variant("longer", "real alone, 1.5 times the steps", steps=1.5)
 SYNTHETIC_LONGER = Variant("synthetic-longer", "real + synthetic, 1.5 times the steps", SYNTHETIC, steps=1.5)
-PAIRS = ((BASELINE, PLUS_SYNTHETIC), (LONGER, SYNTHETIC_LONGER))
-"""Pairs without and with synthetic data, all else equal."""
+THREE_TIMES = tuple(
+    Variant(f"{one.name}-three-times", f"{one.title}, 3 times the steps", one.synthetic, steps=3.0) for one in COMPARED
+)
+GROUPS = (COMPARED, (LONGER, SYNTHETIC_LONGER), THREE_TIMES)
+"""Variants that are compared, all else equal: the first has real images alone."""
 ABLATIONS = (
     Variant("synthetic-alone", "synthetic alone", SYNTHETIC, real=False),
     Variant("copy-paste", "real, Copy-Paste", copy_paste=True),
@@ -114,11 +126,17 @@ ABLATIONS = (
     Variant("one-region-longer", "N = 1 region a canvas, 1.8 times the steps", ONE_REGION, steps=1.8),
     Variant("two-regions", "N = 2 regions a canvas", TWO_REGIONS),
     Variant("sixteen-regions", "N = 16 regions a canvas, 1 canvas a category", SIXTEEN_REGIONS),
-    Variant("scenes", "scenes at real sizes, 2 a category", SCENES),
+    Variant("pasted", "instances pasted on real images", pasted=SIXTEEN_REGIONS),
+    Variant("scenes-pasted", "scenes, and instances pasted on real images", SCENES, pasted=SIXTEEN_REGIONS),
+    *(
+        Variant(f"scenes-share-{percent}", f"scenes, {percent} % of the samples", SCENES, share=percent / 100)
+        for percent in (5, 10, 30)
+    ),
     Variant("not-exhaustive", "rejected regions marked, none dropped", SyntheticSet((Part(FOUR),), 10, policy="not_exhaustive")),
     Variant("unrefined", "masks not refined", SyntheticSet((Part(CanvasSource("four-unrefined", refine=False)),), 10)),
     LONGER,
     SYNTHETIC_LONGER,
+    *THREE_TIMES,
 )  # fmt: skip
 """Variants for Mask R-CNN.
 
@@ -182,7 +200,7 @@ def make_plan(
     runs = [
         Run(detector, variant, seed)
         for seed in range(seeds)
-        for variant in (BASELINE, PLUS_SYNTHETIC)
+        for variant in (COMPARED if not quick else COMPARED[:2])
         for detector in dict.fromkeys(detectors)
     ]
     if "mask_rcnn" in detectors and not quick:

@@ -20,7 +20,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ``identity``: 16 hex digits over everything that determines the result. ``metrics``: by kind (``mask``, ``box``) and name,
     such as AP_r. ``styles``: mask metrics by drawing style. ``per_category``: mask AP. ``data``: counts of the training set, see
     :func:`mosaicfusion.experiment.counts.count_instances`. ``cost``: seconds, and ``data_share``, the share of the training time
-    spent waiting for images.
+    spent waiting for images. ``looks``: number of times that a real image was seen on average; None where it was not counted.
     """
 
     run: str
@@ -38,6 +38,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     scale: dict[str, float]
     date: str
     versions: dict[str, str]
+    looks: float | None = None
 
 
 def read_result(path: Path) -> Result:

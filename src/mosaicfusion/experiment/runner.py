@@ -73,7 +73,7 @@ class Experiment:
         iterations = max(1, round(recipe.schedule.iterations * run.variant.steps * self.scale.iterations))
         changes = {
             "seed": run.seed,
-            "data": {"copy_paste": run.variant.copy_paste},
+            "data": {"copy_paste": run.variant.copy_paste, "synthetic_share": run.variant.share},
             "schedule": {"iterations": iterations},
         }
         return load_recipe(RECIPES[run.detector], changes)
@@ -130,6 +130,7 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
     start = time.process_time()
     scores, styles = _evaluate(experiment, run, bar)
     cost["evaluate_cpu_s"] = round(time.process_time() - start, 1)
+    data_counts = count_instances(train_json)
     result = Result(
         run=run.name,
         detector=run.detector,
@@ -140,15 +141,22 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
         metrics={kind: one.metrics for kind, one in scores.items()},
         styles=styles,
         per_category=scores["mask"].per_category,
-        data=count_instances(train_json),
+        data=data_counts,
         cost=cost,
         recipe=recipe.model_dump(mode="json"),
         scale=asdict(experiment.scale),
         date=date.today().isoformat(),
         versions={name: version(name) for name in ("mosaicfusion", "torch", "torchvision", "timm")},
+        looks=_looks(recipe, training_set, data_counts["real_images"]),
     )
     write_result(folder / RESULT, result)
     return result
+
+
+def _looks(recipe: Recipe, data: TrainingSet, real_images: int) -> float | None:
+    """How often a training sees a real image on average; None without real images."""
+    samples = recipe.schedule.iterations * recipe.schedule.batch_size * (1 - data.synthetic_share)
+    return round(samples / real_images, 2) if real_images else None
 
 
 def _train(experiment: Experiment, run: Run, recipe: Recipe, data: TrainingSet, bar: Bar) -> dict[str, float]:

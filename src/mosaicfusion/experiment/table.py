@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, PLUS_SYNTHETIC, RECIPES, Variant
+from mosaicfusion.experiment.plan import ABLATIONS, BASELINE, COMPARED, PLUS_SYNTHETIC, RECIPES, Variant
 from mosaicfusion.experiment.result import Metrics, Result
 
 COLUMNS = ("AP", "AP_r", "AP_c", "AP_f")
@@ -59,8 +59,8 @@ def make_rows(results: Iterable[Result]) -> list[Row]:
     return [_row(sorted(grouped[key], key=lambda result: result.seed)) for key in sorted(grouped, key=_plan_order)]
 
 
-def pair_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_SYNTHETIC)) -> list[Row]:
-    """The detector's rows of two variants, without and with synthetic data; fewer if they were not run."""
+def rows_of(rows: Iterable[Row], detector: str, variants: Sequence[Variant] = (BASELINE, PLUS_SYNTHETIC)) -> list[Row]:
+    """The detector's rows of some variants, by default without and with synthetic data; fewer if they were not run."""
     names = [variant.name for variant in variants]
     return [row for row in rows if row.detector == detector and row.variant in names]
 
@@ -75,10 +75,11 @@ def gain(before: Estimate | None, after: Estimate | None) -> Estimate | None:
 
 def _row(results: Sequence[Result]) -> Row:
     first, seeds = results[0], [result.seed for result in results]
+    titles = {variant.name: variant.title for variant in (*COMPARED, *ABLATIONS)}
     return Row(
         detector=first.detector,
         variant=first.variant,
-        title=first.title,
+        title=titles.get(first.variant, first.title),
         seeds=tuple(seeds),
         metrics={kind: _estimates(seeds, [result.metrics[kind] for result in results]) for kind in first.metrics},
         styles={
@@ -100,6 +101,6 @@ def _estimates(seeds: Sequence[int], metrics: Sequence[Metrics]) -> dict[str, Es
 def _plan_order(key: tuple[str, str]) -> tuple[int, int, str]:
     """Sort key of a detector and variant."""
     detectors = list(RECIPES)
-    variants = [variant.name for variant in (BASELINE, PLUS_SYNTHETIC, *ABLATIONS)]
+    variants = [variant.name for variant in (*COMPARED, *ABLATIONS)]
     detector, variant = key
     return [*detectors, detector].index(detector), [*variants, variant].index(variant), variant

@@ -34,6 +34,7 @@ class TrainingSet:
     """Samples for training.
 
     ``factors``: float64 (samples,), expected repeats per epoch; ``image_counts``: images of each class, by label from 1 on;
+    ``synthetic_share``: expected part of the samples that is synthetic;
     ``digest``: 16 hex digits over the annotations and the missing images, to resume a training with the same set only;
     ``left_out``: number of images and annotations left out, by reason; ``notes``: what was read as something else.
     """
@@ -42,6 +43,7 @@ class TrainingSet:
     classes: ClassList
     factors: NDArray[np.float64]
     image_counts: Sequence[int]
+    synthetic_share: float
     digest: str
     left_out: dict[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -85,6 +87,7 @@ def open_training_set(
         base.classes,
         factors,
         base.image_counts[1:].tolist(),
+        float(factors[base.synthetic()].sum() / factors.sum()),
         _digest(path, base),
         dict(base.left_out),
         base.notes,
