@@ -120,6 +120,11 @@ class DataConfig(Settings):
     synthetic_share: Share | None = Field(
         None, description="part of the samples that are synthetic images; null: as it follows from their number"
     )
+    ignore_edge: Share = Field(
+        0.0,
+        description="mask loss: width of the band on each side of a synthetic mask's edge that does not count, as part of the "
+        "object's size; 0: off",
+    )
     copy_paste: bool = False
     mosaic: bool = False
 

@@ -64,6 +64,26 @@ def test_a_sample_is_in_torchvisions_form(square: Path) -> None:
     assert target["image_hw"] == (4, 6)
 
 
+@pytest.mark.parametrize(
+    ("image", "instance", "uncertain"),
+    [(True, None, True), (True, False, False), (False, None, False), (False, True, True)],
+)
+def test_edges_are_uncertain_where_instances_are_synthetic(
+    image: bool, instance: bool | None, uncertain: bool, square: Path
+) -> None:
+    """On an image with pasted instances, each instance says whether it is synthetic."""
+
+    def mark(data: Json) -> None:
+        data["images"][0]["synthetic"] = image
+        data["annotations"][0].update({} if instance is None else {"synthetic": instance})
+
+    edit(square, mark)
+    assert "uncertain" not in DetectionDataset(square, square.parent)[0][1]
+    target = DetectionDataset(square, square.parent, ignore_edge=0.25)[0][1]
+    edge = [[0, 0, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1], [0, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]]
+    assert target["uncertain"].tolist() == [edge if uncertain else [[0] * 6] * 4]
+
+
 def test_polygons_and_run_lengths_of_all_kinds_are_one_mask(square: Path) -> None:
     expected = DetectionDataset(square, square.parent)[0][1]["masks"]
     for segmentation in (

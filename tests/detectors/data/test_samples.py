@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchvision import tv_tensors
 
+from mosaicfusion.detectors.data.copy_paste import CopyPaste
 from mosaicfusion.detectors.data.dataset import DetectionDataset
-from mosaicfusion.detectors.data.samples import boxes_of, make_loader
+from mosaicfusion.detectors.data.mosaic_augmentation import Mosaic
+from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, boxes_of, make_loader
 from mosaicfusion.detectors.data.sampling import RepeatFactorSampler, SampleIndex
+from mosaicfusion.detectors.data.transforms import large_scale_jitter, short_side
 from mosaicfusion.errors import MosaicFusionError
 
 
@@ -70,3 +74,36 @@ def test_boxes_are_tight() -> None:
     masks[1, 1:3, 0:4] = 1
     assert boxes_of(masks).tolist() == [[5, 3, 6, 4], [0, 1, 4, 3]]
     assert boxes_of(masks[:0]).shape == (0, 4)
+
+
+class AllUncertain(SampleSet):
+    """The masks of the odd labels are uncertain everywhere, those of the even ones nowhere."""
+
+    def __init__(self, samples: DetectionDataset) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def load(self, index: int) -> DetectionSample:
+        image, target = self.samples.load(index)
+        odd = (target["labels"] % 2).to(torch.uint8)
+        return image, {**target, "uncertain": tv_tensors.Mask(target["masks"] * odd[:, None, None])}
+
+
+@pytest.mark.parametrize("transform", [short_side([40], 80, flip=1), large_scale_jitter(48, (0.5, 2))])
+@pytest.mark.parametrize("mosaic", [True, False])
+@pytest.mark.parametrize("copy_paste", [True, False])
+def test_where_masks_are_uncertain_goes_through_augmentation(
+    transform: Any, mosaic: bool, copy_paste: bool, tiny_lvis: Path
+) -> None:
+    plain = AllUncertain(DetectionDataset(tiny_lvis / "train.json", tiny_lvis / "images"))
+    samples: SampleSet = Mosaic(plain, 64, transform, probability=1 if mosaic else 0)
+    samples = CopyPaste(samples) if copy_paste else samples
+    seen: set[int] = set()
+    for seed in range(6):
+        _, target = samples[SampleIndex(seed, seed)]
+        for label, mask, uncertain in zip(target["labels"], target["masks"], target["uncertain"], strict=True):
+            assert torch.equal(uncertain, mask if label % 2 else torch.zeros_like(mask))
+        seen |= set(target["labels"].tolist())
+    assert {1, 2} <= seen

@@ -134,6 +134,17 @@ def test_every_parameter_has_a_gradient_and_empty_images_train() -> None:
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
+def test_uncertain_pixels_of_a_mask_do_not_count() -> None:
+    def loss(target: dict[str, Tensor]) -> float:
+        return make_heads()(features(1), [proposals()], SIZES[:1], [target])[1]["loss_mask"].item()
+
+    uncertain = torch.zeros_like(TRUE["masks"])
+    uncertain[:, 8:24] = 1
+    changed = {**TRUE, "masks": TRUE["masks"] * (1 - uncertain), "uncertain": uncertain}
+    assert loss({**TRUE, "uncertain": uncertain}) == pytest.approx(loss(changed), rel=1e-5)
+    assert loss({**TRUE, "uncertain": uncertain}) < loss(TRUE)
+
+
 def test_no_region_at_all_trains() -> None:
     _, losses = make_heads()(features(1), [proposals()], SIZES[:1], [target()])
     assert [value.item() for value in losses.values()] == [0] * 7

@@ -6,12 +6,15 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torchvision.models.detection.roi_heads import maskrcnn_loss
 
 from mosaicfusion.detectors.config import LossConfig
 from mosaicfusion.detectors.models.losses import (
     SigmoidLoss,
     SoftmaxLoss,
     build_loss,
+    mask_loss,
     not_exhaustive_classes,
     sample_classes,
 )
@@ -80,3 +83,64 @@ def test_the_federated_loss_needs_counts() -> None:
         build_loss(config)
     assert build_loss(config, [1, 2]).background is False
     assert build_loss(LossConfig()).background is True
+
+
+REGIONS = torch.tensor([[4.0, 4, 36, 28], [2, 6, 33, 30], [5, 3, 36, 28]])
+
+
+def regions_and_masks(uncertain: bool = True) -> tuple[Tensor, list[Tensor], list[dict[str, Tensor]], list[Tensor]]:
+    """Logits of three regions, two of the first image, and targets of an object whose edge is uncertain by 2 px."""
+    masks, edges = torch.zeros(1, 32, 40, dtype=torch.uint8), torch.zeros(1, 32, 40, dtype=torch.uint8)
+    masks[:, 6:26, 8:34] = 1
+    edges[:, 4:28, 6:36] = 1
+    edges[:, 8:24, 10:32] = 0
+    logits = torch.randn(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    targets = [{"masks": masks, "uncertain": edges}, {"masks": masks, "uncertain": torch.zeros_like(edges)}]
+    if not uncertain:
+        targets = [{"masks": target["masks"]} for target in targets]
+    return logits, [REGIONS[:2], REGIONS[2:]], targets, [torch.tensor([0, 0]), torch.tensor([0])]
+
+
+def loss_of_masks(
+    logits: Tensor, boxes: list[Tensor], targets: list[dict[str, Tensor]], matched: list[Tensor]
+) -> Tensor:
+    return mask_loss(logits, boxes, targets, [torch.zeros(1, dtype=torch.int64)] * 2, matched)
+
+
+def test_the_loss_of_certain_masks_is_mask_r_cnns_to_the_bit() -> None:
+    logits, boxes, targets, matched = regions_and_masks(uncertain=False)
+    channels = [torch.zeros(1, dtype=torch.int64)] * 2
+    expected = maskrcnn_loss(logits, boxes, [target["masks"] for target in targets], channels, matched)
+    assert torch.equal(loss_of_masks(logits, boxes, targets, matched), expected)
+    nowhere = [{**target, "uncertain": torch.zeros_like(target["masks"])} for target in targets]
+    torch.testing.assert_close(loss_of_masks(logits, boxes, nowhere, matched), expected)
+
+
+def test_uncertain_pixels_do_not_count_and_others_do() -> None:
+    logits, boxes, targets, matched = regions_and_masks()
+    before = loss_of_masks(logits, boxes, targets, matched)
+    mask, edge = targets[0]["masks"], targets[0]["uncertain"].bool()
+    noise = torch.randint(2, mask.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    within = [{**targets[0], "masks": torch.where(edge, noise, mask)}, targets[1]]
+    torch.testing.assert_close(loss_of_masks(logits, boxes, within, matched), before, rtol=0, atol=1e-6)
+    outside = [{**targets[0], "masks": torch.where(edge, mask, noise)}, targets[1]]
+    assert abs(loss_of_masks(logits, boxes, outside, matched) - before) > 1e-3
+
+
+def test_gradients_of_real_masks_are_the_same_beside_synthetic_ones() -> None:
+    gradients = []
+    for uncertain in (True, False):
+        logits, boxes, targets, matched = regions_and_masks(uncertain)
+        loss_of_masks(logits.requires_grad_(), boxes, targets, matched).backward()
+        assert logits.grad is not None
+        gradients.append(logits.grad)
+    torch.testing.assert_close(gradients[0][2], gradients[1][2])
+    counted = gradients[0][:2] != 0
+    assert 0.5 < counted.float().mean() < 0.9
+    assert not torch.equal(gradients[0][:2], gradients[1][:2])
+
+
+def test_without_a_region_no_mask_is_learned() -> None:
+    _, _, targets, _ = regions_and_masks()
+    none = [torch.zeros(0, dtype=torch.int64)] * 2
+    assert loss_of_masks(torch.zeros(0, 1, 28, 28), [REGIONS[:0]] * 2, targets, none).item() == 0

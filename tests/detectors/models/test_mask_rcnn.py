@@ -58,6 +58,21 @@ def test_one_step_of_training_and_one_of_evaluation(name: str) -> None:
     assert count <= recipe.heads.detections
 
 
+def test_uncertain_pixels_of_a_mask_do_not_count() -> None:
+    model, _ = build("mini_lite0")
+
+    def loss(target: dict[str, Tensor]) -> float:
+        torch.manual_seed(1)
+        value: Tensor = model.train()([torch.ones(3, 64, 64)], [target])["loss_mask"]
+        return value.item()
+
+    certain, uncertain = target([1, 4]), torch.zeros(2, 64, 64, dtype=torch.uint8)
+    uncertain[:, :, 20:30] = 1
+    changed = {**certain, "masks": certain["masks"] * (1 - uncertain), "uncertain": uncertain}
+    assert loss({**certain, "uncertain": uncertain}) == pytest.approx(loss(changed), rel=1e-5)
+    assert loss({**certain, "uncertain": uncertain}) < loss(certain)
+
+
 def test_every_level_needs_an_anchor_size() -> None:
     recipe = load_recipe("lvis_r50", {"backbone": {"strides": [8, 16, 32]}})
     with pytest.raises(MosaicFusionError, match="anchor_sizes_px has 5 sizes for 4 levels"):

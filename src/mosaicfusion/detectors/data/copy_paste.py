@@ -9,7 +9,14 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, complete_labels, with_instances
+from mosaicfusion.detectors.data.samples import (
+    DetectionSample,
+    SampleSet,
+    Transform,
+    complete_labels,
+    planes_of,
+    with_instances,
+)
 from mosaicfusion.detectors.data.transforms import Tidy
 
 
@@ -51,9 +58,10 @@ def paste(
     exhaustive: there may be more instances than annotated.
     """
     size = list(image.shape[-2:])
-    masks = functional.crop(other_target["masks"][chosen], 0, 0, *size)  # pads with 0
-    covered = masks.any(0).bool()
+    own = planes_of(target)
+    above = {name: functional.crop(other_target[name][chosen], 0, 0, *size) for name in own}  # pads with 0
+    covered = above["masks"].any(0).bool()
     pasted = torch.where(covered, functional.crop(other_image, 0, 0, *size), image)
     labels = torch.cat([target["labels"], other_target["labels"][chosen]])
-    masks = torch.cat([target["masks"].masked_fill(covered, 0), masks])
-    return tv_tensors.Image(pasted), with_instances(target, labels, masks, complete_labels(target))
+    planes = {name: torch.cat([plane.masked_fill(covered, 0), above[name]]) for name, plane in own.items()}
+    return tv_tensors.Image(pasted), with_instances(target, labels, planes, complete_labels(target))

@@ -5,6 +5,8 @@ One sample of a set with the classes 1 (kite), 2 (bow) and 3 (ribbon)::
     image   uint8 (3, 480, 640)
     target  {"boxes": float32 (2, 4) xyxy px, "labels": int64 [1, 3], "masks": uint8 (2, 480, 640), "image_id": 391895,
              "image_hw": (480, 640), "negative": int64 [2], "not_exhaustive": int64 [3]}
+
+With ``ignore_edge`` it also has ``uncertain``, uint8 (2, 480, 640): 1 at the edges of synthetic masks.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from mosaicfusion.detectors.data.instances import read_images, read_instances
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.images import read_rgb
+from mosaicfusion.masks.edges import edge_band
 
 if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
@@ -37,8 +40,8 @@ class DetectionDataset(SampleSet):
 
     ``transform``: sample -> sample, whose ``boxes`` and ``masks`` are tv_tensors (see :mod:`.transforms`).
     ``skip_missing`` leaves out images that are not on disk or cannot be read; ``skip_empty`` those without an instance, for
-    training. ``left_out``: number of images and annotations left out, by reason; ``missing``: ids of the images that
-    ``skip_missing`` left out; ``notes``: what was read as something else.
+    training. ``ignore_edge``: see :func:`edges_of`; 0: off. ``left_out``: number of images and annotations left out, by reason;
+    ``missing``: ids of the images that ``skip_missing`` left out; ``notes``: what was read as something else.
 
     A category without an instance and in neither list of an image is unknown there; in an image without the lists (COCO)
     all categories were verified. Raises :class:`MosaicFusionError` for a set that cannot be trained on: each image is read once.
@@ -52,9 +55,10 @@ class DetectionDataset(SampleSet):
         *,
         skip_missing: bool = False,
         skip_empty: bool = False,
+        ignore_edge: float = 0,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self.path, self.transform = path, transform
+        self.path, self.transform, self.ignore_edge = path, transform, ignore_edge
         file = open_rows(path)
         folders = folders_of(path, folders)
         self.classes = ClassList.of(file)
@@ -111,6 +115,9 @@ class DetectionDataset(SampleSet):
             "negative": negative,
             "not_exhaustive": not_exhaustive,
         }
+        if self.ignore_edge:
+            synthetic = self.instances.synthetic_of(number)
+            target["uncertain"] = tv_tensors.Mask(edges_of(masks, synthetic, self.ignore_edge))
         return (image, target) if self.transform is None else self.transform(image, target)
 
     def _federated(self, number: int, present: set[int]) -> tuple[Tensor, Tensor]:
@@ -123,6 +130,17 @@ class DetectionDataset(SampleSet):
             negative = {labels[id_] for id_ in row.neg_category_ids if id_ in labels}
         uncertain = {labels[id_] for id_ in row.not_exhaustive_category_ids or [] if id_ in labels} | crowded
         return torch.tensor(sorted(negative), dtype=torch.int64), torch.tensor(sorted(uncertain), dtype=torch.int64)
+
+
+def edges_of(masks: Tensor, synthetic: NDArray[np.bool_], part: float) -> Tensor:
+    """uint8 (N, H, W): 1 at the edges of synthetic masks, see :func:`mosaicfusion.masks.edges.edge_band`; real ones have none.
+
+    ``masks``: uint8 (N, H, W), none empty. ``synthetic``: bool (N,). ``part``: of the object's size.
+    """
+    edges = torch.zeros_like(masks)
+    for k in np.flatnonzero(synthetic).tolist():
+        edges[k] = torch.from_numpy(edge_band(masks[k].numpy() > 0, part))
+    return edges
 
 
 def _read_image(file: str, hw: tuple[int, int]) -> Tensor:

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from mosaicfusion.dataset.coco import AnnotationRow, DatasetFile, ImageRow, require_known, require_unique
+from mosaicfusion.dataset.coco import SYNTHETIC, AnnotationRow, DatasetFile, ImageRow, require_known, require_unique
 from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.errors import MosaicFusionError, first_line
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 _MAX_ASPECT = 100  # beyond it, the resized short side would be below a pixel
 
 
+class _Row(AnnotationRow, kw_only=True, gc=False):
+    mark: Any = msgspec.field(default=None, name=SYNTHETIC)  # without one, an instance is synthetic if its image is
+
+
 @dataclass(frozen=True)
 class Instances:
     """N instances in the order of their images; image i has those from ``first[i]`` up to ``first[i + 1]``.
 
     ``hw``: int64 (images, 2). ``labels``: int64 (N,) in 1..C. ``counts``: the bytes from ``start[n]`` up to ``start[n + 1]``
-    are the compressed run lengths of instance n. ``crowded``: labels of crowds, by image. ``left_out``: number of annotations
-    left out, by reason.
+    are the compressed run lengths of instance n. ``synthetic``: bool (N,), see :meth:`synthetic_of`. ``crowded``: labels of
+    crowds, by image. ``left_out``: number of annotations left out, by reason.
     """
 
     hw: NDArray[np.int64]
@@ -42,12 +46,17 @@ class Instances:
     labels: NDArray[np.int64]
     start: NDArray[np.int64]
     counts: bytes
+    synthetic: NDArray[np.bool_]
     crowded: dict[int, set[int]]
     left_out: Counter[str]
 
     def labels_of(self, image: int) -> NDArray[np.int64]:
         """int64 (n,): labels of the instances of image number ``image``."""
         return self.labels[self.first[image] : self.first[image + 1]]
+
+    def synthetic_of(self, image: int) -> NDArray[np.bool_]:
+        """bool (n,): which instances of image number ``image`` were generated; on an image with pasted ones, not all."""
+        return self.synthetic[self.first[image] : self.first[image + 1]]
 
     def masks_of(self, image: int) -> NDArray[np.uint8]:
         """uint8 (n, H, W) of 0 and 1: the masks of image number ``image``."""
@@ -86,8 +95,8 @@ def read_instances(
     """
     index_of = {image.id: number for number, image in enumerate(images)}
     labels = classes.labels()
-    rows = file.parse("annotations", list[AnnotationRow])
-    instances: list[tuple[int, int, bytes]] = []
+    rows = file.parse("annotations", list[_Row])
+    instances: list[tuple[int, int, bytes, bool]] = []
     crowded: dict[int, set[int]] = {}
     left_out: Counter[str] = Counter()
     for done, row in enumerate(rows):
@@ -103,15 +112,17 @@ def read_instances(
         elif not (counts := _counts(file, row, images[image].hw)):
             left_out["objects without a mask"] += 1
         else:
-            instances.append((image, label, counts))
+            synthetic = images[image].synthetic if row.mark is None else row.mark is True
+            instances.append((image, label, counts, synthetic))
     instances.sort(key=lambda instance: instance[0])
-    numbers = [image for image, _, _ in instances]
+    numbers = [image for image, *_ in instances]
     return Instances(
         hw=np.array([image.hw for image in images], np.int64).reshape(-1, 2),
         first=np.searchsorted(numbers, np.arange(len(images) + 1)).astype(np.int64),
-        labels=np.array([label for _, label, _ in instances], np.int64),
-        start=np.cumsum([0, *(len(counts) for _, _, counts in instances)], dtype=np.int64),
-        counts=b"".join(counts for _, _, counts in instances),
+        labels=np.array([label for _, label, _, _ in instances], np.int64),
+        start=np.cumsum([0, *(len(counts) for _, _, counts, _ in instances)], dtype=np.int64),
+        counts=b"".join(counts for _, _, counts, _ in instances),
+        synthetic=np.array([synthetic for *_, synthetic in instances], bool),
         crowded=crowded,
         left_out=left_out,
     )

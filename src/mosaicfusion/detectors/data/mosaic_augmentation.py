@@ -9,7 +9,14 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
 from mosaicfusion.detectors.data.copy_paste import choose_other
-from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, complete_labels, with_instances
+from mosaicfusion.detectors.data.samples import (
+    DetectionSample,
+    SampleSet,
+    Transform,
+    complete_labels,
+    planes_of,
+    with_instances,
+)
 from mosaicfusion.detectors.data.transforms import GREY
 
 _CENTRE = (0.25, 0.75)  # of the side
@@ -56,7 +63,8 @@ def tile(samples: Sequence[DetectionSample], side_px: int, centre_yx: tuple[int,
     """
     y, x = centre_yx
     canvas = torch.full((3, side_px, side_px), GREY, dtype=torch.uint8)
-    labels, masks = [], []
+    targets = [target for _, target in samples]
+    planes: dict[str, list[torch.Tensor]] = {name: [] for name in planes_of(targets[0])}
     for cell, (image, target) in enumerate(samples):
         below, right = divmod(cell, 2)
         cell_hw = (side_px - y if below else y, side_px - x if right else x)
@@ -64,13 +72,14 @@ def tile(samples: Sequence[DetectionSample], side_px: int, centre_yx: tuple[int,
         height, width = (max(1, round(side * scale)) for side in image.shape[-2:])
         top, left = y if below else y - height, x if right else x - width
         canvas[:, top : top + height, left : left + width] = functional.resize(image, [height, width])
-        placed = torch.zeros(len(target["labels"]), side_px, side_px, dtype=torch.uint8)
-        if len(placed):
-            placed[:, top : top + height, left : left + width] = functional.resize(target["masks"], [height, width])
-        labels.append(target["labels"])
-        masks.append(placed)
-    targets = [target for _, target in samples]
+        for name, plane in planes_of(target).items():
+            placed = torch.zeros(len(plane), side_px, side_px, dtype=torch.uint8)
+            if len(placed):
+                placed[:, top : top + height, left : left + width] = functional.resize(plane, [height, width])
+            planes[name].append(placed)
     complete = set.intersection(*map(complete_labels, targets))
     uncertain = torch.cat([target["not_exhaustive"] for target in targets])
+    labels = torch.cat([target["labels"] for target in targets])
     target = {**targets[0], "not_exhaustive": uncertain}
-    return tv_tensors.Image(canvas), with_instances(target, torch.cat(labels), torch.cat(masks), complete)
+    whole = {name: torch.cat(placed) for name, placed in planes.items()}
+    return tv_tensors.Image(canvas), with_instances(target, labels, whole, complete)

@@ -61,29 +61,39 @@ def boxes_of(masks: Tensor) -> Tensor:
     return torch.stack([left, top, right, bottom], 1).float()
 
 
-def with_instances(target: dict[str, Any], labels: Tensor, masks: Tensor, complete: set[int]) -> dict[str, Any]:
+def planes_of(target: dict[str, Any]) -> dict[str, Tensor]:
+    """The masks of a target's instances, and where they are uncertain if a recipe asks for it: uint8 (N, H, W) each."""
+    return {name: target[name] for name in ("masks", "uncertain") if name in target}
+
+
+def with_instances(
+    target: dict[str, Any], labels: Tensor, planes: dict[str, Tensor], complete: set[int]
+) -> dict[str, Any]:
     """Replace the instances of ``target``, for a composed image; masks without a pixel are left out.
 
-    ``labels``: int64 (N,). ``masks``: uint8 (N, H, W). ``complete``: labels whose instances in the image are all annotated, see
-    :func:`complete_labels`; other labels that are present become not exhaustive.
+    ``labels``: int64 (N,). ``planes``: as those of :func:`planes_of`. ``complete``: labels whose instances in the image are all
+    annotated, see :func:`complete_labels`; other labels that are present become not exhaustive.
     """
-    labels, masks = without_empty(labels, masks)
+    labels, planes = without_empty(labels, planes)
     present = set(labels.tolist())
     uncertain = (present | set(target["not_exhaustive"].tolist())) - complete
+    size = tuple(planes["masks"].shape[1:])
     return {
         **target,
-        "boxes": tv_tensors.BoundingBoxes(boxes_of(masks), format="XYXY", canvas_size=tuple(masks.shape[1:])),
+        "boxes": tv_tensors.BoundingBoxes(boxes_of(planes["masks"]), format="XYXY", canvas_size=size),
         "labels": labels,
-        "masks": tv_tensors.Mask(masks),
+        **{name: tv_tensors.Mask(plane) for name, plane in planes.items()},
         "negative": torch.tensor(sorted(complete - present), dtype=torch.int64),
         "not_exhaustive": torch.tensor(sorted(uncertain), dtype=torch.int64),
     }
 
 
-def without_empty(labels: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Remove instances whose mask has no pixel; labels int64 (N,), masks uint8 (N, H, W)."""
-    visible = masks.flatten(1).amax(1) > 0
-    return (labels, masks) if visible.all() else (labels[visible], masks[visible])  # copying large masks is slow
+def without_empty(labels: Tensor, planes: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Remove instances whose mask has no pixel; labels int64 (N,), planes as those of :func:`planes_of`."""
+    visible = planes["masks"].flatten(1).amax(1) > 0
+    if visible.all():  # copying large masks is slow
+        return labels, planes
+    return labels[visible], {name: plane[visible] for name, plane in planes.items()}
 
 
 def complete_labels(target: dict[str, Any]) -> set[int]:

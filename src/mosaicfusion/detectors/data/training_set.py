@@ -70,6 +70,7 @@ def open_training_set(
         None if config.mosaic else transform,
         skip_missing=skip_missing,
         skip_empty=True,
+        ignore_edge=config.ignore_edge,
         on_progress=on_progress,
     )
     factors = repeat_factors(base.labels(), config.repeat_threshold)

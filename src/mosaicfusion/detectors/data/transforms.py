@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from mosaicfusion.detectors.data.samples import DetectionSample, Transform, boxes_of, without_empty
+from mosaicfusion.detectors.data.samples import DetectionSample, Transform, boxes_of, planes_of, without_empty
 
 GREY = 127  # padding: near the mean of photographs, so close to 0 after normalisation
 MIN_SIDE_PX = 2
@@ -32,14 +32,16 @@ class Tidy(nn.Module):
         self.min_side_px = min_side_px
 
     def forward(self, image: Tensor, target: dict[str, Any]) -> DetectionSample:
-        labels, masks = without_empty(target["labels"], target["masks"])
-        boxes = boxes_of(masks)
+        labels, planes = without_empty(target["labels"], planes_of(target))
+        boxes = boxes_of(planes["masks"])
         large = (boxes[:, 2:] - boxes[:, :2]).amin(1) >= self.min_side_px
         if not large.all():
-            boxes, labels, masks = boxes[large], labels[large], masks[large]
+            boxes, labels = boxes[large], labels[large]
+            planes = {name: plane[large] for name, plane in planes.items()}
         hw = tuple(image.shape[-2:])
         boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=hw)
-        return image, {**target, "boxes": boxes, "labels": labels, "masks": tv_tensors.Mask(masks)}
+        masks = {name: tv_tensors.Mask(plane) for name, plane in planes.items()}
+        return image, {**target, "boxes": boxes, "labels": labels, **masks}
 
 
 class LargeScaleJitter(v2.Transform):  # type: ignore[misc]

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, BoxCoder
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import maskrcnn_loss
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, box_iou, clip_boxes_to_image, remove_small_boxes
 
-from mosaicfusion.detectors.models.losses import SigmoidLoss, not_exhaustive_classes
+from mosaicfusion.detectors.models.losses import SigmoidLoss, mask_loss, not_exhaustive_classes
 
 STAGES = ((0.6, (10.0, 10.0, 5.0, 5.0)), (0.7, (20.0, 20.0, 10.0, 10.0)), (0.8, (30.0, 30.0, 15.0, 15.0)))
 """Lowest IoU of a positive region and weights of the box regression, by stage: boxes get better, offsets smaller."""
@@ -163,8 +162,7 @@ class CascadeHeads(nn.Module):
         best = [best[label > 0] for label, best in matches]
         logits = self.mask_head(self.mask_pool(features, boxes, image_sizes)).float()
         one_class = [torch.zeros_like(target["labels"]) for target in targets]
-        loss: Tensor = maskrcnn_loss(logits, boxes, [target["masks"] for target in targets], one_class, best)
-        return loss
+        return mask_loss(logits, boxes, targets, one_class, best)
 
     def _detect(self, features: Fields, proposals: list[Fields], image_sizes: list[tuple[int, int]]) -> list[Fields]:
         boxes = [proposal["boxes"] for proposal in proposals]

@@ -1,4 +1,4 @@
-"""Classification losses of regions; each also turns its logits into scores."""
+"""Losses of regions: of their classes, each of which also turns its logits into scores, and of their masks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torchvision.models.detection.roi_heads import maskrcnn_loss, project_masks_on_boxes
 
 from mosaicfusion.detectors.config import LossConfig
 from mosaicfusion.errors import MosaicFusionError
@@ -105,3 +106,33 @@ def not_exhaustive_classes(targets: Sequence[dict[str, Tensor]], regions: Sequen
             row[target["not_exhaustive"] - 1] = True
         rows.append(row.expand(count, -1))
     return torch.cat(rows)
+
+
+def mask_loss(
+    logits: Tensor,
+    boxes: Sequence[Tensor],
+    targets: Sequence[dict[str, Tensor]],
+    channels: Sequence[Tensor],
+    matched: Sequence[Tensor],
+) -> Tensor:
+    """Mean binary cross-entropy of the positive regions' masks, a scalar; pixels that are ``uncertain`` in a target do not count.
+
+    ``logits``: float (M, channels, S, S), all regions of the batch. Of each image: ``boxes`` float (m, 4) xyxy of its regions;
+    ``channels`` int64 (N,), the output channel of each instance; ``matched`` int64 (m,), the instance of each region.
+    """
+    masks = [target["masks"] for target in targets]
+    if not len(logits) or not all("uncertain" in target for target in targets):
+        plain: Tensor = maskrcnn_loss(logits, list(boxes), masks, list(channels), list(matched))
+        return plain
+    side, true, weights = logits.shape[-1], [], []
+    for target, regions, instances in zip(targets, boxes, matched, strict=True):
+        certain = target["masks"] * (1 - target["uncertain"])
+        weight = 1 - project_masks_on_boxes(target["uncertain"], regions, instances, side)
+        # A cell has the mean of its certain pixels, and counts by their share.
+        true.append(project_masks_on_boxes(certain, regions, instances, side) / weight.clamp(min=1e-6))
+        weights.append(weight.clamp(min=0))
+    channel = torch.cat([own[instances] for own, instances in zip(channels, matched, strict=True)])
+    chosen = logits[torch.arange(len(channel), device=channel.device), channel]
+    # The mean over all cells, not over those that count: the others' gradients do not grow.
+    losses = F.binary_cross_entropy_with_logits(chosen, torch.cat(true).clamp(0, 1), reduction="none")
+    return (losses * torch.cat(weights)).mean()

@@ -13,7 +13,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import RoIHeads, maskrcnn_loss
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image, remove_small_boxes
 
@@ -21,7 +21,7 @@ from mosaicfusion.detectors.config import HeadsConfig, Recipe
 from mosaicfusion.detectors.data.classes import ClassList
 from mosaicfusion.detectors.models.backbones import PyramidBackbone, build_backbone, input_transform
 from mosaicfusion.detectors.models.classifier import build_classifier
-from mosaicfusion.detectors.models.losses import ClassificationLoss, build_loss, not_exhaustive_classes
+from mosaicfusion.detectors.models.losses import ClassificationLoss, build_loss, mask_loss, not_exhaustive_classes
 from mosaicfusion.errors import MosaicFusionError
 
 Targets = Sequence[dict[str, Tensor]]
@@ -89,9 +89,7 @@ class MaskRCNNRoIHeads(RoIHeads):  # type: ignore[misc]
         return {
             "loss_classifier": self.loss(logits, torch.cat(labels), ignored),
             "loss_box_reg": self._box_loss(offsets, torch.cat(labels), torch.cat(list(offset_targets))),
-            "loss_mask": maskrcnn_loss(
-                mask_logits, mask_boxes, [target["masks"] for target in targets], channels, mask_matched
-            ),
+            "loss_mask": mask_loss(mask_logits, mask_boxes, targets, channels, mask_matched),
         }
 
     def _detections(
