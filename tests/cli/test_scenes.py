@@ -12,6 +12,7 @@ from click.testing import Result
 from support.command_line import call
 from support.folders import read_files
 
+from mosaicfusion.layouts.scene import FROM_FILE
 from mosaicfusion.run.folder import RunFolder
 
 SCENE = [
@@ -59,8 +60,39 @@ def test_sizes_of_a_real_set_are_kept_in_the_run(run: Path, tmp_path: Path) -> N
     assert generate(tmp_path / "like", *options).exit_code == 0
     settings = json.loads((tmp_path / "like/run.json").read_text())["config"]["layout"]
     assert settings["sizes"] == "like"
-    assert len(settings["like"]["overall"]) == 21
+    assert len(settings["like"]["sizes"]["overall"]) == 21
     assert "nothing to do" in generate(tmp_path / "like", *options).stdout
+
+
+def test_a_run_of_earlier_sizes_goes_on(run: Path, tmp_path: Path) -> None:
+    """Its run.json has nothing but the sizes, and no setting that came later."""
+    path = tmp_path / "real.json"
+    path.write_bytes((run / "lvis.json").read_bytes())
+    options = ("-n", 1, "--sizes", f"like:{path}")
+    assert generate(tmp_path / "like", *options).exit_code == 0
+    manifest = json.loads((tmp_path / "like/run.json").read_text())
+    layout = manifest["config"]["layout"]
+    layout["like"] = layout["like"]["sizes"]
+    for name in ("most_objects", "positions", "companions"):
+        del layout[name]
+    (tmp_path / "like/run.json").write_text(json.dumps(manifest))
+    assert "nothing to do" in generate(tmp_path / "like", *options).stdout
+
+
+def test_like_takes_everything_that_no_other_option_gives(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "real.json"
+    path.write_bytes((run / "lvis.json").read_bytes())
+    arguments = [*SCENE[:4], *SCENE[6:8], *SCENE[10:], "--like", path, "--set", "layout.companions=any", "-n", 1]
+    assert call("generate", *arguments, "--out", tmp_path / "like").exit_code == 0
+    layout = json.loads((tmp_path / "like/run.json").read_text())["config"]["layout"]
+    assert [layout[name] for name in FROM_FILE] == ["like", "like", "like", "any"]
+    assert {name for name, table in layout["like"].items() if table} == {"objects", "sizes", "positions"}
+    path.unlink()
+    more = call("generate", "--config", tmp_path / "like/run.json", *SCENE[:2], "-n", 2, "--out", tmp_path / "like")
+    assert more.exit_code == 0, "the file is not needed any more"
+    assert len(list(RunFolder.open(tmp_path / "like").records())) == 4
+    depth = generate(tmp_path / "depth", "--like", run / "lvis.json")
+    assert "sizes=depth says how high objects stand; set positions=anywhere with it" in depth.stderr
 
 
 @pytest.mark.parametrize(
@@ -71,6 +103,8 @@ def test_sizes_of_a_real_set_are_kept_in_the_run(run: Path, tmp_path: Path) -> N
         (("--objects", "many"), "--objects 'many' is not FEWEST-MOST, such as 4-12"),
         (("--objects", "5-2"), "are the fewest and the most"),
         (("--sizes", "like:none.json"), "none.json"),
+        (("--sizes", "log-normal", "--like", "none.json"), "none.json"),
+        (("--layout", "grid", "--like", "none.json"), "--like is for scenes; add --layout scene"),
         (("--sizes", "huge"), "is not log-normal, depth or like:FILE"),
         (("--layout", "heap"), "unknown layout 'heap'; choose one of grid, scene"),
         (("--set", "layout.step_px=20"), "step_px=20 must be a multiple of 8 for this model"),

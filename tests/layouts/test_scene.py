@@ -10,7 +10,7 @@ import pytest
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layouts import SceneLayout
 from mosaicfusion.layouts.geometry import Canvas, Region
-from mosaicfusion.layouts.scene import SizeTable
+from mosaicfusion.layouts.real_set import QuantileTable, RealSet
 
 SMALL: dict[str, Any] = {"canvas_hw_px": (512, 640), "smallest_px": 64, "step_px": 32, "objects": (3, 9)}
 
@@ -85,8 +85,8 @@ def test_objects_further_down_are_larger_and_in_front() -> None:
 
 
 def test_sizes_of_a_real_set_belong_to_the_category() -> None:
-    table = SizeTable(overall=(0.1, 0.2), by_category={"bus": (0.4, 0.42)})
-    made = canvases(30, names=["bus", "cup"], sizes="like", like=table)
+    table = QuantileTable(overall=(0.1, 0.2), by_category={"bus": (0.4, 0.42)})
+    made = canvases(30, names=["bus", "cup"], sizes="like", like=RealSet(sizes=table))
     buses = [region.hw[0] for canvas in made for region in canvas.regions[::2]]
     cups = [region.hw[0] for canvas in made for region in canvas.regions[1::2]]
     assert {round(side / 32) * 32 for side in buses} <= {288, 320}
@@ -100,8 +100,12 @@ def test_sizes_of_a_real_set_belong_to_the_category() -> None:
         ({"sizes": "large"}, "sizes='large' is not log-normal, depth or like:FILE"),
         ({"sizes": "like:"}, "is not log-normal"),
         ({"sizes": "like"}, "belong together"),
-        ({"like": SizeTable(overall=(0.1, 0.2))}, "belong together"),
-        ({"like": {"overall": [0, 1]}, "sizes": "like"}, "greater than 0"),
+        ({"like": RealSet(objects=(1, 2))}, "layout.like and objects=like belong together"),
+        ({"like": {"overall": [-1, 1]}, "sizes": "like"}, "greater than or equal to 0"),
+        ({"objects": "many"}, r"objects='many' is not the fewest and the most, such as \[4, 12\], or like:FILE"),
+        ({"positions": "top"}, "positions='top' is not anywhere or like:FILE"),
+        ({"companions": "like:"}, "companions='like:' is not any or like:FILE"),
+        ({"sizes": "depth", "positions": "like:real.json"}, "sizes=depth says how high objects stand"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -117,7 +121,8 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any
         ({"render_scale": 3}, "must be a multiple of 24"),
         ({"smallest_px": 32}, "smallest_px=32: the model needs 64 or more"),
         ({"smallest_px": 544}, "more than canvas_hw_px"),
-        ({"sizes": "like:real.json"}, "has not been read yet"),
+        ({"sizes": "like:real.json"}, "layout.sizes='like:real.json' has not been read yet"),
+        ({"objects": "like:real.json"}, "layout.objects='like:real.json' has not been read yet"),
     ],
 )
 def test_settings_that_the_model_cannot_follow_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mosaicfusion.categories import Category
 from mosaicfusion.generation.presets import make_config
-from mosaicfusion.mosaic.plan import Plan
+from mosaicfusion.layouts import SceneLayout
+from mosaicfusion.mosaic.plan import Plan, expected_by_weight
 
 CATEGORIES = [Category(i, f"thing {i}") for i in range(1, 8)]
 
@@ -89,3 +95,17 @@ def test_backgrounds_are_chosen_for_each_region() -> None:
     plan = Plan(make_config("paper", {"prompt": prompt}), CATEGORIES[:1], CATEGORIES, 8)
     assert {scene for index in range(20) for scene in plan.spec(index).backgrounds} == {"grass", "sand", "snow"}
     assert make_plan().spec(0).backgrounds == ("", "", "", "")
+
+
+def test_companions_are_taken_by_their_weight() -> None:
+    class Weighted(SceneLayout):
+        def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64]:
+            return np.array([0.9, 0.05, 0.03, 0.02])
+
+    config = make_config("paper").model_copy(update={"layout": Weighted(objects=(3, 3))})
+    plan = Plan(config, CATEGORIES[:1], CATEGORIES[:5], latent_factor=8)
+    shown = Counter(category.id for index in range(1000) for category in plan.spec(index).categories)
+    expected = 1000 * expected_by_weight(np.array([0.9, 0.05, 0.03, 0.02]), 2)
+    assert [shown[id_] for id_ in (2, 3, 4, 5)] == pytest.approx(expected.tolist(), abs=60)
+    assert shown[1] == 1000 and shown[2] > 950
+    assert expected_by_weight(np.array([0.5, 0.5]), 5) == pytest.approx([2.5, 2.5])

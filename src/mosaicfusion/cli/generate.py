@@ -19,8 +19,10 @@ from mosaicfusion.cli.amounts import (
 )
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.layouts import (
+    BindingOption,
     GridOption,
     LayoutOption,
+    LikeOption,
     MaxOverlapOption,
     ObjectsOption,
     RenderScaleOption,
@@ -71,7 +73,7 @@ from mosaicfusion.errors import MosaicFusionError
 
 `mosaicfusion generate -c "kite, drum" --main kite --grid 1x2,2x1 --out runs/kite`
 
-`mosaicfusion generate -c "mug, kettle, banana" --layout scene --objects 4-12 --sizes like:my_coco.json --out runs/kitchen`
+`mosaicfusion generate -c "teapot, umbrella, banana" --layout scene --like my_coco.json --out runs/kitchen`
 
 `mosaicfusion generate -c "kite, drum" --out runs/kite --shard $SLURM_ARRAY_TASK_ID/64`
 
@@ -138,10 +140,12 @@ def generate(
     ] = None,
     layout: LayoutOption = None,
     grid: GridOption = None,
+    like: LikeOption = None,
     objects: ObjectsOption = None,
     sizes: SizesOption = None,
     max_overlap: MaxOverlapOption = None,
     render_scale: RenderScaleOption = None,
+    binding: BindingOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -237,7 +241,7 @@ def generate(
         steps,
         guidance,
         dtype,
-        make_layout(layout, grid, objects, sizes, max_overlap, render_scale),
+        make_layout(layout, grid, like, objects, sizes, max_overlap, render_scale, binding),
     )
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,15 @@ LayoutOption = Annotated[
     ),
 ]
 ObjectsOption = Annotated[
-    str | None, typer.Option(help="Scenes: fewest and most objects, such as 4-12.", rich_help_panel=IMAGES)
+    str | None,
+    typer.Option(help="Scenes: fewest and most objects, such as 4-12, or like:FILE.", rich_help_panel=IMAGES),
+]
+LikeOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Scenes: sizes, positions and numbers of objects, and which are together, as in an LVIS or COCO json.",
+        rich_help_panel=IMAGES,
+    ),
 ]
 SizesOption = Annotated[
     str | None,
@@ -42,30 +51,53 @@ RenderScaleOption = Annotated[
     typer.Option(help="Scenes: deliver images at their size divided by this.", min=1, max=8, rich_help_panel=IMAGES),
 ]
 
+BindingOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Scenes: tiles, each region on its own; rendered, all prompts in one pass of the canvas.",
+        show_default="tiles",
+        rich_help_panel=IMAGES,
+    ),
+]
+
 
 def make_layout(
     kind: str | None,
     grid: str | None,
+    like: Path | None,
     objects: str | None,
     sizes: str | None,
     max_overlap: float | None,
     render_scale: int | None,
+    binding: str | None,
 ) -> dict[str, Any]:
     """The settings of the layout; raises :class:`MosaicFusionError` for options of another layout than the chosen one."""
-    scene = {"--objects": objects, "--sizes": sizes, "--max-overlap": max_overlap, "--render-scale": render_scale}
+    from mosaicfusion.layouts.scene import FROM_FILE, LIKE
+
+    scene = {
+        "--like": like,
+        "--objects": objects,
+        "--sizes": sizes,
+        "--max-overlap": max_overlap,
+        "--render-scale": render_scale,
+        "--binding": binding,
+    }
     given = [name for name, value in scene.items() if value is not None]
     if given and kind in (None, "grid"):
         raise MosaicFusionError(f"{given[0]} is for scenes; add --layout scene")
     if grid is not None and kind not in (None, "grid"):
         raise MosaicFusionError(f"--grid is for mosaics; leave out --grid, or --layout {kind}")
-    return {
+    values = {
         "kind": kind,
         "grids": None if grid is None else tuple(part.strip() for part in grid.split(",")),
-        "objects": None if objects is None else parse_range(objects),
+        "objects": objects if objects is None or objects.startswith(LIKE) else parse_range(objects),
         "sizes": sizes,
         "max_overlap": max_overlap,
         "render_scale": render_scale,
+        "binding": binding,
     }
+    of_file = {} if like is None else dict.fromkeys(FROM_FILE, f"{LIKE}{like}")
+    return values | {name: value for name, value in of_file.items() if values.get(name) is None}
 
 
 def parse_range(text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from mosaicfusion.dataset.thresholds import thresholds_of
 from mosaicfusion.errors import MosaicFusionError, counted, first_few
 from mosaicfusion.generation.build_dataset import Aim, Summary
 from mosaicfusion.generation.canvas_sampler import make_plan
-from mosaicfusion.mosaic.plan import Plan
+from mosaicfusion.mosaic.plan import Plan, expected_by_weight
 from mosaicfusion.report.stats import CategoryTally
 from mosaicfusion.run.manifest import Manifest
 
@@ -141,11 +141,31 @@ class _ObjectsShown:
         self._others = np.maximum(1, len(partners) - self._is_partner)
         self._alone = len(partners) == 1
         self._partners = np.mean([plan.count(group * plan.config.layout.group_size) for group in range(32)]) - 1
+        self._beside = _beside(plan, float(self._partners))
 
     def __call__(self, canvases: NDArray[np.int64]) -> NDArray[np.float64]:
         """``canvases``: int64 (main categories,), their number for each; returns float64 (main categories,)."""
+        if self._beside is not None:
+            return np.asarray(canvases + canvases @ self._beside)
         each = canvases * self._partners / self._others
         return np.asarray(canvases + self._is_partner * (each.sum() - (0 if self._alone else each)))
+
+
+def _beside(plan: Plan, partners: float) -> NDArray[np.float64] | None:
+    """Objects of each main category beside each other, on a canvas with a mean of ``partners``: float64 (main, beside).
+
+    ``None`` if all companions are alike.
+    """
+    positions = {category.id: k for k, category in enumerate(plan.main)}
+    beside = np.zeros((len(positions), len(positions)))
+    for k, main in enumerate(plan.main):
+        weights = plan.companion_weights(main)
+        if weights is None:
+            return None
+        for category, objects in zip(plan.companions(main), expected_by_weight(weights, partners), strict=True):
+            if category.id in positions:
+                beside[k, positions[category.id]] += objects
+    return beside
 
 
 def make_amount(

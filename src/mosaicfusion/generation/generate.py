@@ -24,7 +24,7 @@ from mosaicfusion.generation.engine import Engine, LocalEngine
 from mosaicfusion.generation.events import Observer, OnEvent
 from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.queue import failed_queue, missing_queue
-from mosaicfusion.generation.real_sizes import with_real_sizes
+from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.generation.scale import Scale
 from mosaicfusion.generation.selection import select
 from mosaicfusion.models.clip import find_clip, load_clip
@@ -113,7 +113,7 @@ def generate_with(
 ) -> Summary:
     """:func:`generate` with an engine of the caller's own. Raises :class:`MosaicFusionError` as it does."""
     options, scale = options or DeviceOptions(), scale or Scale()
-    config = with_real_sizes(config, selection)
+    config = with_real_set(config, selection)
     if isinstance(amount, Instances) and scale.shard != WHOLE:
         raise MosaicFusionError(
             "a shard cannot know how many instances the others keep: give canvases per category instead, or leave the shard out"

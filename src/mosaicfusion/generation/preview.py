@@ -12,7 +12,7 @@ from mosaicfusion.config import OutputSettings, RunConfig
 from mosaicfusion.generation.amount import Amount, grow
 from mosaicfusion.generation.build_dataset import Aim, Summary, summarize
 from mosaicfusion.generation.canvas_sampler import make_plan
-from mosaicfusion.generation.real_sizes import with_real_sizes
+from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.layouts.geometry import Region
 from mosaicfusion.mosaic.plan import CanvasSpec, main_order
 from mosaicfusion.mosaic.prompts import render
@@ -69,7 +69,7 @@ def preview(
     of the image per latent cell, 8 in all published models of the families. ``show``: number of canvases in ``first``. Raises
     :class:`MosaicFusionError` for a layout that does not fit, and if ``existing`` is another run.
     """
-    config = with_real_sizes(config, selection)
+    config = with_real_set(config, selection)
     config.layout.check(latent_factor)
     manifest, done, summary = _begun(selection, config, existing, output)
     manifest = grow(manifest, amount, summary if done.all() else None)

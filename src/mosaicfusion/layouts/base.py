@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from mosaicfusion.layouts.geometry import Canvas
@@ -31,6 +32,13 @@ class Layout(Settings):
     @abstractmethod
     def count(self, rng: np.random.Generator) -> int:
         """The number of regions of the canvas that :meth:`make_canvas` makes with an equal ``rng``."""
+
+    def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64] | None:
+        """How often each of ``others`` is beside the main category, by their names: float64 (others,), above 0 and 1 in total.
+
+        ``None`` if all are alike.
+        """
+        return None
 
     @abstractmethod
     def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str]) -> Canvas:

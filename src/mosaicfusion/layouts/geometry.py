@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+Binding = Literal["tiles", "rendered"]
 MIN_REGION_CELLS = 8  # latent cells a side: below, the U-Net's deepest maps have a single cell
 
 
@@ -63,13 +65,15 @@ class Canvas:
     """Height and width in pixels, regions, and the blend of their predictions.
 
     Either the regions cover the canvas, or the blend has a background. With a layered blend they are ordered from back to front.
-    ``render_scale``: the image is delivered at its size divided by this; every coordinate is a multiple of it.
+    ``render_scale``: the image is delivered at its size divided by this; every coordinate is a multiple of it. ``binding``: how
+    the objects come to their regions; all but ``tiles`` need a background.
     """
 
     hw_px: tuple[int, int]
     regions: tuple[Region, ...]
     blend: Blend = Blend()
     render_scale: int = 1
+    binding: Binding = "tiles"
 
     @property
     def delivered_hw(self) -> tuple[int, int]:

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.layouts.base import Layout
-from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Blend, Canvas, Region
-from mosaicfusion.settings import Settings
+from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Binding, Blend, Canvas, Region
+from mosaicfusion.layouts.real_set import RealSet
 
-LIKE = "like:"  # in front of the file that sizes are taken from
+LIKE = "like:"  # in front of the file of a real set
+FROM_FILE = {"objects": (), "sizes": ("log-normal", "depth"), "positions": ("anywhere",), "companions": ("any",)}
+"""Settings that may be ``like:FILE``, with the other words that they may be; they are ``like`` once the file was read."""
+
 _Pixels = Annotated[int, Field(ge=1, le=100_000)]
 _Part = Annotated[float, Field(gt=0, le=1)]
-_Quantiles = Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(min_length=2, max_length=101)]
+_Number = Annotated[int, Field(ge=1, le=100)]
 _TRIES = 64  # places tried for an object, of which the first that fits is taken, else the best
 _HORIZON = 0.35  # of the canvas' height: with sizes by depth, no object stands above it
 _NEAR, _FAR = 1.7, 0.5  # sizes at the lower edge and at the horizon, as multiples of the median
 _DEPTH_SPREAD = 0.2  # of the logarithm of sizes at one depth
-
-
-class SizeTable(Settings):
-    """Sizes of the objects of a real set, as parts of the square root of their image's area: quantiles in equal steps.
-
-    ``by_category``: those of the categories with enough objects, by name; the others use ``overall``.
-    """
-
-    overall: _Quantiles
-    by_category: dict[str, _Quantiles] = Field(default_factory=dict)
-
-    def sample(self, name: str, rng: np.random.Generator) -> float:
-        """A size of the category called ``name``."""
-        quantiles = self.by_category.get(name, self.overall)
-        return float(np.interp(rng.random(), np.linspace(0, 1, len(quantiles)), quantiles))
 
 
 class SceneLayout(Layout):
@@ -50,15 +39,21 @@ class SceneLayout(Layout):
 
     kind: Literal["scene"] = "scene"
     canvas_hw_px: tuple[_Pixels, _Pixels] = Field((1024, 1024), description="height and width")
-    objects: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = Field(
-        (4, 12), description="fewest and most objects on a canvas"
+    objects: tuple[_Number, _Number] | str = Field(
+        (4, 12),
+        description="fewest and most objects on a canvas; like:FILE: as many as on an image of a real set, at most most_objects",
     )
+    most_objects: _Number = Field(20, description="on a canvas, where their number is that of a real set")
     sizes: str = Field(
         "log-normal",
         description="log-normal: around the median; depth: larger and further in front, the lower on the canvas; like:FILE: "
         "those of a real set, by category",
     )
-    like: SizeTable | None = Field(None, description="the sizes that were read from FILE; sizes is like then")
+    positions: str = Field("anywhere", description="like:FILE: across and down as in a real set, by category")
+    companions: str = Field(
+        "any", description="categories beside the main one, all alike; like:FILE: as often as on images of a real set"
+    )
+    like: RealSet | None = Field(None, description="what was read from FILE; each setting that takes it is like then")
     median: _Part = Field(0.2, description="median size of an object")
     spread: Annotated[float, Field(ge=0, le=2)] = Field(0.5, description="standard deviation of the logarithm of sizes")
     fill: _Part = Field(0.75, description="part of the side of its region that an object fills")
@@ -76,21 +71,31 @@ class SceneLayout(Layout):
     background_weight: Annotated[float, Field(gt=0, le=1)] = Field(
         0.02, description="weight of the background's prediction, where that of an object is up to 1 or more"
     )
+    binding: Binding = Field(
+        "tiles",
+        description="tiles: each region on its own, then blended; rendered: all prompts in one pass of the canvas, for models "
+        "with cross-attention",
+    )
     render_scale: Annotated[int, Field(ge=1, le=8)] = Field(
         1, description="images are delivered at the canvas' size divided by this"
     )
 
     @model_validator(mode="after")
     def _values_fit(self) -> SceneLayout:
-        if self.objects[0] > self.objects[1]:
+        if not isinstance(self.objects, str) and self.objects[0] > self.objects[1]:
             raise ValueError(f"objects={self.objects} are the fewest and the most; turn them round")
-        of_file = self.sizes.startswith(LIKE) and len(self.sizes) > len(LIKE)
-        if self.sizes not in ("log-normal", "depth", "like") and not of_file:
+        for name, words in FROM_FILE.items():
+            value = getattr(self, name)
+            if isinstance(value, str) and value not in (*words, "like") and not file_of(value):
+                choices = ", ".join(words) or "the fewest and the most, such as [4, 12],"
+                raise ValueError(f"{name}={value!r:.80} is not {choices} or like:FILE with an LVIS or COCO json")
+            if (value == "like") != (getattr(self.like, name, None) is not None):
+                text = f"layout.like and {name}=like belong together; {name}=like:FILE reads them from a json"
+                raise ValueError(text)
+        if self.sizes == "depth" and self.positions != "anywhere":
             raise ValueError(
-                f"sizes={self.sizes!r:.80} is not log-normal, depth or like:FILE with an LVIS or COCO json"
+                "sizes=depth says how high objects stand; set positions=anywhere with it, or take other sizes"
             )
-        if (self.sizes == "like") != (self.like is not None):
-            raise ValueError("layout.like and sizes=like belong together; sizes=like:FILE reads them from a json")
         return self
 
     def check(self, factor: int) -> None:
@@ -101,8 +106,9 @@ class SceneLayout(Layout):
                 nearest = tuple(max(1, round(side / unit)) * unit for side in value)
                 shown, better = (value, nearest) if len(value) > 1 else (value[0], nearest[0])
                 raise MosaicFusionError(f"{name}={shown} must be a multiple of {unit} for this model; try {better}")
-        if self.sizes.startswith(LIKE):
-            raise MosaicFusionError(f"layout.sizes={self.sizes!r:.80} has not been read yet")
+        for name in FROM_FILE:
+            if file_of(getattr(self, name)):
+                raise MosaicFusionError(f"layout.{name}={getattr(self, name)!r:.80} has not been read yet")
         if self.smallest_px < MIN_REGION_CELLS * factor:
             raise MosaicFusionError(
                 f"smallest_px={self.smallest_px}: the model needs {MIN_REGION_CELLS * factor} or more"
@@ -114,7 +120,15 @@ class SceneLayout(Layout):
 
     def count(self, rng: np.random.Generator) -> int:
         """See :class:`Layout`."""
-        return int(rng.integers(self.objects[0], self.objects[1], endpoint=True))
+        if not isinstance(self.objects, str):
+            return int(rng.integers(self.objects[0], self.objects[1], endpoint=True))
+        assert self.like is not None
+        return min(self.like.count(rng), self.most_objects)
+
+    def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64] | None:
+        """See :class:`Layout`."""
+        table = self.like.companions if self.like else None
+        return table.weights(main, others) if table else None
 
     def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str]) -> Canvas:
         """Objects at random places, from back to front.
@@ -127,13 +141,13 @@ class SceneLayout(Layout):
         sides, feet = self._sizes(names, rng)
         placed: dict[int, Region] = {}
         for k in sorted(range(len(sides)), key=lambda k: -sides[k]):
-            placed[k] = self._best(self._places(sides[k], feet[k], unit, rng), list(placed.values()))
+            places = self._places(sides[k], feet[k], names[k], unit, rng)
+            placed[k] = self._best(places, list(placed.values()))
         regions = tuple(placed[k] for k in range(len(sides)))
         if self.sizes == "depth":
             regions = tuple(sorted(regions, key=lambda region: region.bottom))
-        return Canvas(
-            self.canvas_hw_px, regions, Blend(self.variance, self.front, self.background_weight), self.render_scale
-        )
+        blend = Blend(self.variance, self.front, self.background_weight)
+        return Canvas(self.canvas_hw_px, regions, blend, self.render_scale, self.binding)
 
     def _sides(self) -> list[int]:
         """The sides that regions may have."""
@@ -149,8 +163,8 @@ class SceneLayout(Layout):
         feet: list[float | None] = []
         for name in names:
             foot, size = None, self.median
-            if self.like is not None:
-                size = self.like.sample(name, rng)
+            if self.like is not None and self.like.sizes is not None:
+                size = self.like.sizes.sample(name, rng)
             elif self.sizes == "depth":
                 near = rng.random()
                 foot = _HORIZON + (1 - _HORIZON) * near
@@ -161,14 +175,20 @@ class SceneLayout(Layout):
             feet.append(foot)
         return sides, feet
 
-    def _places(self, side: int, foot: float | None, unit: int, rng: np.random.Generator) -> Iterator[Region]:
+    def _places(
+        self, side: int, foot: float | None, name: str, unit: int, rng: np.random.Generator
+    ) -> Iterator[Region]:
         height, width = self.canvas_hw_px
+        rows, columns = (height - side) // unit, (width - side) // unit
+        table = self.like.positions if self.like else None
         for _ in range(_TRIES):
-            top = int(rng.integers((height - side) // unit, endpoint=True)) * unit
-            left = int(rng.integers((width - side) // unit, endpoint=True)) * unit
+            if table is not None:
+                top, left = round(table.down.sample(name, rng) * rows), round(table.across.sample(name, rng) * columns)
+            else:
+                top, left = int(rng.integers(rows, endpoint=True)), int(rng.integers(columns, endpoint=True))
             if foot is not None:
-                top = max(0, round((foot * height - side) / unit) * unit)
-            yield Region(top, left, top + side, left + side)
+                top = max(0, round((foot * height - side) / unit))
+            yield Region(top * unit, left * unit, top * unit + side, left * unit + side)
 
     def _best(self, places: Iterator[Region], others: Sequence[Region]) -> Region:
         best, least = None, math.inf
@@ -180,6 +200,11 @@ class SceneLayout(Layout):
                 break
         assert best is not None
         return best
+
+
+def file_of(value: Any) -> str | None:
+    """The file of a setting that is ``like:FILE``; ``None`` for other values."""
+    return value.removeprefix(LIKE) if isinstance(value, str) and value.startswith(LIKE) else None
 
 
 def _overlap(one: Region, other: Region) -> float:

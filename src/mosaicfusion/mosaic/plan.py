@@ -13,6 +13,7 @@ from mosaicfusion.categories import Category
 from mosaicfusion.config import RunConfig
 from mosaicfusion.layouts.geometry import Canvas
 
+_NEWTON_STEPS = 30
 _CANVAS_STREAM, _GROUP_STREAM, _SCENE_STREAM = 1, 2, 3  # separate the kinds of random choices
 
 
@@ -61,10 +62,11 @@ class Plan:
         """Canvas number ``index``, the same on any machine and in any order."""
         rng = np.random.default_rng([self.config.seed, _CANVAS_STREAM, index])
         main = self._main(index)
-        others = [category for category in self.partners if category.id != main.id] or list(self.partners)
+        others = self.companions(main)
+        weights = self.companion_weights(main)
         count = self.count(index) - 1
         rounds = [
-            rng.permutation(len(others)) for _ in range(math.ceil(count / len(others)))
+            _shuffled(len(others), weights, rng) for _ in range(math.ceil(count / len(others)))
         ]  # no category repeats before all have been used
         chosen = [others[k] for k in np.concatenate(rounds)[:count]] if rounds else []
         shown = [main, *chosen]
@@ -85,6 +87,14 @@ class Plan:
             noise_seed=noise_seed,
         )
 
+    def companions(self, main: Category) -> list[Category]:
+        """The categories that may be beside a main one: the other partners, or itself if there are none."""
+        return [category for category in self.partners if category.id != main.id] or list(self.partners)
+
+    def companion_weights(self, main: Category) -> NDArray[np.float64] | None:
+        """How often each of :meth:`companions` is beside ``main``, see :meth:`Layout.companion_weights`."""
+        return self.config.layout.companion_weights(main.name, [category.name for category in self.companions(main)])
+
     def _template(self, name: str, rng: np.random.Generator) -> str:
         prompt = self.config.prompt
         own = prompt.by_category.get(name)
@@ -103,3 +113,23 @@ class Plan:
         layout = self.config.layout
         stream = (_GROUP_STREAM, index // layout.group_size) if layout.shared else (_SCENE_STREAM, index)
         return np.random.default_rng([self.config.seed, *stream])
+
+
+def _shuffled(count: int, weights: NDArray[np.float64] | None, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The numbers below ``count`` in random order; with weights, each is the next one with a probability by its weight."""
+    if weights is None:
+        return rng.permutation(count)
+    return np.argsort(rng.exponential(size=count) / weights)  # the first of several exponential waiting times
+
+
+def expected_by_weight(weights: NDArray[np.float64], count: float) -> NDArray[np.float64]:
+    """How often each companion is expected among a mean of ``count``, which :class:`Plan` takes by ``weights``: float64 (n,).
+
+    Those whose exponential waiting time is over at a time are taken; Newton's method finds the time at which they are so many.
+    """
+    rounds, rest = divmod(count, len(weights))
+    time = rest
+    for _ in range(_NEWTON_STEPS):  # rises to the root, since the sum is concave
+        waiting = np.exp(-time * weights)
+        time += (rest - (1 - waiting).sum()) / (waiting * weights).sum()
+    return rounds + 1 - np.exp(-time * weights)

@@ -16,8 +16,8 @@ from mosaicfusion.arguments import checked, listed
 from mosaicfusion.categories import Category
 from mosaicfusion.dataset.coco import SYNTHETIC, CategoryRef, Record
 from mosaicfusion.dataset.image_files import Folders
-from mosaicfusion.dataset.object_sizes import read_sizes
 from mosaicfusion.dataset.reader import Dataset, open_dataset
+from mosaicfusion.dataset.real_objects import RealObjects
 from mosaicfusion.dataset.sample import Sample
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
@@ -29,7 +29,7 @@ from mosaicfusion.pasting.compose import Picture
 from mosaicfusion.pasting.cutouts import CutoutPool
 
 if TYPE_CHECKING:
-    from mosaicfusion.layouts.scene import SizeTable
+    from mosaicfusion.layouts.real_set import QuantileTable
     from mosaicfusion.progress import OnProgress
 
 
@@ -71,9 +71,10 @@ def paste(
         on_image: called with (images written, all images).
 
     The rarer a category in ``real``, the more often it is pasted: by one over the square root of its number of images. Sizes are
-    those of its real objects (see :func:`mosaicfusion.dataset.object_sizes.read_sizes`). Where ``real`` has LVIS' lists, a pasted
-    category that was not searched for on an image becomes not exhaustive there. Raises :class:`MosaicFusionError` for anything
-    the user can fix, before anything is written where possible.
+    those of its real objects (see :meth:`mosaicfusion.dataset.real_objects.RealObjects.sizes`). Where ``real`` has LVIS' lists, a
+    pasted category that was not searched for on an image becomes not exhaustive there.
+
+    Raises :class:`MosaicFusionError` for anything the user can fix, before anything is written where possible.
     """
     fewest, most = objects
     if not (1 <= fewest <= most and count >= 1 and 0 <= max_hidden <= 1):
@@ -85,7 +86,8 @@ def paste(
     refs = [msgspec.convert(category, CategoryRef) for category in dataset.categories]
     pool = CutoutPool.open([as_path(source) for source in listed(sources)], refs)
     names = {ref.id: ref.name for ref in refs}
-    writer = _Writer(dataset, pool, read_sizes(dataset.path, [Category(ref.id, ref.name) for ref in refs]), names, out)
+    sizes = RealObjects.read(dataset.path, [Category(ref.id, ref.name) for ref in refs]).sizes()
+    writer = _Writer(dataset, pool, sizes, names, out)
     summary = PasteSummary(out, unmatched=pool.unmatched)
     show = on_image or (lambda done, total: None)
     show(0, count)
@@ -107,7 +109,7 @@ class _Writer:
     """Pastes on one image after another, and keeps the rows of the json."""
 
     def __init__(
-        self, dataset: Dataset, pool: CutoutPool, sizes: SizeTable, names: Mapping[int, str], out: Path
+        self, dataset: Dataset, pool: CutoutPool, sizes: QuantileTable, names: Mapping[int, str], out: Path
     ) -> None:
         self.dataset, self.pool, self.sizes, self.names, self.out = dataset, pool, sizes, names, out
         self.ids = np.array(sorted(pool.instances))
