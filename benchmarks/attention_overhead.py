@@ -27,7 +27,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import Conditioning
 from mosaicfusion.diffusion.registry import load_model
-from mosaicfusion.diffusion.sampler import denoise, make_prompts
+from mosaicfusion.diffusion.sampler import bind, denoise, make_prompts
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.selection import vocabulary_for
 from mosaicfusion.models.hub import find_model
@@ -95,9 +95,10 @@ def sample(model: Any, config: RunConfig, batch: int, record: bool) -> float:
     with torch.inference_mode():
         if record:
             with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
-                denoise(model, specs, prompts, config, recorder)
+                denoise(model, specs, bind(model, specs, prompts, config, recorder), config, recorder)
         else:
-            denoise(model, specs, prompts, config, NoRecorder())  # type: ignore[arg-type]
+            nothing: Any = NoRecorder()
+            denoise(model, specs, bind(model, specs, prompts, config, nothing), config, nothing)
     return time.perf_counter() - start
 
 

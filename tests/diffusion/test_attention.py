@@ -5,7 +5,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from mosaicfusion.config import AttentionConfig
-from mosaicfusion.diffusion.attention import AttentionRecorder, _map_size, subject_attention
+from mosaicfusion.diffusion.attention import AttentionRecorder, map_size, subject_attention
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.models.hub import find_model
@@ -140,5 +140,5 @@ def test_blocks_where_both_attentions_read_the_text() -> None:
 @pytest.mark.parametrize(
     ("cells", "expected"), [(15 * 7, (0, (15, 7))), (8 * 4, (1, (8, 4))), (4 * 2, (2, (4, 2))), (2, (3, (2, 1)))]
 )
-def test_map_sizes_follow_rounded_up_halving(cells: int, expected: tuple[int, tuple[int, int]]) -> None:
-    assert _map_size((15, 7), cells) == expected
+def testmap_sizes_follow_rounded_up_halving(cells: int, expected: tuple[int, tuple[int, int]]) -> None:
+    assert map_size((15, 7), cells) == expected

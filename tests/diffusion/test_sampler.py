@@ -15,7 +15,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.registry import load_model
-from mosaicfusion.diffusion.sampler import check_model, denoise, make_prompts, sample_canvases
+from mosaicfusion.diffusion.sampler import bind, check_model, denoise, make_prompts, sample_canvases
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
@@ -26,7 +26,7 @@ def final_latents(model: DiffusionModel, config: RunConfig, count: int = 1) -> t
     specs = [plan.spec(i) for i in range(count)]
     prompts = [make_prompts(model, spec) for spec in specs]
     with torch.inference_mode(), AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
-        return denoise(model, specs, prompts, config, recorder)
+        return denoise(model, specs, bind(model, specs, prompts, config, recorder), config, recorder)
 
 
 def pipeline_latents(folder: Path, model: DiffusionModel, config: RunConfig) -> torch.Tensor:

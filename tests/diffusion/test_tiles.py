@@ -7,9 +7,10 @@ import torch
 from support.tiny_configs import CATEGORIES, scene_config
 
 from mosaicfusion.config import RunConfig
+from mosaicfusion.diffusion.attention import AttentionRecorder
 from mosaicfusion.diffusion.family import DiffusionModel
-from mosaicfusion.diffusion.sampler import sample_canvases
-from mosaicfusion.diffusion.tiles import Blender, plan_calls
+from mosaicfusion.diffusion.sampler import make_prompts, sample_canvases
+from mosaicfusion.diffusion.tiles import Blender, Cutouts, plan_calls
 from mosaicfusion.layouts.geometry import Blend, Canvas, Region
 from mosaicfusion.mosaic.plan import Plan
 
@@ -62,3 +63,39 @@ def test_the_background_has_a_prompt_of_its_own(tiny_model: DiffusionModel) -> N
         spec = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor).spec(0)
         images.append(sample_canvases(tiny_model, [spec], config)[0].image)
     assert not np.array_equal(images[0], images[1])
+
+
+def test_cutouts_leave_the_ground_to_the_background() -> None:
+    canvas = Canvas((32, 32), (LARGE, SMALL), Blend(background=0.01))
+    blender = Blender(canvas, 2, torch.device("cpu"))
+    ones = torch.ones(1, 16, 16)
+    predictions, shapes = [2 * ones, 3 * torch.ones(1, 8, 8)], [torch.zeros(16, 16), torch.ones(8, 8)]
+    mixed = blender.blend(5 * ones, predictions, shapes)[0]
+    assert torch.all(mixed[8:] == 5)
+    assert torch.allclose(mixed[4, 12], torch.tensor(3.0), atol=0.1)
+
+
+def test_cutouts_take_the_shape_of_their_attention(tiny_model: DiffusionModel) -> None:
+    config = scene_config(layout={"binding": "cutouts"})
+    spec = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor).spec(0)
+    recorder = AttentionRecorder(tiny_model.unet, config.attention, tiny_model.latent_factor)
+    with recorder:
+        cutouts = Cutouts(tiny_model, [spec], [make_prompts(tiny_model, spec)], config, recorder)
+        recorder.start_step(0, 2)
+        latents = torch.randn(1, tiny_model.latent_channels, 32, 32, generator=torch.Generator().manual_seed(0))
+        cutouts.predict(latents, torch.tensor(500), progress=0.0)
+    assert cutouts.shapes() == {}
+    cutouts.progress = 0.5
+    for (_, k), shape in cutouts.shapes().items():
+        assert shape.shape == spec.canvas.regions[k].divided_by(tiny_model.latent_factor).hw
+        assert (shape.min(), shape.max()) >= (0, 1)
+
+
+def test_cutouts_change_the_ground_alone(tiny_model: DiffusionModel) -> None:
+    """The random model's attention is flat, so its objects fill their regions: nothing is left to the background."""
+    images = []
+    for binding in ("tiles", "cutouts"):
+        config = scene_config(layout={"binding": binding})
+        spec = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor).spec(0)
+        images.append(sample_canvases(tiny_model, [spec], config)[0].image)
+    assert np.array_equal(images[0], images[1])

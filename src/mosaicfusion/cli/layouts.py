@@ -54,7 +54,7 @@ RenderScaleOption = Annotated[
 BindingOption = Annotated[
     str | None,
     typer.Option(
-        help="Scenes: tiles, each region on its own; rendered, all prompts in one pass of the canvas.",
+        help="Scenes: tiles, each region on its own; cutouts, in the shape of its object; rendered, all in one pass.",
         show_default="tiles",
         rich_help_panel=IMAGES,
     ),

@@ -11,6 +11,8 @@ import torch
 from mosaicfusion.config import AttentionConfig
 from mosaicfusion.profiling import stage
 
+StrideSums = dict[int, torch.Tensor]  # stride in pixels -> float32 (..., h, w)
+
 
 @dataclass(frozen=True)
 class _Target:
@@ -28,7 +30,7 @@ class AttentionRecorder:
     ``only_cross_attention``, both attentions of a block read the text. The original processors still compute the output.
 
     ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums halfway through the
-    steps that are read, empty if there is one step. With ``keep_steps``, ``step_sums[region][step][stride_px]`` are the sums of
+    steps that are read, empty if there is one step. With ``keep_steps``, ``step_sums[step][region][stride_px]`` are the sums of
     a single step, for all sizes (for figures).
     """
 
@@ -37,9 +39,9 @@ class AttentionRecorder:
         self.config = config
         self.latent_factor = latent_factor
         self.keep_steps = keep_steps
-        self.sums: dict[int, dict[int, torch.Tensor]] = {}
-        self.half_sums: dict[int, dict[int, torch.Tensor]] = {}
-        self.step_sums: dict[int, dict[int, dict[int, torch.Tensor]]] = {}
+        self.sums: dict[int, StrideSums] = {}
+        self.half_sums: dict[int, StrideSums] = {}
+        self.step_sums: dict[int, dict[int, StrideSums]] = {}
         self._target: _Target | None = None
         self._step = 0
         self.recording = True
@@ -88,7 +90,7 @@ class AttentionRecorder:
         aim = self._target
         if aim is None:
             return
-        level, map_hw = _map_size(aim.latent_hw, query.shape[1])
+        level, map_hw = map_size(aim.latent_hw, query.shape[1])
         stride_px = self.latent_factor * 2**level
         used = stride_px in self.config.strides_px
         if not used and not self.keep_steps:
@@ -99,7 +101,7 @@ class AttentionRecorder:
         if used:
             _add(self.sums.setdefault(aim.region, {}), stride_px, share)
         if self.keep_steps:
-            _add(self.step_sums.setdefault(aim.region, {}).setdefault(self._step, {}), stride_px, share)
+            _add(self.step_sums.setdefault(self._step, {}).setdefault(aim.region, {}), stride_px, share)
 
 
 class _RecordingProcessor:
@@ -123,19 +125,27 @@ class _RecordingProcessor:
         if encoder_hidden_states is None:  # self-attention
             alone: torch.Tensor = self.original(attn, hidden_states, None, *args, **kwargs)
             return alone
-        made: dict[torch.nn.Module, torch.Tensor] = {}
-
-        def keep(layer: torch.nn.Module, _: Any, result: torch.Tensor) -> None:
-            made[layer] = result
-
-        hooks = [layer.register_forward_hook(keep) for layer in (attn.to_q, attn.to_k)]
-        try:
-            output: torch.Tensor = self.original(attn, hidden_states, encoder_hidden_states, *args, **kwargs)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self.recorder.record(attn, made[attn.to_q], made[attn.to_k])
+        output, query, key = watch_attention(self.original, attn, hidden_states, encoder_hidden_states, *args, **kwargs)
+        self.recorder.record(attn, query, key)
         return output
+
+
+def watch_attention(
+    processor: Any, attn: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run a processor; return its output, and the queries and keys of all heads that it computed."""
+    made: dict[torch.nn.Module, torch.Tensor] = {}
+
+    def keep(layer: torch.nn.Module, _: Any, result: torch.Tensor) -> None:
+        made[layer] = result
+
+    hooks = [layer.register_forward_hook(keep) for layer in (attn.to_q, attn.to_k)]
+    try:
+        output: torch.Tensor = processor(attn, hidden_states, *args, **kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return output, made[attn.to_q], made[attn.to_k]
 
 
 def subject_attention(attn: Any, query: torch.Tensor, key: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
@@ -154,7 +164,7 @@ def subject_attention(attn: Any, query: torch.Tensor, key: torch.Tensor, subject
     return column
 
 
-def _map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, int]]:
+def map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, int]]:
     """The number of times that the latent was halved to have this many cells, and the map's height and width."""
     height, width = latent_hw
     level = 0
@@ -164,5 +174,5 @@ def _map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, i
     return level, (height, width)
 
 
-def _add(sums: dict[int, torch.Tensor], stride_px: int, share: torch.Tensor) -> None:
+def _add(sums: StrideSums, stride_px: int, share: torch.Tensor) -> None:
     sums[stride_px] = sums[stride_px] + share if stride_px in sums else share

@@ -12,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.attention import AttentionRecorder
+from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums
+from mosaicfusion.diffusion.binding import Binding
 from mosaicfusion.diffusion.family import DiffusionModel
-from mosaicfusion.diffusion.tiles import Background, Blender, Call, Tile, plan_calls, subject_rows
+from mosaicfusion.diffusion.guidance import subject_rows
+from mosaicfusion.diffusion.rendering import Rendered
+from mosaicfusion.diffusion.tiles import Cutouts, Tiles
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas
 from mosaicfusion.mosaic.plan import CanvasSpec
@@ -22,6 +25,7 @@ from mosaicfusion.mosaic.prompts import Prompt, make_prompt
 from mosaicfusion.profiling import stage
 
 StrideMaps = dict[int, NDArray[np.float32]]  # stride in pixels -> float32 (h, w)
+BINDINGS: dict[str, Callable[..., Binding]] = {"tiles": Tiles, "cutouts": Cutouts, "rendered": Rendered}
 
 
 @dataclass(frozen=True)
@@ -56,33 +60,23 @@ def sample_canvases(
     """
     assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
     prompts = [make_prompts(model, spec) for spec in specs]
-    calls = plan_calls([spec.canvas for spec in specs])
     recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
     with recorder:
-        latents = denoise(model, specs, prompts, config, recorder, on_step)
-    sums = [_to_numpy(recorder.sums.get(number, {})) for number in range(len(calls))]
-    half_sums = [_to_numpy(recorder.half_sums.get(number, {})) for number in range(len(calls))]
-    step_sums = [
-        {step: _to_numpy(maps) for step, maps in recorder.step_sums.get(number, {}).items()}
-        for number in range(len(calls))
-    ]
-    rows = {tile: (number, row) for number, call in enumerate(calls) for row, tile in enumerate(call)}
-    sampled = []
-    for b, spec in enumerate(specs):
-        own = [rows[b, k] for k in range(len(spec.canvas.regions))]
-        sampled.append(
-            SampledCanvas(
-                spec=spec,
-                prompts=tuple(prompts[b]),
-                image=_decode(model, latents[b : b + 1]),
-                sums=tuple(_row(sums[number], row) for number, row in own),
-                step_sums=tuple(
-                    {step: _row(maps, row) for step, maps in step_sums[number].items()} for number, row in own
-                ),
-                half_sums=tuple(_row(half_sums[number], row) for number, row in own),
-            )
+        binding = bind(model, specs, prompts, config, recorder)
+        latents = denoise(model, specs, binding, config, recorder, on_step)
+    sums, half_sums = binding.maps(recorder.sums), binding.maps(recorder.half_sums)
+    step_sums = [(step, binding.maps(maps)) for step, maps in recorder.step_sums.items()]
+    return [
+        SampledCanvas(
+            spec=spec,
+            prompts=tuple(prompts[b]),
+            image=_decode(model, latents[b : b + 1]),
+            sums=tuple(_to_numpy(sums[b, k]) for k in range(len(prompts[b]))),
+            step_sums=tuple({step: _to_numpy(maps[b, k]) for step, maps in step_sums} for k in range(len(prompts[b]))),
+            half_sums=tuple(_to_numpy(half_sums[b, k]) for k in range(len(prompts[b]))),
         )
-    return sampled
+        for b, spec in enumerate(specs)
+    ]
 
 
 def _decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8] | None:
@@ -90,12 +84,8 @@ def _decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8] |
         return model.decode(latents)
 
 
-def _to_numpy(maps: dict[int, torch.Tensor]) -> StrideMaps:
-    return {stride: tensor.cpu().numpy() for stride, tensor in maps.items()}  # (B, h, w)
-
-
-def _row(maps: StrideMaps, row: int) -> StrideMaps:
-    return {stride: stacked[row] for stride, stacked in maps.items()}
+def _to_numpy(maps: StrideSums) -> StrideMaps:
+    return {stride: tensor.cpu().numpy() for stride, tensor in maps.items()}
 
 
 @torch.inference_mode()
@@ -149,45 +139,40 @@ def make_prompts(model: DiffusionModel, spec: CanvasSpec) -> list[Prompt]:
     ]
 
 
-def denoise(
+def bind(
     model: DiffusionModel,
     specs: Sequence[CanvasSpec],
     prompts: Sequence[Sequence[Prompt]],
     config: RunConfig,
     recorder: AttentionRecorder,
+) -> Binding:
+    """The binding of canvases of one layout; ``prompts[b][k]`` belongs to region k of canvas b."""
+    with stage("encode prompts", log=True):
+        return BINDINGS[specs[0].canvas.binding](model, specs, prompts, config, recorder)
+
+
+def denoise(
+    model: DiffusionModel,
+    specs: Sequence[CanvasSpec],
+    binding: Binding,
+    config: RunConfig,
+    recorder: AttentionRecorder,
     on_step: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
-    """Final latents (B, C, H/f, W/f) float32 of B canvases of one size; ``prompts[b][k]`` belongs to region k of canvas b."""
-    canvases = [spec.canvas for spec in specs]
-    with stage("encode prompts", log=True):
-        calls = [Call(model, tiles, canvases, prompts, config) for tiles in plan_calls(canvases)]
-        background = Background(model, specs, config) if canvases[0].blend.background > 0 else None
-    blenders = [Blender(canvas, model.latent_factor, model.device) for canvas in canvases]
-
+    """Final latents (B, C, H/f, W/f) float32 of B canvases of one size."""
     scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
-    latents: torch.Tensor = _initial_noise(model, canvases[0], generators) * scheduler.init_noise_sigma
+    noise = _initial_noise(model, specs[0].canvas, generators)
+    latents: torch.Tensor = noise * scheduler.init_noise_sigma
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
     total = len(scheduler.timesteps)
     for step, timestep in enumerate(scheduler.timesteps):
         recorder.start_step(step, total)
-        scaled = scheduler.scale_model_input(latents, timestep)
-        predicted: dict[Tile, torch.Tensor] = {}
-        for number, call in enumerate(calls):
-            recorder.set_target(number, call.latent_hw, call.subjects, call.conditional)
-            predicted.update(call.predict(scaled, timestep))
-        recorder.clear_target()
-        whole = background.predict(scaled, timestep) if background else torch.zeros_like(scaled)
-        blended = torch.stack(
-            [
-                blender.blend(whole[b], [predicted[b, k] for k in range(len(canvases[b].regions))])
-                for b, blender in enumerate(blenders)
-            ]
-        )
+        predicted = binding.predict(scheduler.scale_model_input(latents, timestep), timestep, step / total)
         with stage("scheduler"):
-            latents = scheduler.step(blended, timestep, latents, **step_options)[0]
+            latents = scheduler.step(predicted, timestep, latents, **step_options)[0]
         if on_step:
             on_step(step + 1, total)
     return latents

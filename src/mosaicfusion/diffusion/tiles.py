@@ -1,19 +1,98 @@
-"""The tiles that go through the U-Net: which ones together, with which prompts, and how their predictions are blended."""
+"""Tiles: each region goes through the U-Net on its own, and the predictions are blended (paper, section 3.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from torch.nn import functional
 
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.family import Conditioning, DiffusionModel
+from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums
+from mosaicfusion.diffusion.binding import Tile
+from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, subject_rows
 from mosaicfusion.layouts.geometry import Canvas, region_weight
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt, render_background
-from mosaicfusion.profiling import stage
 
-Tile = tuple[int, int]  # number of the canvas in its batch, number of the region on it
+_SHAPED_FROM = 0.1  # part of the steps after which tiles take the shape of their objects
+_RAMP = (0.3, 0.6)  # of the attention by its maximum: below, a pixel is ground, above, it belongs to the object
+
+
+class Tiles:
+    """The binding ``tiles``, for any model; see :class:`~mosaicfusion.diffusion.binding.Binding`."""
+
+    def __init__(
+        self,
+        model: DiffusionModel,
+        specs: Sequence[CanvasSpec],
+        prompts: Sequence[Sequence[Prompt]],
+        config: RunConfig,
+        recorder: AttentionRecorder,
+    ) -> None:
+        canvases = [spec.canvas for spec in specs]
+        self.recorder, self.progress = recorder, 0.0
+        self.calls = [Call(model, tiles, canvases, prompts, config) for tiles in plan_calls(canvases)]
+        self.background = Background(model, specs, config) if canvases[0].blend.background > 0 else None
+        self.blenders = [Blender(canvas, model.latent_factor, model.device) for canvas in canvases]
+
+    def predict(self, scaled: torch.Tensor, timestep: torch.Tensor, progress: float) -> torch.Tensor:
+        """See :class:`~mosaicfusion.diffusion.binding.Binding`."""
+        self.progress = progress
+        predicted: dict[Tile, torch.Tensor] = {}
+        for number, call in enumerate(self.calls):
+            self.recorder.set_target(number, call.latent_hw, call.subjects, call.conditional)
+            predicted.update(call.predict(scaled, timestep))
+        self.recorder.clear_target()
+        whole = self.background.predict(scaled, timestep) if self.background else torch.zeros_like(scaled)
+        shapes = self.shapes()
+        return torch.stack(
+            [
+                blender.blend(
+                    whole[b],
+                    [predicted[b, k] for k in range(len(blender.windows))],
+                    [shapes[b, k] for k in range(len(blender.windows))] if shapes else None,
+                )
+                for b, blender in enumerate(self.blenders)
+            ]
+        )
+
+    def shapes(self) -> dict[Tile, torch.Tensor]:
+        """The part of each pixel of a tile that belongs to its object, float32 (h, w) in [0, 1]; empty if all do."""
+        return {}
+
+    def maps(self, sums: dict[int, StrideSums]) -> dict[Tile, StrideSums]:
+        """See :class:`~mosaicfusion.diffusion.binding.Binding`."""
+        return {
+            tile: {stride: stacked[row] for stride, stacked in sums.get(number, {}).items()}
+            for number, call in enumerate(self.calls)
+            for row, tile in enumerate(call.tiles)
+        }
+
+
+class Cutouts(Tiles):
+    """The binding ``cutouts``: tiles that are blended in the shape of their objects, so that the ground is the background's.
+
+    A tile's own ground differs from the background, and would show as a patch in the shape of the tile. After the first steps the
+    attention shows where the object comes to be; elsewhere, the tile's prediction does not count any more.
+    """
+
+    def shapes(self) -> dict[Tile, torch.Tensor]:
+        """See :meth:`Tiles.shapes`: the attention so far by its maximum, in a ramp."""
+        if self.progress < _SHAPED_FROM or not self.recorder.sums:
+            return {}
+        first, last = _RAMP
+        shapes: dict[Tile, torch.Tensor] = {}
+        for tile, maps in self.maps(self.recorder.sums).items():
+            window = self.blenders[tile[0]].windows[tile[1]]
+            scaled = [
+                functional.interpolate(one[None, None], window.hw, mode="bilinear")[0, 0] / one.max().clamp_min(1e-12)
+                for one in maps.values()
+            ]
+            shape = torch.stack(scaled).mean(0)
+            shapes[tile] = ((shape / shape.max().clamp_min(1e-12) - first) / (last - first)).clamp(0, 1)
+        return shapes
 
 
 def plan_calls(canvases: Sequence[Canvas]) -> list[list[Tile]]:
@@ -47,7 +126,7 @@ class Call:
         self.windows = [region.divided_by(model.latent_factor) for region in regions]
         self.latent_hw = self.windows[0].hw
         own = [prompts[b][k] for b, k in tiles]
-        self.text = _guidance_halves(model, [prompt.text for prompt in own], config)
+        self.text = guidance_halves(model, [prompt.text for prompt in own], config)
         self.subjects = subject_rows([prompt.subject for prompt in own], self.text.embeddings)
         self.conditional = slice(len(tiles), None) if config.sampling.guidance > 1 else slice(None)
 
@@ -56,7 +135,7 @@ class Call:
         cut = torch.stack(
             [scaled[b][:, *window.slices] for (b, _), window in zip(self.tiles, self.windows, strict=True)]
         )
-        guided = _guided_prediction(self.model, cut, timestep, self.text, self.config, self.region_hw_px)
+        guided = guided_prediction(self.model, cut, timestep, self.text, self.config, self.region_hw_px)
         return dict(zip(self.tiles, guided, strict=True))
 
 
@@ -66,11 +145,11 @@ class Background:
     def __init__(self, model: DiffusionModel, specs: Sequence[CanvasSpec], config: RunConfig) -> None:
         self.model, self.config, self.hw_px = model, config, specs[0].canvas.hw_px
         texts = [render_background(config.prompt.scene, spec.backgrounds[0]) for spec in specs]
-        self.text = _guidance_halves(model, texts, config)
+        self.text = guidance_halves(model, texts, config)
 
     def predict(self, scaled: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """The guided prediction for latents (B, C, H, W), of the same shape."""
-        return _guided_prediction(self.model, scaled, timestep, self.text, self.config, self.hw_px)
+        return guided_prediction(self.model, scaled, timestep, self.text, self.config, self.hw_px)
 
 
 class Blender:
@@ -84,51 +163,27 @@ class Blender:
             torch.from_numpy(region_weight(window.hw, blend.variance)).to(device) * blend.front**k
             for k, window in enumerate(self.windows)
         ]
-        self.total = torch.full([side // factor for side in canvas.hw_px], blend.background, device=device)
-        for window, weight in zip(self.windows, self.weights, strict=True):
-            self.total[window.slices] += weight
+        self.hw = [side // factor for side in canvas.hw_px]
+        self.total = self._total(self.weights)
 
-    def blend(self, whole: torch.Tensor, predictions: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Blend the background's prediction (C, H, W) and those of the regions, (C, h, w) each, in their order."""
+    def blend(
+        self, whole: torch.Tensor, predictions: Sequence[torch.Tensor], shapes: Sequence[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Blend the background's prediction (C, H, W) and those of the regions, (C, h, w) each, in their order.
+
+        ``shapes``: factors of the regions' weights, (h, w) each.
+        """
+        weights, total = self.weights, self.total
+        if shapes is not None:
+            weights = [weight * shape for weight, shape in zip(weights, shapes, strict=True)]
+            total = self._total(weights)
         mixed = whole * self.background
-        for window, weight, prediction in zip(self.windows, self.weights, predictions, strict=True):
+        for window, weight, prediction in zip(self.windows, weights, predictions, strict=True):
             mixed[:, *window.slices] += prediction * weight
-        return mixed / self.total
+        return mixed / total
 
-
-def _guided_prediction(
-    model: DiffusionModel,
-    tile: torch.Tensor,
-    timestep: torch.Tensor,
-    conditioning: Conditioning,
-    config: RunConfig,
-    region_hw_px: tuple[int, int],
-) -> torch.Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
-    scale = config.sampling.guidance
-    with stage("U-Net"):
-        if scale == 1:
-            return model.predict(tile, timestep, conditioning, region_hw_px)
-        both = model.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
-    unconditional, conditional = both.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
-
-
-def _guidance_halves(model: DiffusionModel, texts: list[str], config: RunConfig) -> Conditioning:
-    """The unconditional half first, then the prompts."""
-    prompts = model.encode(texts)
-    if config.sampling.guidance == 1:
-        return prompts
-    negative = model.encode_negative(config.prompt.negative, len(texts))
-    pooled = None
-    if prompts.pooled is not None and negative.pooled is not None:
-        pooled = torch.cat([negative.pooled, prompts.pooled])
-    return Conditioning(torch.cat([negative.embeddings, prompts.embeddings]), pooled)
-
-
-def subject_rows(positions: list[tuple[int, ...]], embeddings: torch.Tensor) -> torch.Tensor:
-    """Weights of the tokens of each prompt's subject, float32 (prompts, tokens), in rows that sum to 1."""
-    rows = torch.zeros(len(positions), embeddings.shape[1])
-    for row, subject in zip(rows, positions, strict=True):
-        row[list(subject)] = 1 / len(subject)
-    return rows.to(embeddings.device)
+    def _total(self, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+        total = torch.full(self.hw, self.background, device=weights[0].device)
+        for window, weight in zip(self.windows, weights, strict=True):
+            total[window.slices] += weight
+        return total

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Binding = Literal["tiles", "rendered"]
+Binding = Literal["tiles", "cutouts", "rendered"]
 MIN_REGION_CELLS = 8  # latent cells a side: below, the U-Net's deepest maps have a single cell
 
 

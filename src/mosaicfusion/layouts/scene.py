@@ -41,9 +41,11 @@ class SceneLayout(Layout):
     canvas_hw_px: tuple[_Pixels, _Pixels] = Field((1024, 1024), description="height and width")
     objects: tuple[_Number, _Number] | str = Field(
         (4, 12),
-        description="fewest and most objects on a canvas; like:FILE: as many as on an image of a real set, at most most_objects",
+        description="fewest and most objects on a canvas; like:FILE: as many as on an image of a real set",
     )
-    most_objects: _Number = Field(20, description="on a canvas, where their number is that of a real set")
+    objects_between: tuple[_Number, _Number] = Field(
+        (1, 20), description="fewest and most, where their number is that of a real set"
+    )
     sizes: str = Field(
         "log-normal",
         description="log-normal: around the median; depth: larger and further in front, the lower on the canvas; like:FILE: "
@@ -73,8 +75,8 @@ class SceneLayout(Layout):
     )
     binding: Binding = Field(
         "tiles",
-        description="tiles: each region on its own, then blended; rendered: all prompts in one pass of the canvas, for models "
-        "with cross-attention",
+        description="tiles: each region on its own, then blended; cutouts: blended in the shape of its object; rendered: all "
+        "prompts in one pass of the canvas, for models with cross-attention",
     )
     render_scale: Annotated[int, Field(ge=1, le=8)] = Field(
         1, description="images are delivered at the canvas' size divided by this"
@@ -82,8 +84,10 @@ class SceneLayout(Layout):
 
     @model_validator(mode="after")
     def _values_fit(self) -> SceneLayout:
-        if not isinstance(self.objects, str) and self.objects[0] > self.objects[1]:
-            raise ValueError(f"objects={self.objects} are the fewest and the most; turn them round")
+        for name in ("objects", "objects_between"):
+            limits = getattr(self, name)
+            if not isinstance(limits, str) and limits[0] > limits[1]:
+                raise ValueError(f"{name}={limits} are the fewest and the most; turn them round")
         for name, words in FROM_FILE.items():
             value = getattr(self, name)
             if isinstance(value, str) and value not in (*words, "like") and not file_of(value):
@@ -123,7 +127,8 @@ class SceneLayout(Layout):
         if not isinstance(self.objects, str):
             return int(rng.integers(self.objects[0], self.objects[1], endpoint=True))
         assert self.like is not None
-        return min(self.like.count(rng), self.most_objects)
+        fewest, most = self.objects_between
+        return min(max(self.like.count(rng), fewest), most)
 
     def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64] | None:
         """See :class:`Layout`."""
