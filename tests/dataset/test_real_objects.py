@@ -69,7 +69,7 @@ def test_companions_are_counted_by_image(tmp_path: Path) -> None:
 
 def test_a_set_that_says_nothing_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "real.json", [[square(7, 0), square(8, 5, True)]])
-    with pytest.raises(MosaicFusionError, match="has 0 objects with a box; scenes need a set with many"):
+    with pytest.raises(MosaicFusionError, match="has 0 objects with a box; a real set with many is needed"):
         RealObjects.read(path, [BUS])
     path = write(tmp_path / "trees.json", [[square(9, 5), square(9, 5)]])
     with pytest.raises(MosaicFusionError, match=r"has no object of this run's categories, .* layout\.companions=any"):

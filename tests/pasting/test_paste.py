@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,31 @@ def test_the_lists_say_what_was_searched_for(sets: Path, tmp_path: Path) -> None
     assert partial and partial <= {SQUARE, BAR}
 
 
+def test_each_instance_says_whether_it_is_synthetic(sets: Path, tmp_path: Path) -> None:
+    data = paste(sets, tmp_path / "a.json", count=6)
+    real = len(json.loads((sets / "real/train.json").read_text())["annotations"])
+    marks = [row["synthetic"] for row in data["annotations"]]
+    assert marks.count(False) == real < len(marks)
+
+
+def test_only_images_that_are_pasted_on_are_read(sets: Path, tmp_path: Path) -> None:
+    shutil.copytree(sets / "real", tmp_path / "real")
+    failed = 0
+    for image in sorted((tmp_path / "real/images/train").iterdir()):
+        content = image.read_bytes()
+        image.write_bytes(content[:100])
+        try:
+            mf.paste(
+                tmp_path / "real/train.json", sets / "source/images/train.json", tmp_path / image.stem / "x.json",
+                images=tmp_path / "real/images", count=2,
+            )  # fmt: skip
+        except MosaicFusionError as error:
+            assert f"{image} cannot be read as an image" in str(error)
+            failed += 1
+        image.write_bytes(content)
+    assert failed == 2
+
+
 def test_the_same_seed_gives_the_same_set(sets: Path, tmp_path: Path) -> None:
     first, again, other = (
         paste(sets, tmp_path / name / "x.json", count=5, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -121,5 +147,11 @@ def test_what_cannot_be_pasted_is_said(sets: Path, tmp_path: Path) -> None:
     (sets / "source/images/other.json").write_text(json.dumps(data))
     with pytest.raises(MosaicFusionError, match="no instance of a category that the real set has"):
         mf.paste(real, sets / "source/images/other.json", tmp_path / "x.json", images=images)
-    with pytest.raises(MosaicFusionError, match="give fewest and most from 1 on"):
-        mf.paste(real, source, tmp_path / "x.json", images=images, objects=(3, 2))
+    for options in ({"objects": (3, 2)}, {"max_hidden": 1.5}):
+        with pytest.raises(MosaicFusionError, match="give fewest and most from 1 on"):
+            mf.paste(real, source, tmp_path / "x.json", images=images, **options)
+    (tmp_path / "old.json").write_text("{}")
+    with pytest.raises(MosaicFusionError, match=r"old.json exists; give another --out, or remove it .* old-images/"):
+        mf.paste(real, source, tmp_path / "old.json", images=images)
+    with pytest.raises(MosaicFusionError, match="give a count from 1 on"):
+        mf.paste(real, source, tmp_path / "x.json", images=images, count=0)

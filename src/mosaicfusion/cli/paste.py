@@ -9,6 +9,7 @@ import typer
 
 from mosaicfusion.cli.app import app
 from mosaicfusion.cli.options import ImagesOption
+from mosaicfusion.cli.speech import note
 from mosaicfusion.errors import counted, first_few, printable
 
 if TYPE_CHECKING:
@@ -76,5 +77,7 @@ def _print(summary: PasteSummary) -> None:
     Console().print(table)
     if summary.unmatched:
         typer.echo(f"not in the real set, and left out: {first_few(summary.unmatched, 10)}")
+    for reason, count in summary.left_out.items():
+        note(f"left out: {reason}: {count}")
     typer.echo(f"{counted(summary.annotations, 'instance')} with those of the images: {summary.out}")
     typer.echo(f"add it to the real set: mosaicfusion merge REAL.json {summary.out} -o plus.json")

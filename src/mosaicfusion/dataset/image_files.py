@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mosaicfusion.arguments import listed
 from mosaicfusion.dataset.coco import json_of
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.images import FORMATS, unreadable
+from mosaicfusion.files.images import FORMATS, read_rgb, unreadable
 from mosaicfusion.files.remote import as_path
 
 Hw = tuple[int, int]  # height and width
@@ -80,11 +82,27 @@ def check_image(file: Path, hw: Hw, *, whole: bool = True) -> ImageFile:
     except Exception as error:  # whatever a broken file makes Pillow raise
         raise MosaicFusionError(unreadable(file, error)) from None
     if hw not in (image.hw, image.upright_hw):
-        own, (height, width) = image.hw, hw
-        raise MosaicFusionError(
-            f"{file} has {own[1]} x {own[0]} pixels, its record says {width} x {height}: masks may be of another image"
-        )
+        raise _other_size(file, image.hw, hw)
     return image
+
+
+def read_pixels(file: Path | str, hw: Hw) -> NDArray[np.uint8]:
+    """The pixels that masks of height and width ``hw`` refer to, uint8 RGB (H, W, 3).
+
+    They are those as stored, or, if only these have the size, those turned as EXIF says. Raises :class:`MosaicFusionError` for a
+    file that cannot be read or has another size.
+    """
+    for upright in (False, True):
+        pixels = read_rgb(file, upright)
+        if pixels.shape[:2] == hw:
+            return pixels
+    raise _other_size(file, pixels.shape[:2], hw)
+
+
+def _other_size(file: Path | str, own: Sequence[int], hw: Hw) -> MosaicFusionError:
+    return MosaicFusionError(
+        f"{file} has {own[1]} x {own[0]} pixels, its record says {hw[1]} x {hw[0]}: masks may be of another image"
+    )
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class _Box(AnnotationRef, kw_only=True, gc=False):
 
 @dataclass(frozen=True)
 class RealObjects:
-    """The objects of a set that have a box and are no crowds, n of them. Make one with :meth:`read`.
+    """The objects of a set that have a box and are no crowds, n of them. Make one with :meth:`read` or :meth:`of`.
 
     ``image_ids`` and ``category_ids``: int64 (n,). ``boxes``: left, top, width, height, float64 (n, 4), and ``images_wh``: width
     and height of their images, float64 (n, 2), in pixels. ``own``: the set's ids of some categories, by name.
@@ -52,22 +52,34 @@ class RealObjects:
         """
         file = open_rows(as_path(path))
         sizes = {image.id: (image.width, image.height) for image in file.parse("images", list[ImageRow])}
-        rows = [
-            (row.image_id, row.category_id, row.bbox)
-            for row in file.parse("annotations", list[_Box])
-            if row.bbox and row.bbox[2] * row.bbox[3] > 0 and not row.iscrowd and row.image_id in sizes
-        ]
-        if len(rows) < 2:
-            raise MosaicFusionError(f"{path} has {len(rows)} objects with a box; scenes need a set with many")
         refs = [CategoryRef(c.id, c.name, list(c.synonyms), c.synset) for c in categories]
         ids, _ = Matcher(file.parse("categories", list[CategoryRef])).ids(refs, "this run")
+        rows = (
+            (row.image_id, row.category_id, row.bbox, sizes[row.image_id])
+            for row in file.parse("annotations", list[_Box])
+            if row.bbox and not row.iscrowd and row.image_id in sizes
+        )
+        return cls.of(as_path(path), {category.name: ids[category.id] for category in categories}, rows)
+
+    @classmethod
+    def of(
+        cls, path: Path, own: dict[str, int], rows: Iterable[tuple[int, int, Sequence[float], tuple[int, int]]]
+    ) -> RealObjects:
+        """Objects given as image, category, box, and width and height of the image; those without an extent are left out.
+
+        Raises :class:`MosaicFusionError` if there are not at least two.
+        """
+        found = [row for row in rows if row[2][2] * row[2][3] > 0]
+        if len(found) < 2:
+            raise MosaicFusionError(f"{path} has {len(found)} objects with a box; a real set with many is needed")
+        images, categories, boxes, sizes = zip(*found, strict=True)
         return cls(
-            as_path(path),
-            {category.name: ids[category.id] for category in categories},
-            np.array([image for image, _, _ in rows], np.int64),
-            np.array([category for _, category, _ in rows], np.int64),
-            np.array([box for _, _, box in rows], np.float64),
-            np.array([sizes[image] for image, _, _ in rows], np.float64),
+            path,
+            own,
+            np.array(images, np.int64),
+            np.array(categories, np.int64),
+            np.array(boxes, np.float64),
+            np.array(sizes, np.float64),
         )
 
     def sizes(self) -> QuantileTable:

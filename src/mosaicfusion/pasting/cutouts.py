@@ -1,20 +1,24 @@
-"""The instances that can be pasted: found once, cut out of their images when they are needed."""
+"""The instances that can be pasted: found and checked once, cut out of their images when they are needed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mosaicfusion.dataset.coco import CategoryRef
+from mosaicfusion.dataset.coco import CategoryRef, Record, json_of
+from mosaicfusion.dataset.image_files import Hw, read_pixels
+from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import Dataset, open_dataset
 from mosaicfusion.dataset.sample import Annotation, Sample
-from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.images import read_rgb
+from mosaicfusion.errors import MosaicFusionError, first_few
+from mosaicfusion.files.images import is_deep
 from mosaicfusion.masks import rle
 
 
@@ -26,47 +30,98 @@ class Cutout:
     mask: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where an instance is: its image, of ``hw`` pixels, and its annotation."""
+
+    file: Path
+    hw: Hw
+    record: Record
+
+    def cut(self) -> Cutout:
+        """Read the image and cut the instance out."""
+        pixels = read_pixels(self.file, self.hw)
+        mask = rle.decode(read_mask(self.record, self.hw).run_lengths())
+        left, top, width, height = (int(side) for side in rle.box_xywh(mask))
+        window = np.s_[top : top + height, left : left + width]
+        return Cutout(pixels[window], mask[window])
+
+
 @dataclass
 class CutoutPool:
     """Instances by the category id of the set that they are pasted on.
 
-    ``unmatched``: names of the sources' categories that this set lacks; their instances are left out.
+    ``unmatched``: names of the sources' categories that this set lacks; their instances are left out. ``left_out``: number of
+    other instances that are left out, by reason.
     """
 
-    instances: dict[int, list[tuple[Sample, Annotation]]] = field(default_factory=dict)
+    instances: dict[int, list[Instance]] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def open(cls, sources: Sequence[Path], categories: Sequence[CategoryRef]) -> CutoutPool:
-        """Find the instances of run folders, and of jsons beside their images. Crowds do not count.
+        """Find the instances of run folders, and of jsons beside their images; each of these images is read once.
 
-        Raises :class:`MosaicFusionError` for a source that cannot be read, and if no instance is left.
+        Crowds and objects without a mask are left out, and so are those that others hide in part, which would be pasted as
+        pieces, unless their category has no other. Raises :class:`MosaicFusionError` for a source that cannot be read, with
+        broken images or with images of another size than their row says, and if no instance is left.
         """
-        pool = cls()
+        pool, hidden = cls(), dict[int, list[Instance]]()
         for source in sources:
-            pool._add(open_dataset(source), categories)
+            path = json_of(source)
+            pool._add(open_dataset(path, None if path.is_dir() else path.parent), categories, hidden)
+        for id_, pieces in hidden.items():
+            if pool.instances.setdefault(id_, pieces) is not pieces:
+                pool.left_out["instances that are hidden in part"] += len(pieces)
         if not pool.instances:
-            names = ", ".join(map(str, sources))
+            reasons = [f"{count} {reason}" for reason, count in pool.left_out.items()]
+            if pool.unmatched:
+                reasons.append(f"those of other categories ({first_few(pool.unmatched, 5)})")
+            names, why = ", ".join(map(str, sources)), f"; left out: {', '.join(reasons)}" if reasons else ""
             raise MosaicFusionError(
-                f"{names}: no instance of a category that the real set has; there is nothing to paste"
+                f"{names}: no instance of a category that the real set has; there is nothing to paste{why}"
             )
         return pool
 
-    def _add(self, dataset: Dataset, categories: Sequence[CategoryRef]) -> None:
+    def _add(self, dataset: Dataset, categories: Sequence[CategoryRef], hidden: dict[int, list[Instance]]) -> None:
         ids, new = Matcher(categories).ids(dataset.categories_in_use, dataset.name)
         unknown = {category.id for category in new}
         self.unmatched += [category.name for category in new]
+        used: list[Sample] = []
         for sample in dataset:
-            for annotation in sample.annotations:
-                if not annotation.is_crowd and annotation.category_id not in unknown:
-                    self.instances.setdefault(ids[annotation.category_id], []).append((sample, annotation))
+            known = [one for one in sample.annotations if one.category_id not in unknown]
+            for annotation in (found := [one for one in known if self._can_be_pasted(one, dataset.path)]):
+                where = hidden if annotation.record.get("amodal_segmentation") else self.instances
+                instance = Instance(sample.file, sample.hw, annotation.record)
+                where.setdefault(ids[annotation.category_id], []).append(instance)
+            if found:
+                used.append(Sample(sample.record, [], sample.folders))
+        with ThreadPoolExecutor() as threads:  # Pillow decodes outside of Python's lock
+            list(threads.map(_check, used))
+
+    def _can_be_pasted(self, annotation: Annotation, path: Path) -> bool:
+        blank = is_blank(annotation.record.get("segmentation"))
+        try:
+            reason = (
+                "crowds"
+                if annotation.is_crowd
+                else "objects without a mask"
+                if blank or not annotation.mask.area
+                else ""
+            )
+        except MosaicFusionError as error:
+            raise MosaicFusionError(f"{path}: {error}; `mosaicfusion validate {path}` lists all such errors") from None
+        if reason:
+            self.left_out[reason] += 1
+        return not reason
 
     def cut(self, category_id: int, rng: np.random.Generator) -> Cutout:
         """One instance of a category, at random."""
         choices = self.instances[category_id]
-        sample, annotation = choices[int(rng.integers(len(choices)))]
-        pixels = read_rgb(sample.file, upright=True)
-        mask = rle.decode(annotation.mask.run_lengths())
-        left, top, width, height = (int(side) for side in rle.box_xywh(mask))
-        window = np.s_[top : top + height, left : left + width]
-        return Cutout(pixels[window], mask[window])
+        return choices[int(rng.integers(len(choices)))].cut()
+
+
+def _check(sample: Sample) -> None:
+    if is_deep(sample.check().mode):
+        raise MosaicFusionError(f"{sample.file} has more than 8 bits per channel; convert it to 8 bits")

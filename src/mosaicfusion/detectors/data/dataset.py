@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
-from mosaicfusion.dataset.image_files import Folders, folders_of
+from mosaicfusion.dataset.image_files import Folders, folders_of, read_pixels
 from mosaicfusion.dataset.masks import CROWDS_HINT
 from mosaicfusion.dataset.reader import open_rows
 from mosaicfusion.detectors.data.classes import ClassList
@@ -28,7 +28,6 @@ from mosaicfusion.detectors.data.files import find_readable
 from mosaicfusion.detectors.data.instances import read_images, read_instances
 from mosaicfusion.detectors.data.samples import DetectionSample, SampleSet, Transform, boxes_of
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.files.images import read_rgb
 from mosaicfusion.masks.edges import edge_band
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class DetectionDataset(SampleSet):
     def load(self, index: int) -> DetectionSample:
         number = int(self.numbers[index])
         row = self.images[number]
-        image = tv_tensors.Image(_read_image(self.files[number], row.hw))
+        image = as_image(read_pixels(self.files[number], row.hw))
         masks = torch.from_numpy(self.instances.masks_of(number))
         labels = self.instances.labels_of(number)
         negative, not_exhaustive = self._federated(number, set(labels.tolist()))
@@ -143,9 +142,6 @@ def edges_of(masks: Tensor, synthetic: NDArray[np.bool_], part: float) -> Tensor
     return edges
 
 
-def _read_image(file: str, hw: tuple[int, int]) -> Tensor:
-    """uint8 (3, H, W) of the pixels that the json's masks refer to: as stored, or if only that has their size, as EXIF says."""
-    pixels = read_rgb(file)
-    if pixels.shape[:2] != hw:
-        pixels = read_rgb(file, upright=True)
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
+def as_image(pixels: NDArray[np.uint8]) -> tv_tensors.Image:
+    """uint8 (H, W, 3) -> uint8 (3, H, W), a copy."""
+    return tv_tensors.Image(torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous())
