@@ -73,7 +73,7 @@ def test_a_run_of_earlier_sizes_goes_on(run: Path, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "like/run.json").read_text())
     layout = manifest["config"]["layout"]
     layout["like"] = layout["like"]["sizes"]
-    for name in ("most_objects", "positions", "companions"):
+    for name in ("objects_between", "positions", "companions"):
         del layout[name]
     (tmp_path / "like/run.json").write_text(json.dumps(manifest))
     assert "nothing to do" in generate(tmp_path / "like", *options).stdout

@@ -71,8 +71,8 @@ def test_numbers_of_objects_are_those_of_the_set(file: str) -> None:
     real = Counter(images.values())
     for number in range(2, 6):
         assert counts.count(number) / 300 == pytest.approx(real[number] / 200, abs=0.06)
-    most = [len(spec.categories) for spec in specs(plan(like(file, "objects", most_objects=3)), 60)]
-    assert set(most) == {2, 3}
+    limited = [len(spec.categories) for spec in specs(plan(like(file, "objects", objects_between=(3, 4))), 60)]
+    assert set(limited) == {3, 4}
 
 
 def test_objects_lie_where_they_lie_in_the_set(file: str) -> None:

@@ -56,6 +56,20 @@ def test_an_equal_generator_gives_an_equal_canvas() -> None:
     assert len({canvas.regions for canvas in canvases(5)}) == 5
 
 
+@pytest.mark.parametrize(
+    ("settings", "regions"),
+    [
+        ({}, [(392, 56, 160), (472, 248, 128), (0, 16, 224)]),
+        ({"sizes": "depth"}, [(472, 96, 96), (0, 200, 192), (232, 192, 256)]),
+        ({"sizes": "like", "like": {"overall": (0.1, 0.3)}}, [(8, 24, 160), (416, 64, 128), (496, 272, 96)]),
+    ],
+)
+def test_scenes_of_earlier_runs_stay_the_same(settings: dict[str, Any], regions: list[tuple[int, int, int]]) -> None:
+    """Left, top and side: a run that is continued must not change."""
+    (canvas,) = canvases(1, objects=(3, 3), **settings)
+    assert [region.box_xywh[:3] for region in canvas.regions] == regions
+
+
 def test_regions_share_no_more_than_allowed_where_there_is_room() -> None:
     for canvas in canvases(10, objects=(4, 4), max_overlap=0.1, median=0.12):
         pairs = [(a, b) for k, a in enumerate(canvas.regions) for b in canvas.regions[:k]]
@@ -97,6 +111,7 @@ def test_sizes_of_a_real_set_belong_to_the_category() -> None:
     ("settings", "message"),
     [
         ({"objects": (5, 2)}, "are the fewest and the most"),
+        ({"objects_between": (5, 2)}, r"objects_between=\(5, 2\) are the fewest and the most"),
         ({"sizes": "large"}, "sizes='large' is not log-normal, depth or like:FILE"),
         ({"sizes": "like:"}, "is not log-normal"),
         ({"sizes": "like"}, "belong together"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ from mosaicfusion.generation.build_dataset import Aim, Summary, summarize
 from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.layouts.geometry import Region
-from mosaicfusion.mosaic.plan import CanvasSpec, main_order
+from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 from mosaicfusion.mosaic.prompts import render
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import Manifest, ModelIdentity, RunCategories
@@ -92,7 +94,7 @@ def preview(
         megabytes=pixels * _BYTES_PER_PIXEL / 1e6,
         unet_calls=objects * calls,
         background_calls=backgrounds * calls,
-        aims=amount.aims(plan, manifest.counts, _missing_of_each(manifest, done), summary),
+        aims=amount.aims(plan, manifest.counts, _missing_of_each(plan, manifest.counts, done), summary),
         first={index: _planned(plan.spec(index)) for index in first},
     )
 
@@ -126,14 +128,10 @@ def _missing(gaps: NDArray[np.intp], planned: int, position: int) -> int:
     return int(gaps[position]) if position < len(gaps) else planned + position - len(gaps)
 
 
-def _missing_of_each(manifest: Manifest, done: NDArray[np.bool_]) -> list[int]:
-    """Number of canvases that do not exist, for each main category."""
-    regular = np.arange(len(done)) % len(manifest.counts)
-    extra = main_order(manifest.rounds)
-    first = manifest.canvases_per_category * len(manifest.counts)
-    regular[first:] = extra[: max(0, len(done) - first)]
-    existing = np.bincount(regular[done], minlength=len(manifest.counts)).tolist()
-    return [planned - exist for planned, exist in zip(manifest.counts, existing, strict=True)]
+def _missing_of_each(plan: Plan, counts: Sequence[int], done: NDArray[np.bool_]) -> list[int]:
+    """Number of canvases that do not exist, for each main category; ``counts``: of those that are to exist."""
+    existing = Counter(map(plan.main_position, np.flatnonzero(done).tolist()))
+    return [planned - existing[k] for k, planned in enumerate(counts)]
 
 
 def _planned(spec: CanvasSpec) -> list[PlannedRegion]:

@@ -61,7 +61,7 @@ class Plan:
     def spec(self, index: int) -> CanvasSpec:
         """Canvas number ``index``, the same on any machine and in any order."""
         rng = np.random.default_rng([self.config.seed, _CANVAS_STREAM, index])
-        main = self._main(index)
+        main = self.main[self.main_position(index)]
         others = self.companions(main)
         weights = self.companion_weights(main)
         count = self.count(index) - 1
@@ -104,9 +104,10 @@ class Plan:
         """The number of regions of canvas number ``index``."""
         return self.config.layout.count(self._layout_rng(index))
 
-    def _main(self, index: int) -> Category:
+    def main_position(self, index: int) -> int:
+        """The position in ``main`` of the main category of canvas number ``index``."""
         position = index - self.regular
-        return self.main[self.extra[position] if 0 <= position < len(self.extra) else index % len(self.main)]
+        return self.extra[position] if 0 <= position < len(self.extra) else index % len(self.main)
 
     def _layout_rng(self, index: int) -> np.random.Generator:
         """All randomness of a canvas' regions: that of its group, whose regions go through the U-Net together, or its own."""
