@@ -10,7 +10,7 @@ import pytest
 from support.tiny_configs import CATEGORIES, scene_config
 
 from mosaicfusion.diffusion.sampler import SampledCanvas
-from mosaicfusion.generation.recording import extract_record, shrink, visible_masks
+from mosaicfusion.generation.recording import extract_record, shrink
 from mosaicfusion.layouts.geometry import Blend, Canvas, Region
 from mosaicfusion.masks import rle
 from mosaicfusion.mosaic.plan import CanvasSpec
@@ -70,15 +70,6 @@ def test_everything_is_delivered_at_the_smaller_size() -> None:
     assert small.regions[0].region_xywh == (0, 8, 24, 24)
     assert small.regions[0].area == pytest.approx(large.regions[0].area / 4, rel=0.1)
     small.check()
-
-
-def test_what_is_seen_counts_all_objects_in_front() -> None:
-    row = np.arange(6)
-    back, middle, front = row < 4, (row > 0) & (row < 5), row > 2
-    seen = visible_masks([back[None], None, middle[None], front[None]])
-    assert seen[1] is None
-    shown = [mask.astype(int).tolist() for mask in seen if mask is not None]
-    assert shown == [[[1, 0, 0, 0, 0, 0]], [[0, 1, 1, 0, 0, 0]], [[0, 0, 0, 1, 1, 1]]]
 
 
 def test_a_smaller_image_has_the_means_of_its_pixels(tmp_path: Path) -> None:

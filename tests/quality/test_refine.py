@@ -21,6 +21,7 @@ from mosaicfusion.models.segmenters import GrabCut
 from mosaicfusion.quality.agreement import judge_masks
 from mosaicfusion.quality.refine import refine_run
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.records import RegionRecord
 
 
 class FixedAnnotator:
@@ -136,6 +137,43 @@ def test_a_refined_run_is_an_ordinary_run(run: RunFolder, tmp_path: Path) -> Non
     assert build_dataset(refined, OutputSettings(min_quality=0.999)).rejections["low_quality"] > 0
     again = next(iter(refine_run(refined, FixedAnnotator(disc(0), disc(1)), tmp_path / "again").records())).regions[0]
     assert again.replaced is not None and again.replaced["replaced"]["quality"] == 0.7
+
+
+class TestScenes:
+    """Objects that hide each other: the front one, of 20 px radius, is refined to 16, and the one behind it from 10 to 12."""
+
+    @pytest.fixture
+    def scene(self, tmp_path: Path) -> RunFolder:
+        back, front = disc(1, 10, dx=-20), disc(1, 20)
+        behind = region(1, back & ~front, amodal_segmentation=dict(rle.encode(back)), region_xywh=(24, 0, 72, 64))
+        return make_run(tmp_path / "scene", [[behind, region(1, front, "drum")]], layout={"kind": "scene"})
+
+    def refine(self, scene: RunFolder, *theirs: np.ndarray[Any, Any]) -> list[RegionRecord]:
+        refined = refine_run(scene, FixedAnnotator(*theirs), scene.path.parent / "new")
+        build_dataset(refined)
+        (record,) = refined.records()
+        return list(record.regions)
+
+    def test_the_hidden_part_stays_and_the_front_one_hides_it(self, scene: RunFolder) -> None:
+        old, seen, front = disc(1, 10, dx=-20), disc(1, 12, dx=-20), disc(1, 16)
+        regions = self.refine(scene, seen, front)
+        visible, whole = (rle.decode(mask or {}) for mask in (regions[0].segmentation, regions[0].amodal_segmentation))
+        assert np.array_equal(visible, seen & ~front)
+        assert np.array_equal(whole, (seen & ~front) | (old & front))
+        assert regions[0].area == visible.sum()
+        assert (regions[1].area, regions[1].amodal_segmentation) == (front.sum(), None)
+        assert regions[0].replaced is not None
+        assert regions[0].replaced["amodal_segmentation"] == dict(rle.encode(old))
+
+    def test_what_is_not_hidden_any_more_is_whole(self, scene: RunFolder) -> None:
+        seen = disc(1, 10, dx=-20)
+        behind, _ = self.refine(scene, seen, disc(1, 8))
+        assert (behind.area, behind.amodal_segmentation) == (seen.sum(), None)
+
+    def test_what_is_hidden_by_now_is_rejected(self, scene: RunFolder) -> None:
+        behind, front = self.refine(scene, disc(1, 10, dx=-20), disc(1, 23.9))
+        assert (behind.reason, behind.segmentation, front.kept) == ("hidden", None, True)
+        assert behind.values["hidden"] > 0.7
 
 
 class TestRefused:

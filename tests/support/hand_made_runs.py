@@ -37,10 +37,10 @@ def region(k: int, mask: np.ndarray[Any, Any] | None, category: str = "kite", **
     return RegionRecord(**{**requested, "score": 0.5, "area": rle.area(mask), "quality": 0.9, **found, **values})
 
 
-def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2) -> RunFolder:
-    """A run with these regions; every image shows the two discs."""
+def make_run(path: Path, canvases: list[list[RegionRecord]], in_a_part: int = 2, **settings: Any) -> RunFolder:
+    """A run with these regions and nested settings; every image shows the two discs."""
     rng = np.random.default_rng(0)
-    run = RunFolder.open_or_create(path, make_manifest(len(canvases), [KITE], [KITE, DRUM]))
+    run = RunFolder.open_or_create(path, make_manifest(len(canvases), [KITE], [KITE, DRUM], **settings))
     records = []
     for index, regions in enumerate(canvases):
         image = np.where((disc(0) | disc(1))[..., None], (220, 60, 40), (30, 60, 110)) + rng.normal(

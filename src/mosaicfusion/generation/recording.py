@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +13,11 @@ from mosaicfusion.files.images import encode_jpeg
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.extract import extract_mask
 from mosaicfusion.masks.measures import measure_mask, predict_iou
+from mosaicfusion.masks.occlusion import find_hidden, visible_masks
 from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.profiling import stage
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.records import CanvasRecord, RegionRecord, mask_fields
 
 if TYPE_CHECKING:
     from mosaicfusion.diffusion.sampler import SampledCanvas
@@ -46,17 +46,6 @@ def extract_record(sampled: SampledCanvas, config: RunConfig, file_name: str | N
         file_name=file_name,
         regions=tuple(_record(one, mask, config) for one, mask in zip(found, visible, strict=True)),
     )
-
-
-def visible_masks(masks: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[np.bool_] | None]:
-    """What is seen of objects that hide each other, bool (H, W) each, from back to front; ``None`` stays ``None``."""
-    visible: list[NDArray[np.bool_] | None] = []
-    hidden: NDArray[np.bool_] | None = None  # by all objects further in front
-    for mask in reversed(masks):
-        visible.append(mask if mask is None or hidden is None else mask & ~hidden)
-        if mask is not None:
-            hidden = mask if hidden is None else hidden | mask
-    return visible[::-1]
 
 
 def shrink(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -116,19 +105,9 @@ def _shrink_mask(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
 
 def _record(found: _Found, visible: NDArray[np.bool_] | None, config: RunConfig) -> RegionRecord:
     """The record of a region of which ``visible`` is seen, bool (H, W)."""
+    record = RegionRecord(**found.fields)
     if found.mask is None or visible is None:
-        return RegionRecord(**found.fields)
-    whole, area = rle.area(found.mask), rle.area(visible)
-    hidden = 1 - area / whole if whole else 1.0
-    if area == 0 or hidden > config.masks.max_hidden:
-        kept = {name: found.fields[name] for name in ("category_id", "category", "prompt", "region_xywh")}
-        values = {"hidden": round(hidden, 3)}
-        return RegionRecord(**kept, reason=RejectionReason.HIDDEN.value, values=values)
-    left, top, width, height = rle.box_xywh(visible)
-    return RegionRecord(
-        **found.fields,
-        area=area,
-        box_xywh=(left, top, width, height),
-        segmentation=dict(rle.encode(visible)),
-        amodal_segmentation=dict(rle.encode(found.mask)) if area < whole else None,
-    )
+        return record
+    if rejection := find_hidden(found.mask, visible, config.masks.max_hidden):
+        return record.without_mask(rejection)
+    return replace(record, **mask_fields(visible, found.mask))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mosaicfusion.layouts.geometry import Canvas
+from mosaicfusion.layouts.geometry import Blend, Canvas
 from mosaicfusion.settings import Settings
 
 
@@ -24,6 +24,11 @@ class Layout(Settings):
     group_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
         16, description="consecutive canvases that may be denoised in one batch; those of a grid share their regions"
     )
+
+    @property
+    def blend(self) -> Blend:
+        """How the predictions of overlapping regions become one, on every canvas."""
+        return Blend()
 
     @abstractmethod
     def check(self, factor: int) -> None:

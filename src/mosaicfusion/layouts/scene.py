@@ -102,6 +102,11 @@ class SceneLayout(Layout):
             )
         return self
 
+    @property
+    def blend(self) -> Blend:
+        """See :class:`Layout`."""
+        return Blend(self.variance, self.front, self.background_weight)
+
     def check(self, factor: int) -> None:
         """Raise :class:`MosaicFusionError` unless canvas and regions divide into latent cells of ``factor`` pixels."""
         unit = math.lcm(factor, self.render_scale)
@@ -151,8 +156,7 @@ class SceneLayout(Layout):
         regions = tuple(placed[k] for k in range(len(sides)))
         if self.sizes == "depth":
             regions = tuple(sorted(regions, key=lambda region: region.bottom))
-        blend = Blend(self.variance, self.front, self.background_weight)
-        return Canvas(self.canvas_hw_px, regions, blend, self.render_scale, self.binding)
+        return Canvas(self.canvas_hw_px, regions, self.blend, self.render_scale, self.binding)
 
     def _sides(self) -> list[int]:
         """The sides that regions may have."""

@@ -18,12 +18,13 @@ from mosaicfusion.files.remote import as_path
 from mosaicfusion.masks import rle
 from mosaicfusion.masks.components import keep_single_component
 from mosaicfusion.masks.iou import mask_iou
+from mosaicfusion.masks.occlusion import find_hidden
 from mosaicfusion.masks.rejection import Rejection
 from mosaicfusion.models.segmenters import Annotator, AnnotatorName, as_annotator
 from mosaicfusion.quality.agreement import annotate
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import Manifest
-from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.records import CanvasRecord, RegionRecord, mask_fields
 
 if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
@@ -41,10 +42,11 @@ def refine_run(
     """Make a copy of a run in ``out`` with the annotator's masks, or continue an interrupted one.
 
     ``annotator``: one of :func:`mosaicfusion.models.segmenters.load_annotator`, or its name. It is prompted with our boxes. The
-    part of its mask inside the region goes through the component rules of the run's settings. The record gets the area and the
-    box of the result, and keeps the old mask under ``replaced``. The new ``quality`` is the IoU of the two masks: where they
-    differ, one of them is wrong. All masks of the run are refined, whatever its thresholds, and the new run starts without
-    thresholds. Images are hard links; they are copied with ``copy_images`` or if links are impossible.
+    part of its mask inside the region goes through the component rules of the run's settings. In scenes, masks in front hide
+    those behind, as when they were generated; the hidden part of a mask stays as it was. The record gets the area and the box of
+    the result, and keeps the old mask under ``replaced``. The new ``quality`` is the IoU of the two masks: where they differ, one
+    of them is wrong. All masks of the run are refined, whatever its thresholds, and the new run starts without thresholds. Images
+    are hard links; they are copied with ``copy_images`` or if links are impossible.
 
     Raises :class:`MosaicFusionError`; the parts written before it are complete.
     """
@@ -82,37 +84,63 @@ def _manifest(run: RunFolder, annotator: Annotator) -> Manifest:
 
 
 def _refine_canvas(run: RunFolder, record: CanvasRecord, annotator: Annotator, rules: MaskConfig) -> CanvasRecord:
-    pairs = annotate(run, record, annotator)
-    regions = (
-        region if pair is None else _refine_region(region, *pair, rules)
-        for region, pair in zip(record.regions, pairs, strict=True)
-    )
-    return replace(record, regions=tuple(regions))
+    """From front to back, since the masks in front say what is hidden of those behind."""
+    layered = run.manifest.config.layout.blend.layered
+    hidden = np.zeros(record.hw_px, np.bool_)
+    regions = []
+    for region, pair in reversed(list(zip(record.regions, annotate(run, record, annotator), strict=True))):
+        if pair is None:
+            regions.append(region)
+            continue
+        ours, theirs = pair
+        whole = _refine_mask(region, ours, theirs, hidden, rules)
+        if isinstance(whole, Rejection):
+            regions.append(_without_mask(region, whole))
+            continue
+        seen = whole & ~hidden
+        rejection = find_hidden(whole, seen, rules.max_hidden)
+        regions.append(_without_mask(region, rejection) if rejection else _with_mask(region, ours, seen, whole))
+        if layered:
+            hidden = hidden | whole
+    return replace(record, regions=tuple(reversed(regions)))
 
 
-def _refine_region(
-    region: RegionRecord, ours: NDArray[np.bool_], theirs: NDArray[np.bool_], rules: MaskConfig
-) -> RegionRecord:
-    """``ours``, ``theirs``: bool (H, W) of the canvas."""
-    keys = ("area", "box_xywh", "segmentation", "amodal_segmentation", "score", "quality", "measures", "replaced")
-    region = replace(
-        region, replaced={key: getattr(region, key) for key in keys}, measures={}, amodal_segmentation=None
-    )
+def _refine_mask(
+    region: RegionRecord,
+    ours: NDArray[np.bool_],
+    theirs: NDArray[np.bool_],
+    hidden: NDArray[np.bool_],
+    rules: MaskConfig,
+) -> NDArray[np.bool_] | Rejection:
+    """The annotator's mask where the object can be seen, and ours where others hide it. All masks: bool (H, W) of the canvas."""
+    ours = rle.decode(region.amodal_segmentation) if region.amodal_segmentation else ours
     left, top, width, height = region.region_xywh
-    inside = np.ascontiguousarray(theirs[top : top + height, left : left + width])
-    outcome = keep_single_component(inside, rules.min_area, rules.max_area)
+    inside = np.where(hidden, ours, theirs)[top : top + height, left : left + width]
+    outcome = keep_single_component(np.ascontiguousarray(inside), rules.min_area, rules.max_area)
     if isinstance(outcome, Rejection):
-        no_mask: dict[str, Any] = {"score": 0.0, "area": 0, "box_xywh": None, "segmentation": None, "quality": None}
-        return replace(region, reason=outcome.reason.value, values=dict(outcome.values), **no_mask)
-    mask = rle.paste(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
-    x, y, box_width, box_height = rle.box_xywh(mask)
+        return outcome
+    return rle.paste(outcome.mask, (top, left), (theirs.shape[0], theirs.shape[1]))
+
+
+def _with_mask(
+    region: RegionRecord, ours: NDArray[np.bool_], seen: NDArray[np.bool_], whole: NDArray[np.bool_]
+) -> RegionRecord:
     return replace(
         region,
-        area=rle.area(mask),
-        box_xywh=(x, y, box_width, box_height),
-        segmentation=dict(rle.encode(mask)),
-        quality=round(mask_iou(ours, mask), 4),
+        **mask_fields(seen, whole),
+        quality=round(mask_iou(ours, seen), 4),
+        measures={},
+        replaced=_old_values(region),
     )
+
+
+def _without_mask(region: RegionRecord, rejection: Rejection) -> RegionRecord:
+    return replace(region.without_mask(rejection), replaced=_old_values(region))
+
+
+def _old_values(region: RegionRecord) -> dict[str, Any]:
+    keys = ("area", "box_xywh", "segmentation", "amodal_segmentation", "score", "quality", "measures", "replaced")
+    return {key: getattr(region, key) for key in keys}
 
 
 def _link_image(source: Path, target: Path, copy: bool) -> None:

@@ -8,9 +8,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from mosaicfusion.errors import is_printable
 from mosaicfusion.masks import rle
+from mosaicfusion.masks.rejection import Rejection
 from mosaicfusion.notebook import ShownInNotebooks
 
 _MAX_SIDE_PX = 100_000
@@ -46,6 +49,23 @@ class RegionRecord:
     def kept(self) -> bool:
         """True if the region has a mask."""
         return self.reason is None
+
+    def without_mask(self, rejection: Rejection) -> RegionRecord:
+        """The same object as it was requested, rejected."""
+        requested = self.category_id, self.category, self.prompt, self.region_xywh
+        return RegionRecord(*requested, reason=rejection.reason.value, values=dict(rejection.values))
+
+
+def mask_fields(visible: NDArray[np.bool_], whole: NDArray[np.bool_]) -> dict[str, Any]:
+    """The fields of a :class:`RegionRecord` for a mask, bool (H, W) of the canvas, not empty: what is seen, and all of it."""
+    area = rle.area(visible)
+    left, top, width, height = rle.box_xywh(visible)
+    return {
+        "area": area,
+        "box_xywh": (left, top, width, height),
+        "segmentation": dict(rle.encode(visible)),
+        "amodal_segmentation": dict(rle.encode(whole)) if area < rle.area(whole) else None,
+    }
 
 
 @dataclass(frozen=True)
