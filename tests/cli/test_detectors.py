@@ -12,6 +12,7 @@ from click.testing import Result
 from PIL import Image
 from support.command_line import call
 from support.hand_made_runs import disc, make_run, region
+from support.minilvis_part import write_part
 from support.shapes_set import write_set
 
 from mosaicfusion.detectors.config import RECIPES
@@ -297,3 +298,36 @@ def test_predict_needs_a_detector_and_an_image(folder: Path) -> None:
     assert "holds no detector" in call("predict", folder, image, "-o", folder / "o.png").output
     assert "must end in .png or .jpg" in call("predict", folder, image, "-o", folder / "o.gif").output
     assert "as an image" in call("predict", folder, folder / "val.json", "-o", folder / "o.png").output
+
+
+@pytest.mark.parametrize("recipe", ["mini_lite0", "mini_centernet2", "mini_fvlm"])
+def test_a_pool_is_pasted_in_a_training(recipe: str, tmp_path: Path) -> None:
+    """Instances of a run are pasted on a part of MiniLVIS, whose edges do not count in the mask loss."""
+    part = write_part(tmp_path / "part", each=1, images=(4, 1))
+    data = json.loads((part / "train.json").read_text())
+    data["categories"][0].update(name="kite", synset="", synonyms=[])
+    (part / "train.json").write_text(json.dumps(data))
+    run = make_run(tmp_path / "run", [[region(0, disc(0)), region(1, disc(1), "drum")] for _ in range(3)]).path
+    texts: list[Any] = []
+    if recipe == "mini_fvlm":
+        texts = ["--text-embeddings", tmp_path / "text.safetensors"]
+        assert call("embed-text", "--vocabulary", part / "train.json", "-o", texts[1]).exit_code == 0
+
+    def train(*more: Any) -> Result:
+        settings = [*TINY[:5], f"data.pool={run}", "data.paste_probability=1", "data.ignore_edge=0.05"]
+        options = [part for setting in settings for part in ("--set", setting)]
+        return call("train", "--train", part / "train.json", "--recipe", recipe, *options, *texts, "--workers", 0,
+                    "--device", "cpu", "--out", tmp_path / "exp", *more)  # fmt: skip
+
+    result = train()
+    assert result.exit_code == 0, result.output
+    assert "2 steps in" in result.stdout
+    said = " ".join(result.stderr.split())
+    assert "note: data.pool holds 3 instances of 1 of the set's categories; not in the set, and left out: drum" in said
+    assert "all 2 steps taken before" in train().stdout
+    other = train("--set", "data.pool=[]")
+    assert other.exit_code == 2 and "data.pool" in other.stderr
+    sorted((run / "parts").iterdir())[-1].unlink()
+    changed = train()
+    assert changed.exit_code == 2
+    assert "the training set or the text embeddings have changed" in " ".join(changed.stderr.split())

@@ -17,6 +17,7 @@ from mosaicfusion.arguments import checked
 from mosaicfusion.detectors.registry import BUILDERS
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
+from mosaicfusion.pasting.rule import OBJECTS
 from mosaicfusion.settings import Settings, merge_settings, parse_settings, read_settings
 
 Positive = Annotated[int, Field(ge=1)]
@@ -125,8 +126,26 @@ class DataConfig(Settings):
         description="mask loss: width of the band on each side of a synthetic mask's edge that does not count, as part of the "
         "object's size; 0: off",
     )
+    pool: tuple[str, ...] = Field(
+        (), description="run folders, or jsons beside their images, whose instances are pasted on real images"
+    )
+    paste_probability: Share = Field(0.5, description="pool: part of the looks at real images with pasted instances")
+    paste_objects: tuple[Positive, Positive] = Field(OBJECTS, description="pool: fewest and most on an image")
     copy_paste: bool = False
     mosaic: bool = False
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _one_or_several(cls, pool: Any) -> Any:
+        several = [pool] if isinstance(pool, str | Path) else pool
+        return [str(one) if isinstance(one, Path) else one for one in several] if isinstance(several, list) else pool
+
+    @field_validator("paste_objects")
+    @classmethod
+    def _in_order(cls, objects: tuple[int, int]) -> tuple[int, int]:
+        if objects[0] > objects[1]:
+            raise ValueError(f"{list(objects)} must be the fewest and the most instances, such as {list(OBJECTS)}")
+        return objects
 
 
 class ScheduleConfig(Settings):

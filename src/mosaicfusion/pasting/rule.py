@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +42,8 @@ class PasteRule:
         """Paste at the sizes of real objects, and the rarer a category, the more often: by one over the root of its images."""
         check_rule(objects, max_hidden)
         ids = np.array(sorted(pool.instances))
-        on_images = np.unique(np.stack([real.category_ids, real.image_ids]), axis=1)[0]
-        weights = 1 / np.sqrt([np.count_nonzero(on_images == id_) + 1 for id_ in ids])
+        images = Counter(id_ for id_, _ in {*zip(real.category_ids.tolist(), real.image_ids.tolist(), strict=True)})
+        weights = 1 / np.sqrt([images[id_] + 1 for id_ in ids.tolist()])
         names = {id_: name for name, id_ in real.own.items()}
         return cls(pool, ids, weights / weights.sum(), names, real.sizes(), objects, max_hidden)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,19 @@ def test_an_interrupted_training_ends_in_the_same_weights(data: TrainingSet, tmp
     before = (tmp_path / "halves" / "last.ckpt").read_bytes()
     assert train(chosen, data, tmp_path / "halves", OPTIONS).steps == 0
     assert (tmp_path / "halves" / "last.ckpt").read_bytes() == before
+
+
+def test_a_training_with_a_pool_resumes_exactly(tiny_lvis: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_lvis / "images", tmp_path / "pool")
+    shutil.copy(tiny_lvis / "val.json", tmp_path / "pool/val.json")
+    settings = {"pool": str(tmp_path / "pool/val.json"), "paste_probability": 1, "ignore_edge": 0.05}
+    chosen = Recipe.of({**recipe().model_dump(), "data": {**recipe().data.model_dump(), **settings}})
+    data = open_training_set(chosen, tiny_lvis / "train.json", tiny_lvis / "images")
+    train(chosen, data, tmp_path / "whole", OPTIONS)
+    with pytest.raises(InterruptedByTestError):
+        train(chosen, data, tmp_path / "halves", OPTIONS, on_progress=interrupt_at(3))
+    train(chosen, data, tmp_path / "halves", OPTIONS)
+    assert same(tmp_path / "whole", tmp_path / "halves")
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision import tv_tensors
 
+from mosaicfusion.dataset.coco import CategoryRef
 from mosaicfusion.dataset.image_files import Folders, folders_of, read_pixels
 from mosaicfusion.dataset.masks import CROWDS_HINT
 from mosaicfusion.dataset.reader import open_rows
@@ -61,6 +62,7 @@ class DetectionDataset(SampleSet):
         file = open_rows(path)
         folders = folders_of(path, folders)
         self.classes = ClassList.of(file)
+        self.categories = file.parse("categories", list[CategoryRef])
         self._labels = self.classes.labels()
         images = read_images(file)
         found = find_readable(images, folders, path, skip_missing)

@@ -60,12 +60,21 @@ class Instances:
 
     def masks_of(self, image: int) -> NDArray[np.uint8]:
         """uint8 (n, H, W) of 0 and 1: the masks of image number ``image``."""
+        runs = self._runs_of(image)
+        if not runs:
+            return np.zeros((0, *self.hw[image].tolist()), np.uint8)
+        return np.ascontiguousarray(coco_mask.decode(runs).transpose(2, 0, 1))
+
+    def boxes(self) -> NDArray[np.float64]:
+        """float64 (N, 4): left, top, width and height of the masks of all instances, in pixels."""
+        boxes = [coco_mask.toBbox(runs) for image in range(len(self.hw)) if (runs := self._runs_of(image))]
+        return np.concatenate([*boxes, np.zeros((0, 4))])
+
+    def _runs_of(self, image: int) -> list[dict[str, Any]]:
+        """The run lengths of the masks of image number ``image``, in pycocotools' form."""
         size = self.hw[image].tolist()
         bounds = self.start[self.first[image] : self.first[image + 1] + 1].tolist()
-        if len(bounds) < 2:
-            return np.zeros((0, *size), np.uint8)
-        runs = [{"size": size, "counts": self.counts[begin:end]} for begin, end in pairwise(bounds)]
-        return np.ascontiguousarray(coco_mask.decode(runs).transpose(2, 0, 1))
+        return [{"size": size, "counts": self.counts[begin:end]} for begin, end in pairwise(bounds)]
 
 
 def read_images(file: DatasetFile) -> list[ImageRow]:
