@@ -323,10 +323,21 @@ class TestExplain:
         call(*arguments, "--offload", "--out", tmp_path / "again")
         assert (tmp_path / "again" / figure.name).read_bytes() == figure.read_bytes()
 
+    def test_shows_a_scene_as_a_run_delivers_it(self, tmp_path: Path) -> None:
+        scene = ["canvas_hw_px=[128,160]", "smallest_px=64", "largest=0.6", "render_scale=2", "max_overlap=1"]
+        arguments = [
+            word for value in ["sampling.steps=2", *(f"layout.{one}" for one in scene)] for word in ("--set", value)
+        ]
+        result = call("explain", "-c", "banana, teapot, kite", "--layout", "scene", *arguments, "--out", tmp_path)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "banana-teapot-kite-seed0.png").exists(), "in the order of the names"
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["-c", "bananna"], "nearest: banana"),
+            (["-c", "banana", "--layout", "heap"], "unknown layout 'heap'; choose one of grid, scene"),
+            (["-c", "banana", "--layout", "scene", "--set", "layout.sizes=like:none.json"], "none.json"),
             (["-c", "cat,lion,tiger,horse,zebra,cow,pig,giraffe,elephant,rabbit"], "at most 9 categories, not 10"),
             (["-c", "banana", "--set", "layout.region_hw_px=[60,60]"], "must be multiples of 8"),
         ],

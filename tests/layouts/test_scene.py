@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.layouts import SceneLayout
+from mosaicfusion.layouts import GridLayout, SceneLayout
 from mosaicfusion.layouts.geometry import Canvas, Region
 from mosaicfusion.layouts.real_set import QuantileTable, RealSet
 
@@ -54,6 +54,12 @@ def test_regions_are_squares_of_allowed_sides_on_the_canvas() -> None:
 def test_an_equal_generator_gives_an_equal_canvas() -> None:
     assert canvases(5) == canvases(5)
     assert len({canvas.regions for canvas in canvases(5)}) == 5
+
+
+def test_a_figure_has_a_number_of_objects_of_its_own() -> None:
+    layout = SceneLayout(objects="like", like=RealSet(objects=(2, 9))).with_count(3)
+    assert {layout.count(np.random.default_rng(seed)) for seed in range(9)} == {3}
+    assert [GridLayout().with_count(count).grids for count in (1, 2, 5, 9)] == [("1x1",), ("1x2",), ("2x3",), ("3x3",)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from mosaicfusion.categories import Category
 from mosaicfusion.diffusion.sampler import SampledCanvas
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import make_config
-from mosaicfusion.layouts.geometry import Canvas, Region
+from mosaicfusion.layouts.geometry import Blend, Canvas, Region
+from mosaicfusion.masks import rle
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt
@@ -58,6 +59,37 @@ def test_a_row_for_each_resolution_and_one_for_those_in_use(
 @pytest.mark.parametrize("steps", [1, 3, 8, 50])
 def test_any_number_of_steps_is_shown(record: MakeRecord, steps: int) -> None:
     assert explain_figure(sampled_canvas(steps), record(0), CONFIG).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_a_scene_shows_what_is_seen_of_each_object(record: MakeRecord, region: MakeRegion) -> None:
+    """The page is wider by a column, which holds the mask with its hidden part."""
+    sampled = sampled_canvas()
+    canvas = replace(sampled.spec.canvas, blend=Blend(front=2))
+    scene = replace(sampled, spec=replace(sampled.spec, canvas=canvas))
+    whole = np.zeros((64, 96), bool)
+    whole[16:60, 14:50] = True
+    behind = replace(region(0), amodal_segmentation=dict(rle.encode(whole)))
+    mosaic = explain_figure(sampled, record(0), CONFIG)
+    shown, hidden = (explain_figure(scene, record(0, [one, region(1)]), CONFIG) for one in (region(0), behind))
+    assert shown.width == hidden.width == mosaic.width + 118 + 6
+    changed = np.argwhere((np.asarray(shown) != np.asarray(hidden)).any(-1))
+    assert changed[:, 1].max() > mosaic.width - 40, "in the new column"
+
+
+def test_an_image_of_a_larger_canvas_is_shown_as_delivered(record: MakeRecord) -> None:
+    sampled = sampled_canvas()
+    assert sampled.image is not None
+    regions = tuple(
+        Region(*(2 * side for side in (one.top, one.left, one.bottom, one.right)))
+        for one in sampled.spec.canvas.regions
+    )
+    canvas = Canvas((128, 192), regions, render_scale=2)
+    large = replace(
+        sampled, spec=replace(sampled.spec, canvas=canvas), image=sampled.image.repeat(2, axis=0).repeat(2, axis=1)
+    )
+    figures = [np.asarray(explain_figure(one, record(0), CONFIG)) for one in (sampled, large)]
+    top = np.s_[90:500]  # the canvas, plain and with its masks
+    assert np.array_equal(figures[0][top], figures[1][top])
 
 
 def test_rejected_regions_and_hostile_names_are_rendered(record: MakeRecord, region: MakeRegion) -> None:

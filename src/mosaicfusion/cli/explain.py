@@ -22,13 +22,20 @@ from mosaicfusion.cli.options import (
 from mosaicfusion.errors import MosaicFusionError, counted
 
 
-@app.command(epilog='**Example**\n\n`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`')
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion explain --categories "banana, teapot" --seed 3 --out figures/`
+
+`mosaicfusion explain --categories "banana, teapot, umbrella" --layout scene --out figures/`"""
+)
 def explain(
     categories: Annotated[str, typer.Option("--categories", "-c", help="1 to 9 comma-separated names.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the figure.")],
     seed: SeedOption = 0,
     model: ModelOption = "mini",
     preset: Annotated[str | None, typer.Option(help=PRESET_HELP, show_default="by the model")] = None,
+    layout: Annotated[str | None, typer.Option(help="grid or scene.", show_default="grid")] = None,
     settings: SetOption = None,
     device: DeviceOption = "auto",
     offload: OffloadOption = False,
@@ -39,7 +46,8 @@ def explain(
     from mosaicfusion.generation.presets import check_model
     from mosaicfusion.models.device import DeviceOptions
 
-    settings_used = check_model(read_config(preset, {"model": model, "seed": seed}, settings), preset)
+    overrides = {"model": model, "seed": seed, "layout": {"kind": layout}}
+    settings_used = check_model(read_config(preset, overrides, settings), preset)
     options = DeviceOptions(device, offload=offload, vae_tiling=vae_tiling)
     path = render(make_selection(settings_used.model, categories).main, out, settings_used, options)
     typer.echo(f"figure: {path}")

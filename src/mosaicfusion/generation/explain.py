@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mosaicfusion.arguments import checked
-from mosaicfusion.categories import Vocabulary
+from mosaicfusion.categories import Selection, Vocabulary
 from mosaicfusion.config import RunConfig
-from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.errors import MosaicFusionError, counted
 from mosaicfusion.files.atomic import write_atomic
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.generation.canvas_sampler import check_plan
 from mosaicfusion.generation.presets import as_config
+from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.generation.recording import extract_record
 from mosaicfusion.generation.selection import select
-from mosaicfusion.layouts import GridLayout
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.mosaic.plan import Plan
@@ -40,7 +39,8 @@ def explain(
 ) -> Path:
     """Generate one canvas that shows every category, and write its attention figure, a PNG, into ``out``.
 
-    The canvas is the squarest grid that holds all categories (at most 9); of 5 or 7, one appears twice. Returns its path.
+    The canvas is a scene with all categories (at most 9), or the squarest grid that holds them; there, of 5 or 7 one is twice.
+    Returns its path.
     """
     from mosaicfusion.report.explain import explain_figure
 
@@ -65,11 +65,12 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
 
     if len(categories) > MAX_OBJECTS:
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
-    rows = math.isqrt(len(categories))
-    grid = f"{rows}x{math.ceil(len(categories) / rows)}"
-    if not isinstance(config.layout, GridLayout):
-        raise MosaicFusionError(f"explain shows a grid, not the layout {config.layout.kind!r}; leave layout.kind out")
-    config = config.model_copy(update={"layout": config.layout.model_copy(update={"grids": (grid,)})})
+    config = with_real_set(config, Selection(categories, categories))
+    config = config.model_copy(update={"layout": config.layout.with_count(len(categories))})
+    if (shown := Plan(config, categories[:1], categories, latent_factor=8).count(0)) < len(categories):
+        raise MosaicFusionError(
+            f"the layout {config.layout.kind!r} shows {counted(shown, 'object')}, not {len(categories)}; name fewer categories"
+        )
     folder = find_model(config.model, config.revision, config.variant)
     check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
     model = load_model(folder, device, config.sampling.dtype, config.variant)

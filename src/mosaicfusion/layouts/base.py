@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class Layout(Settings):
         ``None`` if all are alike.
         """
         return None
+
+    def with_count(self, count: int) -> Self:
+        """A layout whose canvases show ``count`` objects, for figures; those of a layout with a number of its own show that."""
+        return self
 
     @abstractmethod
     def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str]) -> Canvas:

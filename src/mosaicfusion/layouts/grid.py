@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -66,6 +67,11 @@ class GridLayout(Layout):
         """See :class:`Layout`."""
         rows, columns = self._rows_and_columns(rng)
         return rows * columns
+
+    def with_count(self, count: int) -> Self:
+        """The squarest grid with ``count`` regions, or more where there is none, such as of 5."""
+        rows = math.isqrt(count)
+        return self.model_copy(update={"grids": (f"{rows}x{math.ceil(count / rows)}",)})
 
     def make_canvas(self, factor: int, rng: np.random.Generator, names: Sequence[str] = ()) -> Canvas:
         """A grid with split lines at random positions. All sides are multiples of ``factor``.

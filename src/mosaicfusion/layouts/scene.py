@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class SceneLayout(Layout):
         0.02, description="weight of the background's prediction, where that of an object is up to 1 or more"
     )
     binding: Binding = Field(
-        "tiles",
+        "cutouts",
         description="tiles: each region on its own, then blended; cutouts: blended in the shape of its object; rendered: all "
         "prompts in one pass of the canvas, for models with cross-attention",
     )
@@ -134,6 +134,10 @@ class SceneLayout(Layout):
         assert self.like is not None
         fewest, most = self.objects_between
         return min(max(self.like.count(rng), fewest), most)
+
+    def with_count(self, count: int) -> Self:
+        """See :class:`Layout`."""
+        return self.model_copy(update={"objects": (count, count)})
 
     def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64] | None:
         """See :class:`Layout`."""

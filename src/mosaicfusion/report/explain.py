@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.masks import rle
 from mosaicfusion.masks.bilateral import refine_mask
 from mosaicfusion.masks.heatmap import heat_map
 from mosaicfusion.masks.rejection import reason_name
@@ -33,6 +35,7 @@ _MAX_COLUMNS = 8
 _TEXT_PX = 16
 _MAX_TITLE_LENGTH = 80  # characters
 _WIDTH = 2 * _MARGIN + _LABEL_W + (_MAX_COLUMNS + 3) * _CELL_W + (_MAX_COLUMNS + 1) * _GAP + _GROUP_GAP * 3 // 2
+_LAYERED_WIDTH = _WIDTH + _CELL_W + _GAP  # with what is seen of an object
 _OVERVIEW_W = (_WIDTH - 2 * _MARGIN - _GROUP_GAP) // 2
 
 
@@ -51,7 +54,8 @@ def explain_figure(sampled: SampledCanvas, record: CanvasRecord, config: RunConf
         raise MosaicFusionError(
             f"canvas {record.index} was sampled without the attention of each step; sample it with keep_steps=True"
         )
-    page = Page(_WIDTH, _MARGIN)
+    layered = sampled.spec.canvas.blend.layered
+    page = Page(_LAYERED_WIDTH if layered else _WIDTH, _MARGIN)
     sampling = config.sampling
     names = ", ".join(dict.fromkeys(full_name(region.category) for region in record.regions))
     page.text(names if len(names) <= _MAX_TITLE_LENGTH else f"{names[:_MAX_TITLE_LENGTH]}...", 32, INK)
@@ -61,11 +65,15 @@ def explain_figure(sampled: SampledCanvas, record: CanvasRecord, config: RunConf
         _TEXT_PX,
         SOFT,
     )
-    _overview(page, sampled.image, record)
+    _overview(page, sampled.image, record, layered)
     for k, region in enumerate(record.regions):
         _object(page, sampled, k, region, config)
     page.skip(18)
     page.text("Each map is scaled to its own range: dark is its lowest attention, bright its highest.", _TEXT_PX, SOFT)
+    if layered:
+        page.text(
+            "Objects are numbered from back to front. What others in front hide of a mask is hatched.", _TEXT_PX, SOFT
+        )
     return page.image()
 
 
@@ -74,11 +82,15 @@ def step_ranges(steps: Sequence[int], max_ranges: int = _MAX_COLUMNS) -> list[li
     return [part.tolist() for part in np.array_split(np.array(sorted(steps)), min(max_ranges, len(steps)))]
 
 
-def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> None:
-    """The canvas, plain and with its masks, side by side."""
+def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord, layered: bool) -> None:
+    """The canvas as it is delivered, plain and with its masks, side by side."""
     height, width = record.hw_px
     scale = _OVERVIEW_W / max(width, height)
-    annotated = render_instances(image, region_instances(record), scale)
+    instances = region_instances(record)
+    if layered:
+        instances = [replace(one, label=f"{k} {one.label}") for k, one in enumerate(instances, start=1)]
+    image = resize(image, record.hw_px)
+    annotated = render_instances(image, instances, scale)
     plain = resize(image, annotated.shape[:2])
     right = _MARGIN + annotated.shape[1] + _GROUP_GAP
     page.skip(14)
@@ -93,14 +105,14 @@ def _overview(page: Page, image: NDArray[np.uint8], record: CanvasRecord) -> Non
 def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, config: RunConfig) -> None:
     """A heading, a row for each resolution, and a row for the average that the mask is made from, with the mask."""
     assert sampled.image is not None
-    left, top, width, height = region.region_xywh
-    crop = sampled.image[top : top + height, left : left + width]
-    cell_hw = min(_MAX_CELL_H, round(_CELL_W * height / width)), _CELL_W
+    canvas = sampled.spec.canvas
+    crop = sampled.image[canvas.regions[k].slices]
+    cell_hw = min(_MAX_CELL_H, round(_CELL_W * crop.shape[0] / crop.shape[1])), _CELL_W
     sums, step_sums = sampled.sums[k], sampled.step_sums[k]
     ranges = step_ranges(list(step_sums))
     used, shown = sorted(sums), sorted({stride for shares in step_sums.values() for stride in shares})
     page.skip(34)
-    _object_heading(page, k, region)
+    _object_heading(page, k, region, canvas.blend.layered)
 
     columns = [_LABEL_W + _MARGIN + column * (_CELL_W + _GAP) for column in range(len(ranges))]
     average_x = columns[-1] + _CELL_W + _GAP + _GROUP_GAP // 2
@@ -119,23 +131,30 @@ def _object(page: Page, sampled: SampledCanvas, k: int, region: RegionRecord, co
         totals = {stride: np.sum([shares[stride] for shares in step_sums.values()], axis=0) for stride in merged}
         page.paste(_map_cell(totals, crop.shape[:2], cell_hw), average_x, frame=final)
         if final:
-            _masks(page, average_x + _CELL_W + _GROUP_GAP, sums, crop, cell_hw, k, config)
+            masks_x = average_x + _CELL_W + _GROUP_GAP
+            _masks(page, masks_x, sums, crop, cell_hw, k, config)
+            if canvas.blend.layered:
+                _seen(page, masks_x + 2 * (_CELL_W + _GAP), region, resize(crop, cell_hw), k)
         page.skip(cell_hw[0] + _GAP)
 
 
-def _object_heading(page: Page, k: int, region: RegionRecord) -> None:
+def _object_heading(page: Page, k: int, region: RegionRecord, layered: bool) -> None:
     if region.kept:
         _, _, width, height = region.region_xywh
         quality = "" if region.quality is None else f"quality {region.quality:.2f}, "
         outcome = (
             f"kept, {quality}score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
         )
+        if region.amodal_segmentation:
+            hidden = 1 - region.area / rle.area(rle.decode(region.amodal_segmentation))
+            outcome += f", {100 * hidden:.0f} % of the object hidden"
     else:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")
     page.rule()
     page.swatch(instance_colour(k))
-    page.text(full_name(region.category), 24, INK, indent=28)
+    name = full_name(region.category)
+    page.text(f"{k + 1} {name}" if layered else name, 24, INK, indent=28)
     page.text(f"{outcome}  ·  “{region.prompt}”", _TEXT_PX, SOFT, indent=28)
     page.skip(10)
 
@@ -158,6 +177,22 @@ def _masks(
         large = resize(stage.astype(np.uint8) * 255, cell_hw) > 127
         page.paste(mask_on_crop(resize(crop, cell_hw), large, instance_colour(k)), x)
         x += _CELL_W + _GAP
+
+
+def _seen(page: Page, x: int, region: RegionRecord, crop: NDArray[np.uint8], k: int) -> None:
+    """The mask of the record on the crop, which has the size of a cell, with the part that others hide."""
+    if not region.kept:
+        return
+    visible, whole = (
+        rle.decode(mask or {}) for mask in (region.segmentation, region.amodal_segmentation or region.segmentation)
+    )
+    left, top, width, height = region.region_xywh
+    seen, hidden = (
+        resize(mask[top : top + height, left : left + width].astype(np.uint8) * 255, crop.shape[:2]) > 127
+        for mask in (visible, whole & ~visible)
+    )
+    page.label("seen", x, _TEXT_PX, SOFT, down=-24)
+    page.paste(mask_on_crop(crop, seen, instance_colour(k), hidden), x)
 
 
 def _map_cell(sums: StrideMaps, region_hw: tuple[int, int], cell_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -93,11 +93,19 @@ def instance_layer(hw: tuple[int, ...], instances: Sequence[InstanceOverlay], sc
     return np.asarray(image)
 
 
-def mask_on_crop(crop: np.ndarray[Any, Any], mask: np.ndarray[Any, Any], colour: Colour) -> NDArray[np.uint8]:
-    """Fade a crop to white outside of its mask, bool (H, W), and add the mask's outline."""
+def mask_on_crop(
+    crop: np.ndarray[Any, Any],
+    mask: np.ndarray[Any, Any],
+    colour: Colour,
+    hidden: np.ndarray[Any, Any] | None = None,
+) -> NDArray[np.uint8]:
+    """Fade a crop to white outside of its mask, bool (H, W), and add the mask's outline; ``hidden`` parts are hatched."""
     inside = mask[..., None].astype(np.float32)
     faded = crop * (0.3 + 0.7 * inside) + 255 * 0.7 * (1 - inside)
     layer = np.concatenate([faded, np.ones_like(inside)], axis=-1).astype(np.float32)
+    if hidden is not None:
+        _blend(layer, colour, 0.35 * hidden.astype(np.float32))
+        _hatch(layer, hidden.astype(np.float32))
     _blend(layer, colour, _outline(mask.astype(np.float32), 3))
     return np.rint(layer[..., :3]).astype(np.uint8)
 
@@ -142,14 +150,19 @@ def _blend_region(layer: NDArray[np.float32], instance: InstanceOverlay, scale: 
     left, top, right, bottom = _scaled_box(instance.region_xywh, scale)
     tile = layer[top:bottom, left:right]
     if instance.mask is None:
-        rows, columns = np.ogrid[: tile.shape[0], : tile.shape[1]]
-        stripe = (rows + columns) % 12
-        _blend(tile, (255, 255, 255), 0.3 * (stripe < 2).astype(np.float32))
-        _blend(tile, (0, 0, 0), 0.2 * ((stripe >= 2) & (stripe < 4)).astype(np.float32))
+        _hatch(tile, np.float32(1))
     for inset, colour in ((0, (255, 255, 255)), (1, (0, 0, 0))):
         edges = np.s_[inset, :], np.s_[-1 - inset, :], np.s_[:, inset], np.s_[:, -1 - inset]
         for edge in edges if min(tile.shape[:2]) > 4 else ():
             _blend(tile[edge], colour, 0.35)
+
+
+def _hatch(layer: NDArray[np.float32], where: NDArray[np.float32] | np.float32) -> None:
+    """Stripes, light and dark so that they are visible on both, ``where`` it is 1: float32 (H, W) in [0, 1]."""
+    rows, columns = np.ogrid[: layer.shape[0], : layer.shape[1]]
+    stripe = (rows + columns) % 12
+    _blend(layer, (255, 255, 255), np.float32(0.3) * where * (stripe < 2))
+    _blend(layer, (0, 0, 0), np.float32(0.2) * where * ((stripe >= 2) & (stripe < 4)))
 
 
 def _scaled_box(xywh: Sequence[float], scale: float) -> Box:
