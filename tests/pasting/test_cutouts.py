@@ -110,8 +110,9 @@ def test_a_pool_without_anything_to_paste_says_why(source: Path, tmp_path: Path)
         MosaicFusionError, match=r"nothing to paste; left out: those of other categories \(disc, square, bar\)"
     ):
         CutoutPool.open([source], others)
-    with pytest.raises(MosaicFusionError, match="absent"):
-        CutoutPool.open([tmp_path / "absent"], REFS)
+    for absent in ("absent", "absent/pool.json"):
+        with pytest.raises(MosaicFusionError, match=f"there is no .*/{absent}; give a run folder, or a json beside"):
+            CutoutPool.open([tmp_path / absent], REFS)
 
     def crowd(data: Json) -> None:
         for row in data["annotations"]:

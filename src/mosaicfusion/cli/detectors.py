@@ -81,6 +81,8 @@ _MAX_LAYERS = 8
 
 `mosaicfusion train --train train.json --val val.json --images data/ --recipe my.yaml --set seed=1 -o exp/seed1`
 
+`mosaicfusion train --train real.json --images photos/ --set data.pool=runs/a -o exp/pool`
+
 Run the same command again to resume an interrupted training. On several machines, start it by SLURM or torchrun on each, with
 --nodes."""
 )

@@ -70,6 +70,8 @@ class CutoutPool:
         pool, hidden = cls(), dict[int, list[Instance]]()
         for source in sources:
             path = json_of(source)
+            if not path.exists():
+                raise MosaicFusionError(f"there is no {path}; give a run folder, or a json beside its images")
             pool._add(open_dataset(path, None if path.is_dir() else path.parent), categories, hidden)
         for id_, pieces in hidden.items():
             if pool.instances.setdefault(id_, pieces) is not pieces:
