@@ -178,6 +178,10 @@ def test_a_layout(tiny_sd: Path, extension: Extension, tmp_path: Path) -> None:
     small = {**overrides, "layout": {"kind": "beside", "side_px": 8}}
     with pytest.raises(MosaicFusionError, match="side_px=8 must be a multiple of 2, and at least 16"):
         generate_tiny(tmp_path / "small", tiny_sd, config=make_config("paper", small))
+    figure = mosaicfusion.explain("kite, drum, fork", tmp_path / "figures", make_config("paper", overrides))
+    assert figure.exists()
+    with pytest.raises(MosaicFusionError, match="the layout 'beside' shows 3 objects, not 4; name fewer categories"):
+        mosaicfusion.explain("kite, drum, fork, cup", tmp_path / "figures", make_config("paper", overrides))
 
 
 def test_a_detector(extension: Extension, tmp_path: Path) -> None:

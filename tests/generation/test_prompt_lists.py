@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.presets import make_config
 from mosaicfusion.generation.prompt_lists import as_template, read_prompts, with_prompts, write_prompts
 from mosaicfusion.mosaic.plan import Plan
+from mosaicfusion.mosaic.prompts import render, render_background
 
 BALLOON = Category(1, "hot-air_balloon", synonyms=("balloon",))
 CUP = Category(2, "cup_(drink)")
@@ -109,3 +111,32 @@ def test_lines_of_a_model_count_only_if_they_name_the_category_once_and_differ()
     assert lines[:2] == ["A chipped {name} on a shelf", "a chipped {name}"]
     assert (len(set(lines)), found.by_model) == (4, 2)
     assert asked == [4, 2, 2]
+
+
+def test_the_relations_of_the_docs_are_prompts_on_a_scene_with_its_background(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "generating.md").read_text(encoding="utf-8")
+    path = tmp_path / "prompts.json"
+    path.write_text(re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)[0])
+    mug, kettle = Category(1, "mug"), Category(2, "kettle")
+    rooms = ("a bright kitchen", "an old cellar")
+    config = make_config("paper", {"layout": {"kind": "scene"}, "prompt": {"backgrounds": rooms}})
+    plan = Plan(
+        with_prompts(config, Selection(Vocabulary([mug, kettle]), Vocabulary([mug, kettle])), path),
+        [mug],
+        [mug, kettle],
+        8,
+    )
+    for index in range(9):
+        spec = plan.spec(index)
+        (room,) = set(spec.backgrounds)
+        texts = {
+            render(template, category.name, background=room)[0]
+            for template, category in zip(spec.templates, spec.categories, strict=True)
+        }
+        assert texts <= {
+            f"a photo of a single mug on a wooden table, in {room}",
+            f"a mug in a person's hand, in {room}",
+            f"a photo of a single kettle on a stove, in {room}",
+        }
+        assert f"a photo of a single kettle on a stove, in {room}" in texts
+        assert render_background(plan.config.prompt.scene, room) == f"a photo of {room}"
