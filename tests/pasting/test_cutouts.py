@@ -54,6 +54,12 @@ def test_cutouts_have_the_pixels_of_their_masks(source: Path) -> None:
         assert cutout.mask.any(0).all() and cutout.mask.any(1).all()
 
 
+def test_several_sources_are_one_pool(source: Path) -> None:
+    pool = CutoutPool.open([source, source], REFS[:1])
+    assert counts(pool) == {DISC: 12}
+    assert pool.unmatched == ["square", "bar"]
+
+
 def test_pieces_are_left_out_unless_a_category_has_nothing_else(source: Path) -> None:
     def hide(data: Json) -> None:
         for row in [*rows_of(data, DISC)[:2], *rows_of(data, BAR)]:

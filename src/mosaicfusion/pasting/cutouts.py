@@ -89,7 +89,7 @@ class CutoutPool:
     def _add(self, dataset: Dataset, categories: Sequence[CategoryRef], hidden: dict[int, list[Instance]]) -> None:
         ids, new = Matcher(categories).ids(dataset.categories_in_use, dataset.name)
         unknown = {category.id for category in new}
-        self.unmatched += [category.name for category in new]
+        self.unmatched += [category.name for category in new if category.name not in self.unmatched]
         used: list[Sample] = []
         for sample in dataset:
             known = [one for one in sample.annotations if one.category_id not in unknown]
