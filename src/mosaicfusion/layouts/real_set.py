@@ -27,7 +27,11 @@ class QuantileTable(Settings):
 
     def sample(self, name: str, rng: np.random.Generator) -> float:
         """A value for an object of the category called ``name``."""
-        return _sample(self.by_category.get(name, self.overall), rng)
+        return float(_at(self.by_category.get(name, self.overall), rng.random()))
+
+    def samples(self, name: str, rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+        """Several values, float64 (count,)."""
+        return _at(self.by_category.get(name, self.overall), rng.random(count))
 
 
 class PositionTable(Settings):
@@ -78,8 +82,9 @@ class RealSet(Settings):
     def count(self, rng: np.random.Generator) -> int:
         """A number of objects."""
         assert self.objects is not None
-        return round(_sample(self.objects, rng))
+        return round(float(_at(self.objects, rng.random())))
 
 
-def _sample(quantiles: Sequence[float], rng: np.random.Generator) -> float:
-    return float(np.interp(rng.random(), np.linspace(0, 1, len(quantiles)), quantiles))
+def _at(quantiles: Sequence[float], part: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values below which a ``part`` of all lie, in [0, 1]: float64 of the shape of ``part``."""
+    return np.asarray(np.interp(part, np.linspace(0, 1, len(quantiles)), quantiles))

@@ -194,9 +194,11 @@ class SceneLayout(Layout):
         height, width = self.canvas_hw_px
         rows, columns = (height - side) // unit, (width - side) // unit
         table = self.like.positions if self.like else None
-        for _ in range(_TRIES):
+        if table is not None:
+            down, across = (one.samples(name, rng, _TRIES) for one in (table.down, table.across))
+        for k in range(_TRIES):
             if table is not None:
-                top, left = round(table.down.sample(name, rng) * rows), round(table.across.sample(name, rng) * columns)
+                top, left = round(down[k] * rows), round(across[k] * columns)
             else:
                 top, left = int(rng.integers(rows, endpoint=True)), int(rng.integers(columns, endpoint=True))
             if foot is not None:
