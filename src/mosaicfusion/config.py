@@ -129,6 +129,19 @@ class MaskConfig(Settings):
         return self
 
 
+class ReferenceConfig(Settings):
+    """Real objects that generated ones begin from, noised (SDEdit, arXiv 2108.01073); for layouts with a background."""
+
+    file: str | None = Field(None, description="an LVIS or COCO json, or a run folder, with the real objects")
+    images: tuple[str, ...] = Field((), description="folders of its images; by default that of the json")
+    strength: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.7, description="part of the sampling steps that follow: low stays close to the real object, high is free"
+    )
+    each: Positive = Field(16, description="most real objects of a category that are used: its largest")
+    smallest_px: Positive = Field(24, description="longer side of the smallest real object that is used")
+    digest: str | None = Field(None, description="of the objects that were read from file, which are in the run folder")
+
+
 class OutputSettings(Settings):
     """Settings of the compiled data set. Changing them needs no canvas to be generated again.
 
@@ -169,6 +182,7 @@ class RunConfig(Settings):
     sampling: SamplingConfig = SamplingConfig()
     attention: AttentionConfig = AttentionConfig()
     masks: MaskConfig = MaskConfig()
+    references: ReferenceConfig | None = None
 
     @field_validator("layout", mode="before")
     @classmethod

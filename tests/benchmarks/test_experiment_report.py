@@ -38,7 +38,9 @@ def test_the_page_gives_means_spreads_and_gains(tmp_path: Path) -> None:
     page = render([*results, result("mask_rcnn", "unrefined", 0, 0.12, 0.03)], About("the command", "a machine"))
     assert "| Mask R-CNN | real alone | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 |" in page
     assert "|  | gain |  | +5.0 ± 0.0 | +1.0 ± 1.0 | +5.0 ± 0.0 | +5.0 ± 0.0 |" in page
-    assert "| masks not refined | 1 | 12.0 | 3.0 | 12.0 | 12.0 | -3.0 | +3.0 |" in page  # against seed 0, whose AP_r is 0
+    assert (
+        "| masks not refined | 1 | 12.0 | 3.0 | 12.0 | 12.0 | -3.0 | +3.0 |" in page
+    )  # against seed 0, whose AP_r is 0
     assert "| real alone | 3 | 10.0 ± 0.0 | 1.0 ± 1.0 | 10.0 ± 0.0 | 10.0 ± 0.0 | -5.0 ± 0.0 | -1.0 ± 1.0 |" in page
     assert "| Mask R-CNN | `noto` | 10.0 ± 0.0 | 15.0 ± 0.0 | 1.0 ± 1.0 | 2.0 ± 2.0 | +1.0 ± 1.0 |" in page
     assert "`the command`, 2026-11-22, a machine" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,32 @@ def test_like_takes_everything_that_no_other_option_gives(run: Path, tmp_path: P
     assert "sizes=depth says how high objects stand; set positions=anywhere with it" in depth.stderr
 
 
+def test_objects_begin_from_real_ones_that_the_run_keeps(run: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    shutil.copytree(run, real)
+    options = ("--reference", real, "--set", "references.smallest_px=8", "--max-overlap", 0.5)
+    for number in (1, 2):
+        result = generate(tmp_path / "grown", "-n", number, *options)
+        assert result.exit_code == 0, result.output
+    assert generate(tmp_path / "at_once", "-n", 2, *options).exit_code == 0
+    assert read_files(tmp_path / "grown")["lvis.json"] == read_files(tmp_path / "at_once")["lvis.json"]
+    assert generate(tmp_path / "plain", "-n", 2, "--max-overlap", 0.5).exit_code == 0
+    images = {name: read_files(tmp_path / name / "images") for name in ("grown", "at_once", "plain")}
+    assert images["grown"] == images["at_once"] != images["plain"]
+    shutil.rmtree(real)
+    more = call("generate", "--config", tmp_path / "grown/run.json", *SCENE[:2], "-n", 3, "--out", tmp_path / "grown")
+    assert more.exit_code == 0, "the real set is not needed any more"
+    new = call("generate", "--config", tmp_path / "grown/run.json", *SCENE[:2], "-n", 1, "--out", tmp_path / "new")
+    assert "name their file with --reference" in new.stderr
+    other = generate(tmp_path / "grown", "-n", 3, "--strength", 0.5, *options[2:])
+    assert (other.exit_code, "--strength is for real objects" in other.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--reference", "none.json"), "there is no none.json"),
+        (("--images", "photos"), "--images is for real objects to begin from; name their json with --reference"),
         (("--layout", "grid", "--objects", "3"), "--objects is for scenes; add --layout scene"),
         (("--grid", "2x2"), "--grid is for mosaics; leave out --grid, or --layout scene"),
         (("--objects", "many"), "--objects 'many' is not FEWEST-MOST, such as 4-12"),

@@ -31,11 +31,11 @@ def test_regions_in_front_outweigh_those_behind_and_the_background_fills_the_res
     canvas = Canvas((32, 32), (LARGE, SMALL), Blend(variance=0.04, front=1e6, background=1e-9))
     blender = Blender(canvas, 2, torch.device("cpu"))
     ones = torch.ones(1, 16, 16)
-    mixed = blender.blend(0 * ones, [2 * ones, 3 * torch.ones(1, 8, 8)])[0]
+    mixed = blender.blend(0 * ones, {0: 2 * ones, 1: 3 * torch.ones(1, 8, 8)}, {})[0]
     assert torch.allclose(mixed[4, 12], torch.tensor(3.0), atol=1e-3)
     assert torch.allclose(mixed[12, 4], torch.tensor(2.0), atol=1e-3)
     alone = Blender(Canvas((32, 32), (SMALL,), Blend(background=0.1)), 2, torch.device("cpu"))
-    filled = alone.blend(5 * ones, [3 * torch.ones(1, 8, 8)])[0]
+    filled = alone.blend(5 * ones, {0: 3 * torch.ones(1, 8, 8)}, {})[0]
     assert torch.all(filled[8:] == 5)
     assert 3 < filled[4, 12] < 3.5
 
@@ -69,7 +69,7 @@ def test_cutouts_leave_the_ground_to_the_background() -> None:
     canvas = Canvas((32, 32), (LARGE, SMALL), Blend(background=0.01))
     blender = Blender(canvas, 2, torch.device("cpu"))
     ones = torch.ones(1, 16, 16)
-    predictions, shapes = [2 * ones, 3 * torch.ones(1, 8, 8)], [torch.zeros(16, 16), torch.ones(8, 8)]
+    predictions, shapes = {0: 2 * ones, 1: 3 * torch.ones(1, 8, 8)}, {0: torch.zeros(16, 16)}
     mixed = blender.blend(5 * ones, predictions, shapes)[0]
     assert torch.all(mixed[8:] == 5)
     assert torch.allclose(mixed[4, 12], torch.tensor(3.0), atol=0.1)

@@ -58,6 +58,7 @@ from mosaicfusion.cli.options import (
     make_selection,
     read_config,
 )
+from mosaicfusion.cli.references import ReferenceImagesOption, ReferenceOption, StrengthOption, make_references
 from mosaicfusion.cli.speech import note
 from mosaicfusion.errors import MosaicFusionError
 
@@ -146,6 +147,9 @@ def generate(
     max_overlap: MaxOverlapOption = None,
     render_scale: RenderScaleOption = None,
     binding: BindingOption = None,
+    reference: ReferenceOption = None,
+    images: ReferenceImagesOption = None,
+    strength: StrengthOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -243,6 +247,7 @@ def generate(
         dtype,
         make_layout(layout, grid, like, objects, sizes, max_overlap, render_scale, binding),
     )
+    overrides |= make_references(reference, images, strength)
     if preset is not None and config is not None:
         raise MosaicFusionError("give --preset or --config, not both; --set changes single settings of either")
     settings_used = check_model(read_config(load_config(config) if config else preset, overrides, settings), preset)

@@ -55,7 +55,7 @@ BindingOption = Annotated[
     str | None,
     typer.Option(
         help="Scenes: tiles, each region on its own; cutouts, in the shape of its object; rendered, all in one pass.",
-        show_default="tiles",
+        show_default="cutouts",
         rich_help_panel=IMAGES,
     ),
 ]

@@ -12,7 +12,12 @@ Tile = tuple[int, int]  # number of the canvas in its batch, number of the regio
 
 
 class Binding(Protocol):
-    """Predicts the noise of a batch of canvases whose regions have prompts of their own, and tells the recorder what it reads."""
+    """Predicts the noise of a batch of canvases whose regions have prompts of their own, and tells the recorder what it reads.
+
+    ``waiting``: tiles whose objects are not there yet; all of those that it was made with, or none.
+    """
+
+    waiting: frozenset[Tile]
 
     def predict(self, scaled: torch.Tensor, timestep: torch.Tensor, progress: float) -> torch.Tensor:
         """The guided prediction for latents (B, C, H, W), of the same shape; ``progress``: part of the steps done, in [0, 1)."""

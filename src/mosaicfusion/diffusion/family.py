@@ -56,6 +56,10 @@ class DiffusionModel(Protocol):
         """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32, in the model's own prediction type."""
         ...
 
+    def encode_images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Images of one size, uint8 RGB (B, H, W, 3) -> latents (B, C, h, w) float32, the inverse of :meth:`decode`."""
+        ...
+
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
         ...

@@ -13,6 +13,7 @@ from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums, map_
 from mosaicfusion.diffusion.binding import Tile
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, subject_rows
+from mosaicfusion.diffusion.starts import Starts
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt, render_background
 
@@ -34,8 +35,10 @@ class Rendered:
         prompts: Sequence[Sequence[Prompt]],
         config: RunConfig,
         recorder: AttentionRecorder,
+        starts: Starts | None = None,
     ) -> None:
         self.model, self.config, self.recorder = model, config, recorder
+        self.waiting = starts.tiles if starts else frozenset()
         self.canvases = [spec.canvas for spec in specs]
         self.text = guidance_halves(
             model, [render_background(config.prompt.scene, spec.backgrounds[0]) for spec in specs], config
@@ -93,6 +96,8 @@ class Rendered:
             through = torch.ones_like(clear[0])
             total, layers = torch.zeros_like(through), torch.zeros_like(mixed[0], dtype=torch.float32)
             for row in reversed(own):  # from front to back
+                if self.tiles[row] in self.waiting:
+                    continue
                 share = through * weight[row]
                 layers += share[:, None] * answers[row]
                 total += share

@@ -17,6 +17,7 @@ from mosaicfusion.diffusion.binding import Binding
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.guidance import subject_rows
 from mosaicfusion.diffusion.rendering import Rendered
+from mosaicfusion.diffusion.starts import Start, Starts
 from mosaicfusion.diffusion.tiles import Cutouts, Tiles
 from mosaicfusion.errors import MosaicFusionError, first_line
 from mosaicfusion.layouts.geometry import MIN_REGION_CELLS, Canvas
@@ -51,19 +52,24 @@ def sample_canvases(
     specs: Sequence[CanvasSpec],
     config: RunConfig,
     *,
+    starts: Sequence[Sequence[Start | None]] | None = None,
     keep_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[SampledCanvas]:
     """Sample canvases of one size. Regions of equal size, and both guidance halves, go through the U-Net together.
 
+    ``starts[b][k]``: the real object that region k of canvas b begins from, if any; see :class:`ReferenceConfig`.
     ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_model`.
     """
     assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
     prompts = [make_prompts(model, spec) for spec in specs]
     recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
+    real = None
+    if starts is not None and config.references is not None:
+        real = Starts(model, [spec.canvas for spec in specs], starts, config.references.strength)
     with recorder:
-        binding = bind(model, specs, prompts, config, recorder)
-        latents = denoise(model, specs, binding, config, recorder, on_step)
+        binding = bind(model, specs, prompts, config, recorder, real)
+        latents = denoise(model, specs, binding, config, recorder, real, on_step)
     sums, half_sums = binding.maps(recorder.sums), binding.maps(recorder.half_sums)
     step_sums = [(step, binding.maps(maps)) for step, maps in recorder.step_sums.items()]
     return [
@@ -145,10 +151,11 @@ def bind(
     prompts: Sequence[Sequence[Prompt]],
     config: RunConfig,
     recorder: AttentionRecorder,
+    starts: Starts | None = None,
 ) -> Binding:
     """The binding of canvases of one layout; ``prompts[b][k]`` belongs to region k of canvas b."""
     with stage("encode prompts", log=True):
-        return BINDINGS[specs[0].canvas.binding](model, specs, prompts, config, recorder)
+        return BINDINGS[specs[0].canvas.binding](model, specs, prompts, config, recorder, starts)
 
 
 def denoise(
@@ -157,6 +164,7 @@ def denoise(
     binding: Binding,
     config: RunConfig,
     recorder: AttentionRecorder,
+    starts: Starts | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Final latents (B, C, H/f, W/f) float32 of B canvases of one size."""
@@ -167,8 +175,16 @@ def denoise(
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
-    total = len(scheduler.timesteps)
-    for step, timestep in enumerate(scheduler.timesteps):
+    timesteps, total = scheduler.timesteps, len(scheduler.timesteps)
+    for step, timestep in enumerate(timesteps):
+        if starts is not None and step == starts.first_step(total):
+            scheduler = model.scheduler(
+                config.sampling.scheduler, config.sampling.steps
+            )  # that knows of no step before
+            if hasattr(scheduler, "set_begin_index"):  # others keep no state
+                scheduler.set_begin_index(step)
+            latents = starts.insert(latents, noise, scheduler, timestep)
+            binding.waiting = frozenset()
         recorder.start_step(step, total)
         predicted = binding.predict(scheduler.scale_model_input(latents, timestep), timestep, step / total)
         with stage("scheduler"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.nn import functional
@@ -12,6 +12,7 @@ from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums
 from mosaicfusion.diffusion.binding import Tile
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, subject_rows
+from mosaicfusion.diffusion.starts import Starts
 from mosaicfusion.layouts.geometry import Canvas, region_weight
 from mosaicfusion.mosaic.plan import CanvasSpec
 from mosaicfusion.mosaic.prompts import Prompt, render_background
@@ -30,10 +31,12 @@ class Tiles:
         prompts: Sequence[Sequence[Prompt]],
         config: RunConfig,
         recorder: AttentionRecorder,
+        starts: Starts | None = None,
     ) -> None:
         canvases = [spec.canvas for spec in specs]
-        self.recorder, self.progress = recorder, 0.0
-        self.calls = [Call(model, tiles, canvases, prompts, config) for tiles in plan_calls(canvases)]
+        self.recorder, self.starts, self.progress = recorder, starts, 0.0
+        self.waiting = starts.tiles if starts else frozenset()
+        self.calls = [Call(model, tiles, canvases, prompts, config) for tiles in plan_calls(canvases, self.waiting)]
         self.background = Background(model, specs, config) if canvases[0].blend.background > 0 else None
         self.blenders = [Blender(canvas, model.latent_factor, model.device) for canvas in canvases]
 
@@ -42,6 +45,8 @@ class Tiles:
         self.progress = progress
         predicted: dict[Tile, torch.Tensor] = {}
         for number, call in enumerate(self.calls):
+            if call.tiles[0] in self.waiting:  # then all of them are
+                continue
             self.recorder.set_target(number, call.latent_hw, call.subjects, call.conditional)
             predicted.update(call.predict(scaled, timestep))
         self.recorder.clear_target()
@@ -49,17 +54,13 @@ class Tiles:
         shapes = self.shapes()
         return torch.stack(
             [
-                blender.blend(
-                    whole[b],
-                    [predicted[b, k] for k in range(len(blender.windows))],
-                    [shapes[b, k] for k in range(len(blender.windows))] if shapes else None,
-                )
+                blender.blend(whole[b], _of_canvas(predicted, b), _of_canvas(shapes, b))
                 for b, blender in enumerate(self.blenders)
             ]
         )
 
     def shapes(self) -> dict[Tile, torch.Tensor]:
-        """The part of each pixel of a tile that belongs to its object, float32 (h, w) in [0, 1]; empty if all do."""
+        """The part of each pixel of a tile that belongs to its object, float32 (h, w) in [0, 1]; all of it without one."""
         return {}
 
     def maps(self, sums: dict[int, StrideSums]) -> dict[Tile, StrideSums]:
@@ -79,12 +80,14 @@ class Cutouts(Tiles):
     """
 
     def shapes(self) -> dict[Tile, torch.Tensor]:
-        """See :meth:`Tiles.shapes`: the attention so far by its maximum, in a ramp."""
-        if self.progress < _SHAPED_FROM or not self.recorder.sums:
+        """See :meth:`Tiles.shapes`: the attention so far by its maximum, in a ramp; all of the real object it begins from."""
+        if self.progress < _SHAPED_FROM:
             return {}
         first, last = _RAMP
         shapes: dict[Tile, torch.Tensor] = {}
         for tile, maps in self.maps(self.recorder.sums).items():
+            if not maps:
+                continue
             window = self.blenders[tile[0]].windows[tile[1]]
             scaled = [
                 functional.interpolate(one[None, None], window.hw, mode="bilinear")[0, 0] / one.max().clamp_min(1e-12)
@@ -92,19 +95,25 @@ class Cutouts(Tiles):
             ]
             shape = torch.stack(scaled).mean(0)
             shapes[tile] = ((shape / shape.max().clamp_min(1e-12) - first) / (last - first)).clamp(0, 1)
+            if self.starts and tile in self.starts.covered:
+                shapes[tile] = shapes[tile].maximum(self.starts.covered[tile].float())
         return shapes
 
 
-def plan_calls(canvases: Sequence[Canvas]) -> list[list[Tile]]:
+def _of_canvas(tiles: dict[Tile, torch.Tensor], b: int) -> dict[int, torch.Tensor]:
+    return {k: one for (canvas, k), one in tiles.items() if canvas == b}
+
+
+def plan_calls(canvases: Sequence[Canvas], waiting: frozenset[Tile] = frozenset()) -> list[list[Tile]]:
     """The tiles of each U-Net call: regions of equal size, whichever canvas they belong to, at most as many as canvases.
 
-    Canvases with the same regions give one call for each region.
+    Canvases with the same regions give one call for each region. Tiles that are ``waiting`` share no call with others.
     """
-    by_size: dict[tuple[int, int], list[Tile]] = {}
+    by_size: dict[tuple[tuple[int, int], bool], list[Tile]] = {}
     for k in range(max(len(canvas.regions) for canvas in canvases)):
         for b, canvas in enumerate(canvases):
             if k < len(canvas.regions):
-                by_size.setdefault(canvas.regions[k].hw, []).append((b, k))
+                by_size.setdefault((canvas.regions[k].hw, (b, k) in waiting), []).append((b, k))
     most = len(canvases)
     return [tiles[first : first + most] for tiles in by_size.values() for first in range(0, len(tiles), most)]
 
@@ -164,26 +173,18 @@ class Blender:
             for k, window in enumerate(self.windows)
         ]
         self.hw = [side // factor for side in canvas.hw_px]
-        self.total = self._total(self.weights)
 
     def blend(
-        self, whole: torch.Tensor, predictions: Sequence[torch.Tensor], shapes: Sequence[torch.Tensor] | None = None
+        self, whole: torch.Tensor, predictions: Mapping[int, torch.Tensor], shapes: Mapping[int, torch.Tensor]
     ) -> torch.Tensor:
-        """Blend the background's prediction (C, H, W) and those of the regions, (C, h, w) each, in their order.
+        """Blend the background's prediction (C, H, W) and those of the regions, (C, h, w) each, by their numbers.
 
-        ``shapes``: factors of the regions' weights, (h, w) each.
+        ``shapes``: factors of the regions' weights, (h, w) each, where there are any.
         """
-        weights, total = self.weights, self.total
-        if shapes is not None:
-            weights = [weight * shape for weight, shape in zip(weights, shapes, strict=True)]
-            total = self._total(weights)
         mixed = whole * self.background
-        for window, weight, prediction in zip(self.windows, weights, predictions, strict=True):
-            mixed[:, *window.slices] += prediction * weight
+        total = torch.full(self.hw, self.background, device=whole.device)
+        for k in sorted(predictions):
+            weight = self.weights[k] * shapes[k] if k in shapes else self.weights[k]
+            mixed[:, *self.windows[k].slices] += predictions[k] * weight
+            total[self.windows[k].slices] += weight
         return mixed / total
-
-    def _total(self, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-        total = torch.full(self.hw, self.background, device=weights[0].device)
-        for window, weight in zip(self.windows, weights, strict=True):
-            total[window.slices] += weight
-        return total

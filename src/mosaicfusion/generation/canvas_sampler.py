@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mosaicfusion.errors import MosaicFusionError
+from mosaicfusion.generation.references import References
 from mosaicfusion.models.hub import digest, find_model
 from mosaicfusion.mosaic.plan import Plan, main_order
 from mosaicfusion.mosaic.prompts import make_prompt
 from mosaicfusion.profiling import stage
+from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class CanvasSampler:
 
     model: DiffusionModel
     plan: Plan
+    references: References | None = field(default=None, kw_only=True)
 
     @classmethod
     def load(cls, manifest: Manifest, options: DeviceOptions) -> CanvasSampler:
@@ -55,9 +58,12 @@ class CanvasSampler:
         check_plan(model, plan)
         return cls(model, plan)
 
-    def continue_with(self, manifest: Manifest) -> CanvasSampler:
-        """The same model with the plan of a run that has grown."""
-        return replace(self, plan=make_plan(manifest, self.model.latent_factor))
+    def continue_with(self, run: RunFolder) -> CanvasSampler:
+        """The same model with the plan of a run, which may have grown, and the real objects in its folder."""
+        references = self.references
+        if run.manifest.config.references is not None and references is None:
+            references = References.read(run.path)
+        return replace(self, plan=make_plan(run.manifest, self.model.latent_factor), references=references)
 
     def sample(
         self, indices: Sequence[int], on_step: Callable[[int, int], None] | None = None, max_size: int | None = None
@@ -86,9 +92,9 @@ class CanvasSampler:
         """Sample a batch as a whole; raises torch's error where memory runs out."""
         from mosaicfusion.diffusion.sampler import sample_canvases
 
-        return sample_canvases(
-            self.model, [self.plan.spec(index) for index in indices], self.plan.config, on_step=on_step
-        )
+        config, specs = self.plan.config, [self.plan.spec(index) for index in indices]
+        starts = None if self.references is None else [self.references.starts(spec, config.seed) for spec in specs]
+        return sample_canvases(self.model, specs, config, starts=starts, on_step=on_step)
 
 
 def make_plan(manifest: Manifest, latent_factor: int) -> Plan:

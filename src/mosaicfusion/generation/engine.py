@@ -71,7 +71,7 @@ class LocalEngine:
 
     def run(self, queue: BatchQueue) -> None:
         """See :class:`Engine`."""
-        generate_batches(self._sampler.continue_with(queue.run.manifest), queue, record=self.record)
+        generate_batches(self._sampler.continue_with(queue.run), queue, record=self.record)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mosaicfusion.generation.events import Observer, OnEvent
 from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.queue import failed_queue, missing_queue
 from mosaicfusion.generation.real_set import with_real_set
+from mosaicfusion.generation.references import with_references
 from mosaicfusion.generation.scale import Scale
 from mosaicfusion.generation.selection import select
 from mosaicfusion.models.clip import find_clip, load_clip
@@ -113,7 +114,7 @@ def generate_with(
 ) -> Summary:
     """:func:`generate` with an engine of the caller's own. Raises :class:`MosaicFusionError` as it does."""
     options, scale = options or DeviceOptions(), scale or Scale()
-    config = with_real_set(config, selection)
+    config, references = with_references(with_real_set(config, selection), selection)
     if isinstance(amount, Instances) and scale.shard != WHOLE:
         raise MosaicFusionError(
             "a shard cannot know how many instances the others keep: give canvases per category instead, or leave the shard out"
@@ -144,8 +145,12 @@ def generate_with(
     if summary and (reason := reason_to_grow(summary, amount, manifest, since=", as the data set was last compiled")):
         observer.note(reason)
     _check_semantics(manifest, out)
+    if config.references is not None and references is None and existing is None:
+        raise MosaicFusionError("a new run needs the real objects themselves; name their file with --reference")
     engine.load(manifest, out)
     run = existing.continue_with(manifest) if existing else RunFolder.open_or_create(out, manifest)
+    if references is not None:
+        references.write(run.path)
     return _generate_amount(engine, run, amount, options, scale, observer)
 
 

@@ -15,6 +15,7 @@ from mosaicfusion.generation.amount import Amount, grow
 from mosaicfusion.generation.build_dataset import Aim, Summary, summarize
 from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.real_set import with_real_set
+from mosaicfusion.generation.references import with_references
 from mosaicfusion.layouts.geometry import Region
 from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 from mosaicfusion.mosaic.prompts import render
@@ -71,7 +72,7 @@ def preview(
     of the image per latent cell, 8 in all published models of the families. ``show``: number of canvases in ``first``. Raises
     :class:`MosaicFusionError` for a layout that does not fit, and if ``existing`` is another run.
     """
-    config = with_real_set(config, selection)
+    config, _ = with_references(with_real_set(config, selection), selection)
     config.layout.check(latent_factor)
     manifest, done, summary = _begun(selection, config, existing, output)
     manifest = grow(manifest, amount, summary if done.all() else None)

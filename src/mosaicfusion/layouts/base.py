@@ -20,6 +20,9 @@ class Layout(Settings):
     shared: ClassVar[bool] = True
     """True if all canvases of a group have the same regions, False if each has its own."""
 
+    background: ClassVar[bool] = False
+    """True if canvases have a background with a prompt of its own."""
+
     kind: str
     group_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
         16, description="consecutive canvases that may be denoised in one batch; those of a grid share their regions"

@@ -36,6 +36,7 @@ class SceneLayout(Layout):
     """
 
     shared: ClassVar[bool] = False
+    background: ClassVar[bool] = True
 
     kind: Literal["scene"] = "scene"
     canvas_hw_px: tuple[_Pixels, _Pixels] = Field((1024, 1024), description="height and width")

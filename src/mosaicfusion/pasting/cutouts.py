@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.dataset.coco import CategoryRef, Record, json_of
-from mosaicfusion.dataset.image_files import Hw, read_pixels
+from mosaicfusion.dataset.image_files import Folders, Hw, read_pixels
 from mosaicfusion.dataset.masks import is_blank, read_mask
 from mosaicfusion.dataset.match import Matcher
 from mosaicfusion.dataset.reader import Dataset, open_dataset
@@ -38,6 +38,17 @@ class Instance:
     hw: Hw
     record: Record
 
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return read_mask(self.record, self.hw).area
+
+    @property
+    def at_border(self) -> bool:
+        """True if the mask touches the border of the image, which may hide a part of the object."""
+        left, top, width, height = rle.box_xywh(rle.decode(read_mask(self.record, self.hw).run_lengths()))
+        return bool(left <= 0 or top <= 0 or left + width >= self.hw[1] or top + height >= self.hw[0])
+
     def cut(self) -> Cutout:
         """Read the image and cut the instance out."""
         pixels = read_pixels(self.file, self.hw)
@@ -52,12 +63,13 @@ class CutoutPool:
     """Instances by the category id of the set that they are pasted on.
 
     ``unmatched``: names of the sources' categories that this set lacks; their instances are left out. ``left_out``: number of
-    other instances that are left out, by reason.
+    other instances that are left out, by reason. ``samples``: the images of all instances, without annotations.
     """
 
     instances: dict[int, list[Instance]] = field(default_factory=dict)
     unmatched: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    samples: list[Sample] = field(default_factory=list)
 
     @classmethod
     def open(cls, sources: Sequence[Path], categories: Sequence[CategoryRef]) -> CutoutPool:
@@ -67,15 +79,7 @@ class CutoutPool:
         pieces, unless their category has no other. Raises :class:`MosaicFusionError` for a source that cannot be read, with
         broken images or with images of another size than their row says, and if no instance is left.
         """
-        pool, hidden = cls(), dict[int, list[Instance]]()
-        for source in sources:
-            path = json_of(source)
-            if not path.exists():
-                raise MosaicFusionError(f"there is no {path}; give a run folder, or a json beside its images")
-            pool._add(open_dataset(path, None if path.is_dir() else path.parent), categories, hidden)
-        for id_, pieces in hidden.items():
-            if pool.instances.setdefault(id_, pieces) is not pieces:
-                pool.left_out["instances that are hidden in part"] += len(pieces)
+        pool = cls.collect(sources, categories)
         if not pool.instances:
             reasons = [f"{count} {reason}" for reason, count in pool.left_out.items()]
             if pool.unmatched:
@@ -84,13 +88,31 @@ class CutoutPool:
             raise MosaicFusionError(
                 f"{names}: no instance of a category that the real set has; there is nothing to paste{why}"
             )
+        with ThreadPoolExecutor() as threads:  # Pillow decodes outside of Python's lock
+            list(threads.map(_check, pool.samples))
+        return pool
+
+    @classmethod
+    def collect(
+        cls, sources: Sequence[Path], categories: Sequence[CategoryRef], images: Folders | None = None
+    ) -> CutoutPool:
+        """As :meth:`open`, without reading an image; there may be no instance. ``images``: folders, by default the json's own."""
+        pool, hidden = cls(), dict[int, list[Instance]]()
+        for source in sources:
+            path = json_of(source)
+            if not path.exists():
+                raise MosaicFusionError(f"there is no {path}; give a run folder, or a json beside its images")
+            own = None if path.is_dir() else path.parent
+            pool._add(open_dataset(path, images or own), categories, hidden)
+        for id_, pieces in hidden.items():
+            if pool.instances.setdefault(id_, pieces) is not pieces:
+                pool.left_out["instances that are hidden in part"] += len(pieces)
         return pool
 
     def _add(self, dataset: Dataset, categories: Sequence[CategoryRef], hidden: dict[int, list[Instance]]) -> None:
         ids, new = Matcher(categories).ids(dataset.categories_in_use, dataset.name)
         unknown = {category.id for category in new}
         self.unmatched += [category.name for category in new if category.name not in self.unmatched]
-        used: list[Sample] = []
         for sample in dataset:
             known = [one for one in sample.annotations if one.category_id not in unknown]
             for annotation in (found := [one for one in known if self._can_be_pasted(one, dataset.path)]):
@@ -98,9 +120,7 @@ class CutoutPool:
                 instance = Instance(sample.file, sample.hw, annotation.record)
                 where.setdefault(ids[annotation.category_id], []).append(instance)
             if found:
-                used.append(Sample(sample.record, [], sample.folders))
-        with ThreadPoolExecutor() as threads:  # Pillow decodes outside of Python's lock
-            list(threads.map(_check, used))
+                self.samples.append(Sample(sample.record, [], sample.folders))
 
     def _can_be_pasted(self, annotation: Annotation, path: Path) -> bool:
         blank = is_blank(annotation.record.get("segmentation"))

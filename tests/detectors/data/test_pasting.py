@@ -82,7 +82,9 @@ def test_the_seed_of_a_sample_decides_and_each_look_is_another(folder: Path) -> 
 def test_a_part_of_the_looks_has_pasted_instances(probability: float, low: int, high: int, folder: Path) -> None:
     samples = training_set(folder, paste_probability=probability).samples
     plain = training_set(folder, pool=[]).samples
-    looks = [(samples[SampleIndex(index, 10 * index + seed)][0], plain[index][0]) for index in range(6) for seed in range(10)]
+    looks = [
+        (samples[SampleIndex(index, 10 * index + seed)][0], plain[index][0]) for index in range(6) for seed in range(10)
+    ]
     assert low <= sum(not torch.equal(*pair) for pair in looks) <= high
 
 

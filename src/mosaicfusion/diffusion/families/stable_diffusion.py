@@ -80,21 +80,37 @@ class StableDiffusion:
         """Conditions besides the prompt's embeddings: none in this family."""
         return None
 
+    def encode_images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Images of one size, uint8 RGB (B, H, W, 3) -> latents (B, C, h, w) float32, the inverse of :meth:`decode`."""
+        scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device) / 127.5 - 1
+        encoded = self.vae.encode(scaled.to(self._activate_vae()))
+        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        result: torch.Tensor = (latents.float() - self._shift) * self.vae.config.scaling_factor
+        return result
+
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
         if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
             return None
-        self.activate(self.vae)
-        vae_dtype = self.dtype
-        if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
-            self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
-            vae_dtype = torch.float32
-        scaled = latents / self.vae.config.scaling_factor + (getattr(self.vae.config, "shift_factor", None) or 0)
+        vae_dtype = self._activate_vae()
+        scaled = latents / self.vae.config.scaling_factor + self._shift
         image = self.vae.decode(scaled.to(vae_dtype), return_dict=False)[0][0]  # (3, H, W) in [-1, 1]
         if not bool(image.isfinite().all()):
             return None
         pixels = (image.float() / 2 + 0.5).clamp(0, 1).mul(255).round().permute(1, 2, 0)
         return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
+
+    @property
+    def _shift(self) -> float:
+        return getattr(self.vae.config, "shift_factor", None) or 0
+
+    def _activate_vae(self) -> torch.dtype:
+        """Get the autoencoder ready; return the dtype that it computes in."""
+        self.activate(self.vae)
+        if self.dtype == torch.float16 and getattr(self.vae.config, "force_upcast", False):
+            self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
+            return torch.float32
+        return self.dtype
 
     def scheduler(self, name: str, steps: int) -> Any:
         """A fresh diffusers scheduler, configured as the model's own, with its timesteps set."""

@@ -43,7 +43,7 @@ class Worker:
         with self._turn:
             if batch[-1] >= self._run.total:  # the run has grown
                 self._run = RunFolder.open(self._run.path)
-                self._sampler = self._sampler.continue_with(self._run.manifest)
+            self._sampler = self._sampler.continue_with(self._run)
             canvases, failed = self._sampler.sample(batch, max_size=max_size)
         record = partial(record_canvas, config=self._sampler.plan.config, run=self._run)
         return write_batch(self._run, batch, list(self._pool.map(record, canvases))), failed
