@@ -24,6 +24,8 @@ SOURCES = {
     "N = 4": ("four",),
     "N = 16": ("sixteen",),
     "scenes": ("scenes",),
+    "dense scenes": ("dense-scenes",),
+    "scenes from real objects": ("own-scenes",),
 }
 
 

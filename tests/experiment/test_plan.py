@@ -55,7 +55,8 @@ def test_as_many_instances_of_the_same_categories_with_fewer_regions(name: str) 
 
 def test_ablations_share_sources_unless_images_or_masks_differ() -> None:
     sources = {part.source.name for synthetic in _synthetic_sets() for part in synthetic.parts}
-    assert sources == {"four", "four-unrefined", "one-any", "one-rare", "scenes", "sixteen", "two-any", "two-rare"}
+    grids = {"four", "four-unrefined", "one-any", "one-rare", "sixteen", "two-any", "two-rare"}
+    assert sources == grids | {"scenes", "dense-scenes", "own-scenes"}
 
 
 def test_no_more_than_600_canvases_of_rare_categories() -> None:

@@ -167,6 +167,9 @@ class TrainingData:
         """Generate a run folder with at least this number of canvases per main category, or extend it."""
         path = self.out / "synthetic" / source.name
         overrides = {"layout": self._layout(source), "masks": {"refine": source.refine}}
+        if source.strength < 1:
+            real, images = str(self.real / "train.json"), [str(self.real)]
+            overrides["references"] = {"file": real, "images": images, "strength": source.strength}
         with _locked(self.out / "synthetic" / f"{source.name}.lock"):
             if (path / "run.json").exists():  # a run can grow, not shrink
                 canvases_per_category = max(canvases_per_category, RunFolder.open(path).manifest.canvases_per_category)
@@ -182,8 +185,8 @@ class TrainingData:
         return RunFolder.open(path)
 
     def _layout(self, source: CanvasSource) -> dict[str, Any]:
-        if source.scene:
-            return {"kind": "scene", "sizes": f"{LIKE}{self.real / 'train.json'}"}
+        if source.objects is not None:
+            return {"kind": "scene", "objects": source.objects, "sizes": f"{LIKE}{self.real / 'train.json'}"}
         return {"grids": source.grids}
 
     def _selection(self, source: CanvasSource) -> Selection:

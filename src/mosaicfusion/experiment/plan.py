@@ -22,14 +22,16 @@ class CanvasSource:
 
     ``lead``: frequencies of the main categories, each shown on a canvas in turn. The other regions show any category: in the
     paper this beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
-    ``scene``: scenes with the sizes of the real set's objects, and no grid.
+    ``objects``: fewest and most objects of scenes with the sizes of the real set's objects, and no grid. ``strength``: of their
+    beginning from noised real objects, 1 is pure noise.
     """
 
     name: str
     grids: tuple[str, ...] = ("2x2",)
     lead: str = "r"
     refine: bool = True
-    scene: bool = False
+    objects: tuple[int, int] | None = None
+    strength: float = 1.0
 
     @property
     def regions(self) -> int:
@@ -81,7 +83,13 @@ ONE_REGION = SyntheticSet(
 
 # Objects as small and as many as those of the real set, on few canvases.
 SIXTEEN_REGIONS = SyntheticSet((Part(CanvasSource("sixteen", ("4x4",))),), 1, policy="not_exhaustive")
-SCENES = SyntheticSet((Part(CanvasSource("scenes", scene=True)),), 2, policy="not_exhaustive")
+SCENES = SyntheticSet((Part(CanvasSource("scenes", objects=(6, 12))),), 2, policy="not_exhaustive")
+
+
+DENSE_SCENES = SyntheticSet((Part(CanvasSource("dense-scenes", objects=(12, 18))),), 1, policy="not_exhaustive")
+OWN_SCENES = SyntheticSet(
+    (Part(CanvasSource("own-scenes", objects=(6, 12), strength=0.4)),), 2, policy="not_exhaustive"
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,8 @@ ABLATIONS = (
     Variant("sixteen-regions", "N = 16 regions a canvas, 1 canvas a category", SIXTEEN_REGIONS),
     Variant("pasted", "instances pasted on real images", pasted=SIXTEEN_REGIONS),
     Variant("scenes-pasted", "scenes, and instances pasted on real images", SCENES, pasted=SIXTEEN_REGIONS),
+    Variant("dense-scenes", "scenes of twice as many objects, 1 a category", DENSE_SCENES),
+    Variant("own-scenes", "scenes that begin from real objects", OWN_SCENES),
     *(
         Variant(f"scenes-share-{percent}", f"scenes, {percent} % of the samples", SCENES, share=percent / 100)
         for percent in (5, 10, 30)
