@@ -16,6 +16,7 @@ from mosaicfusion.errors import MosaicFusionError, first_line, is_not
 
 _LONG = 10**6  # characters; a line of YAML is not broken
 _SIMILAR = 0.7  # part of the letters that two names of settings share if one may be a slip of the other
+_LISTED = 30  # settings that an error names at most
 
 _EXPECTED = {
     "literal_error": "{expected}",
@@ -222,7 +223,8 @@ def unknown_setting(place: str, known: Sequence[str], listed_by: str = "") -> st
         or [path for path in known if last[path] in similar]
     )
     nearest = f"; nearest: {', '.join(near[:3])}" if near else ""
-    listing = f"; `{listed_by}` lists all" if listed_by else f"; known: {', '.join(known)}" if known else ""
+    few = 0 < len(known) <= _LISTED
+    listing = f"; `{listed_by}` lists all" if listed_by else f"; known: {', '.join(known)}" if few else ""
     return f"there is no setting {place}{nearest}{listing}"
 
 

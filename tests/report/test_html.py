@@ -1,12 +1,15 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings
+from mosaicfusion.masks import rle
 from mosaicfusion.report.html import write_report
 from mosaicfusion.report.section import Section, message
 from mosaicfusion.report.sections import SECTIONS
@@ -134,3 +137,11 @@ def test_a_section_is_a_function(run_of: RunOf) -> None:
     page = Page(write_report(run_of([None]), sections=[*SECTIONS, quality, lambda run, stats: None]))
     assert "2 masks" in page.text
     assert {"href": "#mask-quality"} in page.all("a")
+
+
+def test_the_list_says_how_much_of_an_object_is_hidden(run_of: RunOf, region: MakeRegion) -> None:
+    whole = np.zeros((64, 96), bool)
+    whole[16:48, 14:70] = True
+    behind = replace(region(0), amodal_segmentation=dict(rle.encode(whole)))
+    page = Page(write_report(run_of([[behind, region(1)]])))
+    assert page.text.count("% hidden") == page.text.count("50 % hidden") == 1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,14 @@ def test_text_is_cut_to_the_width() -> None:
 )
 def test_text_the_font_lacks_is_replaced(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_what_others_hide_of_an_object_is_outlined_and_hatched() -> None:
+    one = instance()
+    hidden = np.zeros((200, 300), bool)
+    hidden[60:180, 160:200] = True
+    plain, layer = (instance_layer((200, 300), [each]) for each in (one, replace(one, hidden=hidden)))
+    changed = (plain != layer).any(-1)
+    assert changed[60:180, 160:200].mean() > 0.2
+    assert not changed[:, :150].any()
+    assert tuple(layer[120, 160, :3]) == instance_colour(0)

@@ -145,9 +145,8 @@ def _object_heading(page: Page, k: int, region: RegionRecord, layered: bool) -> 
         outcome = (
             f"kept, {quality}score {region.score:.2f}, mask {100 * region.area / (width * height):.0f} % of the region"
         )
-        if region.amodal_segmentation:
-            hidden = 1 - region.area / rle.area(rle.decode(region.amodal_segmentation))
-            outcome += f", {100 * hidden:.0f} % of the object hidden"
+        if region.hidden_part:
+            outcome += f", {100 * region.hidden_part:.0f} % of the object hidden"
     else:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in region.values.items())
         outcome = f"rejected: {reason_name(region.reason)}" + (f" ({values})" if values else "")

@@ -92,18 +92,26 @@ def region_uri(record: CanvasRecord, k: int, folder: Path) -> str:
 
 def region_instances(record: CanvasRecord) -> list[InstanceOverlay]:
     """The regions of a canvas to render. A mask that cannot be decoded counts as none."""
-    return [
-        InstanceOverlay(region.region_xywh, _label(region), decode_mask(region, record.hw_px))
-        for region in record.regions
-    ]
+    return [_instance(region, record.hw_px) for region in record.regions]
 
 
-def decode_mask(region: RegionRecord, canvas_hw: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _instance(region: RegionRecord, canvas_hw: tuple[int, int]) -> InstanceOverlay:
+    mask, whole = (decode_mask(region, canvas_hw, name) for name in ("segmentation", "amodal_segmentation"))
+    hidden = None if mask is None or whole is None else whole & ~mask
+    return InstanceOverlay(region.region_xywh, _label(region), mask, hidden)
+
+
+def decode_mask(
+    region: RegionRecord,
+    canvas_hw: tuple[int, int],
+    name: Literal["segmentation", "amodal_segmentation"] = "segmentation",
+) -> NDArray[np.bool_] | None:
     """bool (H, W) of the canvas; ``None`` for a rejected region and for a mask that cannot be decoded."""
-    if not region.kept or region.segmentation is None:
+    lengths = region.segmentation if name == "segmentation" else region.amodal_segmentation
+    if not region.kept or lengths is None:
         return None
     try:
-        mask = rle.decode(region.segmentation)
+        mask = rle.decode(lengths)
     except ValueError:
         return None
     return mask if mask.shape == canvas_hw else None

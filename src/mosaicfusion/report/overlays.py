@@ -33,11 +33,15 @@ _MIN_READABLE_PX = 512
 
 @dataclass(frozen=True)
 class InstanceOverlay:
-    """One region to render. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region."""
+    """One region to render. ``mask``: bool (H, W) of the canvas, or ``None`` for a rejected region.
+
+    ``hidden``: the part of the object behind others, bool (H, W), if any.
+    """
 
     region_xywh: tuple[int, int, int, int]
     label: str
     mask: NDArray[np.bool_] | None = None
+    hidden: NDArray[np.bool_] | None = None
 
 
 def instance_colour(k: int) -> Colour:
@@ -86,6 +90,10 @@ def instance_layer(hw: tuple[int, ...], instances: Sequence[InstanceOverlay], sc
     for k, instance in enumerate(instances):
         if instance.mask is not None:
             _blend_mask(layer, instance.mask, instance_colour(k))
+    for k, instance in enumerate(instances):  # over the masks that hide them
+        if instance.hidden is not None:
+            _blend(layer, instance_colour(k), _outline(_soft(instance.hidden, layer.shape[:2]), 2))
+            _hatch(layer, _soft(instance.hidden, layer.shape[:2]))
     layer[..., :3] /= np.maximum(layer[..., 3:], 1e-6)
     layer[..., 3] *= 255
     image = Image.fromarray(np.rint(layer).astype(np.uint8), "RGBA")

@@ -50,6 +50,16 @@ class RegionRecord:
         """True if the region has a mask."""
         return self.reason is None
 
+    @property
+    def hidden_part(self) -> float:
+        """The part of the object that others in front hide, in [0, 1]; 0 where masks cannot be decoded."""
+        if self.amodal_segmentation is None:
+            return 0.0
+        try:
+            return 1 - self.area / max(1, rle.area(rle.decode(self.amodal_segmentation)))
+        except ValueError:
+            return 0.0
+
     def without_mask(self, rejection: Rejection) -> RegionRecord:
         """The same object as it was requested, rejected."""
         requested = self.category_id, self.category, self.prompt, self.region_xywh
