@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.folders import read_files
@@ -14,6 +15,7 @@ from mosaicfusion.dataset.thresholds import accepted, reject_below
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.run.folder import RunFolder
+from mosaicfusion.run.reviews import Verdict, append
 
 
 @pytest.fixture
@@ -79,3 +81,24 @@ class TestCompiled:
         with pytest.raises(MosaicFusionError):
             build_dataset(RunFolder.open(run.path), OutputSettings(min_quality=0.5))
         assert read_files(run.path) == before
+
+
+def test_people_have_the_last_word(run: RunFolder) -> None:
+    said: list[tuple[int, int | None, Any, int | None]] = [
+        (0, 0, "wrong_mask", None), (0, 1, "accept", None), (1, 0, "relabel", run.categories[1].id), (1, None, "reject", None),
+    ]  # fmt: skip
+    append(run.path, [Verdict(canvas, k, word, "anna", category_id=id_) for canvas, k, word, id_ in said])
+    records = list(accepted(run, OutputSettings(min_quality=0.8)))
+    reasons = [[region.reason for region in record.regions] for record in records]
+    assert reasons == [["wrong_mask", None], [None, "reviewed"], ["too_small", "low_quality"]]
+    assert records[1].regions[0].category_id == run.categories[1].id, "a word on an object outweighs one on its canvas"
+    summary = build_dataset(run, OutputSettings(min_quality=0.8, policy="not_exhaustive"))
+    assert (summary.used, summary.instances) == (2, 2)
+    assert summary.rejections == {"wrong_mask": 1, "too_small": 1, "low_quality": 1, "reviewed": 1}
+    assert "rejected by a person" in (run.path / "report.html").read_text()
+    assert stats_of(run.path)["annotations"] == 2
+
+
+def stats_of(path: Path) -> dict[str, int]:
+    data = json.loads((path / "lvis.json").read_text())
+    return {name: len(rows) for name, rows in data.items() if isinstance(rows, list)}

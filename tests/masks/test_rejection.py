@@ -6,6 +6,7 @@ from mosaicfusion.masks.rejection import Rejection, RejectionReason, reason_mean
 
 RECORDED = {
     "empty_mask", "hidden", "too_small", "too_large", "several_components", "nan_latents", "low_quality", "wrong_object",
+    "reviewed", "wrong_mask",
 }  # fmt: skip
 
 

@@ -1,15 +1,17 @@
-"""Rejecting kept regions below the thresholds of a data set, when it is compiled: no canvas is generated again."""
+"""What of a run is in its data set: thresholds and the verdicts of people, when it is compiled. No canvas is generated again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from mosaicfusion.categories import Category
 from mosaicfusion.config import OutputSettings
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
+from mosaicfusion.run.reviews import Reviews, Verdict
 from mosaicfusion.run.semantics import RegionSemantics, read_semantics
 
 
@@ -20,27 +22,74 @@ def thresholds_of(output: OutputSettings) -> str:
 
 
 def accepted(run: RunFolder, output: OutputSettings | None = None) -> Iterator[CanvasRecord]:
-    """The records of a run, with a rejection on every region below the thresholds of ``output``, or of the run's own settings."""
-    output = output or run.manifest.output
-    return reject_below(run.records(), output, read_semantics(run.path) if output.min_semantics else None)
+    """The records of a run as its data set has them.
+
+    Regions below the thresholds of ``output``, or of the run's own settings, have a rejection, unless a person accepted them. So
+    have those that a person rejected; others have the category that a person gave them.
+    """
+    output, reviews = output or run.manifest.output, Reviews.read(run.path)
+    records = reject_below(run.records(), output, read_semantics(run.path) if output.min_semantics else None, reviews)
+    return apply_reviews(records, reviews, {category.id: category for category in run.categories})
 
 
 def reject_below(
     records: Iterable[CanvasRecord],
     output: OutputSettings,
     semantics: Mapping[tuple[int, int], RegionSemantics] | None = None,
+    reviews: Reviews | None = None,
 ) -> Iterator[CanvasRecord]:
     """The records with a rejection on every kept region below ``min_quality`` or ``min_semantics``; the rest is unchanged.
 
-    ``semantics``: by (canvas, region). Raises :class:`MosaicFusionError` for a region without the value that is compared.
+    ``semantics``: by (canvas, region). ``reviews``: what a person accepted stays. Raises :class:`MosaicFusionError` for a region
+    without the value that is compared.
     """
     for record in records:
-        judged = (_by_quality(region, record.index, output.min_quality) for region in record.regions)
-        regions = (
-            _by_semantics(region, record.index, (semantics or {}).get((record.index, k)), output.min_semantics)
-            for k, region in enumerate(judged)
+        regions = tuple(
+            region
+            if reviews and _is_accepted(reviews, record.index, k)
+            else _by_semantics(
+                _by_quality(region, record.index, output.min_quality),
+                record.index,
+                (semantics or {}).get((record.index, k)),
+                output.min_semantics,
+            )
+            for k, region in enumerate(record.regions)
         )
-        yield replace(record, regions=tuple(regions))
+        yield replace(record, regions=regions)
+
+
+def apply_reviews(
+    records: Iterable[CanvasRecord], reviews: Reviews, categories: Mapping[int, Category]
+) -> Iterator[CanvasRecord]:
+    """The records with the verdicts of people: rejections, and other categories, of ``categories`` by id."""
+    for record in records:
+        if not reviews:
+            yield record
+            continue
+        canvas = reviews.on(record.index, None)
+        regions = tuple(
+            _reviewed(region, reviews.on(record.index, k) or canvas, categories)
+            for k, region in enumerate(record.regions)
+        )
+        yield replace(record, regions=regions)
+
+
+def _is_accepted(reviews: Reviews, canvas: int, region: int) -> bool:
+    verdict = reviews.on(canvas, region) or reviews.on(canvas, None)
+    return verdict is not None and verdict.verdict in ("accept", "relabel")
+
+
+def _reviewed(region: RegionRecord, verdict: Verdict | None, categories: Mapping[int, Category]) -> RegionRecord:
+    if verdict is None or not region.kept:
+        return region
+    if verdict.verdict == "reject":
+        return replace(region, reason=RejectionReason.REVIEWED.value, values={})
+    if verdict.verdict == "wrong_mask":
+        return replace(region, reason=RejectionReason.WRONG_MASK.value, values={})
+    category = categories.get(-1 if verdict.category_id is None else verdict.category_id)
+    if verdict.verdict == "relabel" and category is not None:
+        return replace(region, category_id=category.id, category=category.name)
+    return region
 
 
 def _by_quality(region: RegionRecord, index: int, threshold: float) -> RegionRecord:

@@ -45,6 +45,8 @@ class RejectionReason(StrEnum):
         "wrong object",
         "CLIP gives the category a probability below the data set's --min-semantics.",
     )
+    REVIEWED = "reviewed", "rejected by a person", "A person rejected it in a review."
+    WRONG_MASK = "wrong_mask", "wrong mask", "A person said in a review that the mask is wrong."
 
 
 @dataclass(frozen=True)
