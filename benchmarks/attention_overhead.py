@@ -41,6 +41,8 @@ class NoRecorder:
 
     def set_target(self, *_: Any) -> None: ...
 
+    def clear_target(self) -> None: ...
+
 
 def sd14_sized_model(dtype: torch.dtype) -> Any:
     """The parts of a model that `denoise` uses, with a U-Net of the published configuration of Stable Diffusion 1.x."""
@@ -65,7 +67,8 @@ def sd14_sized_model(dtype: torch.dtype) -> Any:
         return made
 
     return SimpleNamespace(
-        unet=unet,
+        denoiser=unet,
+        text_place="apart",
         tokenizer=mini.tokenizer,
         device=torch.device("cpu"),
         latent_factor=8,
@@ -94,7 +97,7 @@ def sample(model: Any, config: RunConfig, batch: int, record: bool) -> float:
     start = time.perf_counter()
     with torch.inference_mode():
         if record:
-            with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+            with AttentionRecorder(model, config.attention) as recorder:
                 denoise(model, specs, bind(model, specs, prompts, config, recorder), config, recorder)
         else:
             nothing: Any = NoRecorder()

@@ -73,7 +73,7 @@ def read_attention(
     scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(noise_seed))
     conditioning = model.encode(texts)
-    with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+    with AttentionRecorder(model, config.attention) as recorder:
         for step, timestep in enumerate(scheduler.timesteps):
             recorder.start_step(step, len(scheduler.timesteps))
             recorder.set_target(0, (latents.shape[2], latents.shape[3]), subject, slice(None))

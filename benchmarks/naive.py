@@ -75,20 +75,20 @@ def sample_naively(model: DiffusionModel, spec: CanvasSpec, config: RunConfig) -
     shape = (model.latent_channels, *(side // factor for side in spec.canvas.hw_px))
     latents = torch.randn(shape, generator=generator)[None] * scheduler.init_noise_sigma
     weights = [torch.from_numpy(region_weight(cell.hw)) for cell in cells]
-    originals = dict(model.unet.attn_processors)
+    originals = dict(model.denoiser.attn_processors)
     for timestep in scheduler.timesteps:
         noise, total = torch.zeros_like(latents), torch.zeros(shape[1:])
         for k, cell in enumerate(cells):
             tile = scheduler.scale_model_input(latents, timestep)[:, :, *cell.slices]
             watched = tuple(config.attention.blocks)
-            model.unet.set_attn_processor(
+            model.denoiser.set_attn_processor(
                 {name: KeepEverything(stored[k] if name.startswith(watched) else None) for name in originals}
             )
             without, with_prompt = model.predict(torch.cat([tile, tile]), timestep, texts[k], regions[k].hw).chunk(2)
             noise[:, :, *cell.slices] += (without + config.sampling.guidance * (with_prompt - without)) * weights[k]
             total[cell.slices] += weights[k]
         latents = scheduler.step(noise / total, timestep, latents, return_dict=False)[0]
-    model.unet.set_attn_processor(originals)
+    model.denoiser.set_attn_processor(originals)
     image = model.decode(latents)
     assert image is not None
     return image, [

@@ -65,9 +65,7 @@ def attention_maps(model: DiffusionModel, scene: Composition, name: str) -> Maps
     latents = torch.from_numpy(encode(model.vae, scene.image[None])).float()
     alphas = noise_scheduler().alphas_cumprod
     recorders = {
-        block: AttentionRecorder(
-            model.unet, AttentionConfig(strides_px=STRIDES_PX, blocks=(block,)), 8, keep_steps=True
-        )
+        block: AttentionRecorder(model, AttentionConfig(strides_px=STRIDES_PX, blocks=(block,)), keep_steps=True)
         for block in BLOCKS
     }
     with recorders["down_blocks"], recorders["up_blocks"]:

@@ -30,7 +30,7 @@ def scene_of_two(model: DiffusionModel, guidance: float = 4.0) -> Rendered:
     """A scene with one object behind another, whose regions share a corner."""
     config, (spec,) = rendered_specs(model, 1, guidance)
     spec = replace(spec, canvas=replace(spec.canvas, regions=(BACK, FRONT)))
-    recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor)
+    recorder = AttentionRecorder(model, config.attention)
     return Rendered(model, [spec], [make_prompts(model, spec)], config, recorder)
 
 
@@ -73,7 +73,7 @@ def test_maps_are_the_regions_part_of_the_canvas(tiny_model: DiffusionModel) -> 
 
 
 def test_a_batch_equals_scenes_alone_and_leaves_the_model_as_it_was(tiny_model: DiffusionModel) -> None:
-    before = dict(tiny_model.unet.attn_processors)
+    before = dict(tiny_model.denoiser.attn_processors)
     config, specs = rendered_specs(tiny_model, 3)
     for spec, sampled in zip(specs, sample_canvases(tiny_model, specs, config), strict=True):
         alone = sample_canvases(tiny_model, [spec], config)[0]
@@ -83,7 +83,7 @@ def test_a_batch_equals_scenes_alone_and_leaves_the_model_as_it_was(tiny_model: 
             assert maps[2].shape == (region.hw[0] // 2, region.hw[1] // 2)
             for stride in maps:
                 np.testing.assert_allclose(maps[stride], maps_alone[stride], rtol=1e-3, atol=1e-4)
-    assert tiny_model.unet.attn_processors == before
+    assert tiny_model.denoiser.attn_processors == before
 
 
 def test_objects_change_the_image(tiny_model: DiffusionModel) -> None:

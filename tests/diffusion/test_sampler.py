@@ -25,7 +25,7 @@ def final_latents(model: DiffusionModel, config: RunConfig, count: int = 1) -> t
     plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
     specs = [plan.spec(i) for i in range(count)]
     prompts = [make_prompts(model, spec) for spec in specs]
-    with torch.inference_mode(), AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+    with torch.inference_mode(), AttentionRecorder(model, config.attention) as recorder:
         return denoise(model, specs, bind(model, specs, prompts, config, recorder), config, recorder)
 
 

@@ -78,7 +78,7 @@ def test_cutouts_leave_the_ground_to_the_background() -> None:
 def test_cutouts_take_the_shape_of_their_attention(tiny_model: DiffusionModel) -> None:
     config = scene_config(layout={"binding": "cutouts"})
     spec = Plan(config, CATEGORIES, CATEGORIES, tiny_model.latent_factor).spec(0)
-    recorder = AttentionRecorder(tiny_model.unet, config.attention, tiny_model.latent_factor)
+    recorder = AttentionRecorder(tiny_model, config.attention)
     with recorder:
         cutouts = Cutouts(tiny_model, [spec], [make_prompts(tiny_model, spec)], config, recorder)
         recorder.start_step(0, 2)

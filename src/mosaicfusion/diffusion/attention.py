@@ -1,17 +1,94 @@
-"""Reading the subject's cross-attention off a U-Net while it samples."""
+"""Reading the attention to the subject's tokens off a denoiser while it samples."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from mosaicfusion.config import AttentionConfig
 from mosaicfusion.profiling import stage
 
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.family import DiffusionModel
+
 StrideSums = dict[int, torch.Tensor]  # stride in pixels -> float32 (..., h, w)
+
+
+@dataclass(frozen=True)
+class AttentionCall:
+    """What a layer gave to scaled-dot-product attention, after its norms and rotations.
+
+    ``query`` (B, heads, queries, d), ``key`` (B, heads, keys, d), ``mask`` that broadcasts to (B, heads, queries, keys).
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    mask: torch.Tensor | None = None
+    scale: float | None = None
+    grouped: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> AttentionCall:
+        """From the arguments of torch's function."""
+        return cls(query, key, attn_mask, scale, enable_gqa)
+
+    def part(self, rows: slice, queries: slice = slice(None)) -> AttentionCall:
+        """The call for some samples of the batch, and some of their queries."""
+        mask = self.mask
+        if mask is not None:
+            mask = mask[rows] if mask.shape[0] > 1 else mask
+            mask = mask[:, :, queries] if mask.shape[2] > 1 else mask
+        return AttentionCall(self.query[rows, :, queries], self.key[rows], mask, self.scale, self.grouped)
+
+    def to(self, subject: torch.Tensor) -> torch.Tensor:
+        """Attention to the subject, averaged over its tokens and the heads: float32 (B, queries) in [0, 1].
+
+        ``subject``: float32 (B, keys), with rows that sum to 1. It takes the place of the values, so that the softmax over all
+        keys (paper, equation 3) is computed in the fused kernels and no matrix of queries x keys exists.
+        """
+        heads, width = self.key.shape[1], self.key.shape[3]  # values as wide as keys: else torch takes its slow path
+        values = subject.to(self.query.dtype)[:, None, :, None].repeat(1, 1, 1, width).expand(-1, heads, -1, -1)
+        with torch._C.DisableTorchFunction():  # no tap takes it for the layer's own call
+            result = functional.scaled_dot_product_attention(
+                self.query, self.key, values, self.mask, scale=self.scale, enable_gqa=self.grouped
+            )
+        column: torch.Tensor = result[..., 0].float().mean(dim=1)
+        return column
+
+
+class Tap(TorchFunctionMode):
+    """Hands every call of scaled-dot-product attention in its block to ``see``, and changes nothing.
+
+    It sees whatever a processor does to queries and keys before, fused projections included.
+    """
+
+    def __init__(self, see: Callable[[AttentionCall], None]) -> None:
+        super().__init__()
+        self.see = see
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.scaled_dot_product_attention:
+            self.see(AttentionCall.of(*args, **kwargs))
+        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -19,52 +96,53 @@ class _Target:
     region: int
     latent_hw: tuple[int, int]
     subject: torch.Tensor  # (B, tokens) float32, each row sums to 1
-    conditional: slice  # the half of the U-Net's batch that saw the prompts
+    conditional: slice  # the half of the denoiser's batch that saw the prompts
 
 
 class AttentionRecorder:
-    """Sums of the subject's cross-attention, by region and map size; a context manager that restores the U-Net.
+    """Sums of the attention to the subject, by region and map size; a context manager that restores the denoiser.
 
     Only the subject's columns of softmax(Q K^T) are kept, averaged over heads and added up over layers and steps, so memory
-    grows with neither. Cross-attention is recognised by its text input, since names differ between models: with
-    ``only_cross_attention``, both attentions of a block read the text. The original processors still compute the output.
+    grows with neither. In cross-attention, which is recognised by its text input, the keys are the text's; in joint
+    attention they are those of image and text, and the softmax runs over all of them.
 
-    ``sums[region][stride_px]`` is float32 (B, h, w) on the U-Net's device; ``half_sums`` are the sums halfway through the
+    ``sums[region][stride_px]`` is float32 (B, h, w) on the denoiser's device; ``half_sums`` are the sums halfway through the
     steps that are read, empty if there is one step. With ``keep_steps``, ``step_sums[step][region][stride_px]`` are the sums of
     a single step, for all sizes (for figures).
     """
 
-    def __init__(self, unet: Any, config: AttentionConfig, latent_factor: int, keep_steps: bool = False) -> None:
-        self.unet = unet
+    def __init__(self, model: DiffusionModel, config: AttentionConfig, keep_steps: bool = False) -> None:
+        self.model = model
         self.config = config
-        self.latent_factor = latent_factor
         self.keep_steps = keep_steps
         self.sums: dict[int, StrideSums] = {}
         self.half_sums: dict[int, StrideSums] = {}
         self.step_sums: dict[int, dict[int, StrideSums]] = {}
         self._target: _Target | None = None
+        self._hooks: list[RemovableHandle] = []
+        self._taps: list[ExitStack] = []
         self._step = 0
         self.recording = True
 
     def __enter__(self) -> AttentionRecorder:
-        self._originals = dict(self.unet.attn_processors)
-        watched = tuple(self.config.blocks)
-        self.unet.set_attn_processor(
-            {
-                name: _RecordingProcessor(processor, self) if name.startswith(watched) else processor
-                for name, processor in self._originals.items()
-            }
-        )
+        for name, layer in self.model.denoiser.named_modules():
+            if hasattr(layer, "processor") and any(is_of_block(name, block) for block in self.config.blocks):
+                self._hooks += [
+                    layer.register_forward_pre_hook(self._open, with_kwargs=True),
+                    layer.register_forward_hook(self._close, always_call=True),
+                ]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.unet.set_attn_processor(self._originals)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
         self._target = None
 
     def start_step(self, step: int, total: int) -> None:
-        """Announce the step, of ``total`` ones, that the next U-Net calls belong to."""
+        """Announce the step, of ``total`` ones, that the next calls of the denoiser belong to."""
         first, last = self.config.steps
         self._step = step
         self.recording = first <= step / total < last
@@ -74,94 +152,61 @@ class AttentionRecorder:
             }  # sums are never changed in place
 
     def set_target(self, region: int, latent_hw: tuple[int, int], subject: torch.Tensor, conditional: slice) -> None:
-        """Announce the region of the next U-Net call.
+        """Announce the region of the denoiser's next call.
 
         ``subject``: float32 (B, tokens), zero except at the subject's tokens, with rows that sum to 1; ``conditional``: the
-        slice of the U-Net's batch with the B samples that have prompts.
+        slice of the denoiser's batch with the B samples that have prompts.
         """
         self._target = _Target(region, latent_hw, subject, conditional) if self.recording else None
 
     def clear_target(self) -> None:
-        """Announce U-Net calls whose attention is not read."""
+        """Announce calls of the denoiser whose attention is not read."""
         self._target = None
 
-    def record(self, attn: Any, query: torch.Tensor, key: torch.Tensor) -> None:
-        """Add one layer's map: ``query`` (batch, h*w, channels) and ``key`` (batch, tokens, channels) of all heads."""
+    def record(self, call: AttentionCall) -> None:
+        """Add one layer's map."""
         aim = self._target
-        if aim is None:
+        if aim is None or (seen := self._of_image(call, aim)) is None:
             return
-        level, map_hw = map_size(aim.latent_hw, query.shape[1])
-        stride_px = self.latent_factor * 2**level
+        call, subject = seen
+        level, map_hw = map_size(aim.latent_hw, call.query.shape[2])
+        stride_px = self.model.latent_factor * 2**level
         used = stride_px in self.config.strides_px
         if not used and not self.keep_steps:
             return
         with stage("read attention"):
-            column = subject_attention(attn, query[aim.conditional], key[aim.conditional], aim.subject)
-        share = column.reshape(-1, *map_hw)  # (B, h, w)
+            share = call.to(subject).reshape(-1, *map_hw)  # (B, h, w)
         if used:
             _add(self.sums.setdefault(aim.region, {}), stride_px, share)
         if self.keep_steps:
             _add(self.step_sums.setdefault(self._step, {}).setdefault(aim.region, {}), stride_px, share)
 
+    def _of_image(self, call: AttentionCall, aim: _Target) -> tuple[AttentionCall, torch.Tensor] | None:
+        """The prompts' half of a call with the queries of the image, and the subject among its keys; ``None`` without text."""
+        if self.model.text_place == "apart":
+            return call.part(aim.conditional), aim.subject
+        cells, tokens = aim.latent_hw[0] * aim.latent_hw[1], aim.subject.shape[1]
+        if call.key.shape[2] != cells + tokens:  # attention of the image to itself alone
+            return None
+        first = self.model.text_place == "first"
+        subject = functional.pad(aim.subject, (0, cells) if first else (cells, 0))
+        return call.part(aim.conditional, slice(tokens, None) if first else slice(cells)), subject
 
-class _RecordingProcessor:
-    """Runs the original processor, and hands the queries and keys that it computes to the recorder.
+    def _open(self, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        text = kwargs.get("encoder_hidden_states", args[1] if len(args) > 1 else None)
+        if self._target is None or (text is None and self.model.text_place == "apart"):
+            return
+        self._taps.append(ExitStack())
+        self._taps[-1].enter_context(Tap(self.record))
 
-    Computing them again would cost up to a seventh of a small U-Net's time (benchmarks/attention_overhead.py).
-    """
-
-    def __init__(self, original: Any, recorder: AttentionRecorder) -> None:
-        self.original = original
-        self.recorder = recorder
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        if encoder_hidden_states is None:  # self-attention
-            alone: torch.Tensor = self.original(attn, hidden_states, None, *args, **kwargs)
-            return alone
-        output, query, key = watch_attention(self.original, attn, hidden_states, encoder_hidden_states, *args, **kwargs)
-        self.recorder.record(attn, query, key)
-        return output
+    def _close(self, *_: Any) -> None:
+        if self._taps:
+            self._taps.pop().close()
 
 
-def watch_attention(
-    processor: Any, attn: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run a processor; return its output, and the queries and keys of all heads that it computed."""
-    made: dict[torch.nn.Module, torch.Tensor] = {}
-
-    def keep(layer: torch.nn.Module, _: Any, result: torch.Tensor) -> None:
-        made[layer] = result
-
-    hooks = [layer.register_forward_hook(keep) for layer in (attn.to_q, attn.to_k)]
-    try:
-        output: torch.Tensor = processor(attn, hidden_states, *args, **kwargs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return output, made[attn.to_q], made[attn.to_k]
-
-
-def subject_attention(attn: Any, query: torch.Tensor, key: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
-    """Cross-attention to the subject, averaged over its tokens and the heads: float32 (B, h*w) in [0, 1].
-
-    ``query`` (B, h*w, channels) and ``key`` (B, tokens, channels), all heads side by side; ``subject`` (B, tokens) with rows
-    that sum to 1. The softmax runs over all tokens in float32 (paper, equation 3).
-    """
-    query = query.reshape(*query.shape[:2], attn.heads, -1).transpose(1, 2)  # (B, heads, h*w, d)
-    key = key.reshape(*key.shape[:2], attn.heads, -1).transpose(1, 2)  # (B, heads, tokens, d)
-    if attn.upcast_attention:
-        query, key = query.float(), key.float()
-    scores = query @ (key * attn.scale).transpose(-1, -2)  # (B, heads, h*w, tokens)
-    probabilities = scores.softmax(dim=-1, dtype=torch.float32)
-    column: torch.Tensor = (probabilities @ subject[:, None, :, None]).squeeze(-1).mean(dim=1)
-    return column
+def is_of_block(name: str, block: str) -> bool:
+    """True if a layer's name begins with that of the block; ``blocks.1`` is not the beginning of ``blocks.10``."""
+    return name.startswith(block) and not (block[-1:].isdigit() and name[len(block) :][:1].isdigit())
 
 
 def map_size(latent_hw: tuple[int, int], cells: int) -> tuple[int, tuple[int, int]]:

@@ -33,7 +33,7 @@ def compile_parts(model: DiffusionModel) -> None:
     factor = model.latent_factor
     torch._dynamo.config.recompile_limit = _MAX_KINDS
     try:
-        for layer in (*model.unet.modules(), model.vae.decoder):
+        for layer in (*model.denoiser.modules(), model.vae.decoder):
             if isinstance(layer, _LAYERS) or layer is model.vae.decoder:
                 layer.compile(dynamic=True)
         latents = torch.zeros(_BATCH, model.latent_channels, *_LATENT_HW, device=model.device)

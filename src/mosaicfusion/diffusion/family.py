@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaicfusion.models.device import DeviceOptions
+
+
+TextPlace = Literal[
+    "apart", "first", "last"
+]  # of the text among the keys: in cross-attention, before or after the image
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class DiffusionModel(Protocol):
     ``latent_factor``: pixels of the image per latent cell. ``vae``: has a ``decoder``, which ``--compile`` compiles.
     """
 
-    unet: Any
+    denoiser: Any
+    text_place: TextPlace
     vae: Any
     tokenizer: Any
     device: torch.device

@@ -1,4 +1,4 @@
-"""Rendered scenes: objects are composed inside the cross-attention of one U-Net call (LaRender, arXiv 2508.07647)."""
+"""Rendered scenes: objects are composed inside the cross-attention of one call (LaRender, arXiv 2508.07647)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums, map_size, subject_attention, watch_attention
+from mosaicfusion.diffusion.attention import AttentionCall, AttentionRecorder, StrideSums, Tap, map_size
 from mosaicfusion.diffusion.binding import Tile
 from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, subject_rows
@@ -57,12 +57,12 @@ class Rendered:
         self.density = first + (last - first) * progress
         samples = len(self.text.embeddings)
         self.recorder.set_target(0, self.latent_hw, self.subjects, slice(samples, None))
-        originals = dict(self.model.unet.attn_processors)
-        self.model.unet.set_attn_processor({name: _Composing(one, self) for name, one in originals.items()})
+        originals = dict(self.model.denoiser.attn_processors)
+        self.model.denoiser.set_attn_processor({name: _Composing(one, self) for name, one in originals.items()})
         try:
             return guided_prediction(self.model, scaled, timestep, self.text, self.config, self.canvases[0].hw_px)
         finally:
-            self.model.unet.set_attn_processor(originals)
+            self.model.denoiser.set_attn_processor(originals)
             self.recorder.clear_target()
 
     def maps(self, sums: dict[int, StrideSums]) -> dict[Tile, StrideSums]:
@@ -151,7 +151,7 @@ class _Composing:
             alone: torch.Tensor = self.original(attn, hidden_states, None, *args, **kwargs)
             return alone
         hidden, text = self.scene.expand(hidden_states, encoder_hidden_states)
-        output, query, key = watch_attention(self.original, attn, hidden, text, *args, **kwargs)
-        objects = slice(len(hidden_states), None)
-        attention = subject_attention(attn, query[objects], key[objects], self.scene.subjects)
-        return self.scene.compose(output, attention)
+        seen: list[AttentionCall] = []
+        with Tap(seen.append):
+            output = self.original(attn, hidden, text, *args, **kwargs)
+        return self.scene.compose(output, seen[-1].part(slice(len(hidden_states), None)).to(self.scene.subjects))

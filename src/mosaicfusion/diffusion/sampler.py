@@ -63,7 +63,7 @@ def sample_canvases(
     """
     assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
     prompts = [make_prompts(model, spec) for spec in specs]
-    recorder = AttentionRecorder(model.unet, config.attention, model.latent_factor, keep_steps)
+    recorder = AttentionRecorder(model, config.attention, keep_steps)
     real = None
     if starts is not None and config.references is not None:
         real = Starts(model, [spec.canvas for spec in specs], starts, config.references.strength)
@@ -121,7 +121,7 @@ def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) 
     latent_hw = tile.shape[2], tile.shape[3]
     region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
     text = model.encode(["a"])
-    with AttentionRecorder(model.unet, config.attention, model.latent_factor) as recorder:
+    with AttentionRecorder(model, config.attention) as recorder:
         for step, timestep in enumerate(timesteps):
             recorder.start_step(step, len(timesteps))
             recorder.set_target(0, latent_hw, subject_rows([(1,)], text.embeddings), slice(None))

@@ -13,7 +13,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from mosaicfusion.diffusion.family import Conditioning
+from mosaicfusion.diffusion.family import Conditioning, TextPlace
 from mosaicfusion.diffusion.schedulers import make_scheduler
 from mosaicfusion.errors import MosaicFusionError, first_few, first_line
 from mosaicfusion.models.device import DeviceOptions
@@ -25,6 +25,7 @@ class StableDiffusion:
     Text encoding is left to the diffusers pipeline, so that prompts mean what they mean there.
     """
 
+    text_place: ClassVar[TextPlace] = "apart"
     # Parts of the pipeline that serve other uses are not loaded.
     unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 
@@ -35,7 +36,7 @@ class StableDiffusion:
         self.dtype = dtype
         self.pipeline = _load_pipeline(folder, dtype, variant, self.unused_parts)
         # Convolutions with channels last save the miniature an eighth of the U-Net's time, a third of the decoder's.
-        self.unet = self.pipeline.unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.denoiser = self.pipeline.unet.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.vae = self.pipeline.vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         encoders = self.pipeline.text_encoder, getattr(self.pipeline, "text_encoder_2", None)
         self._encoders = tuple(encoder for encoder in encoders if encoder is not None)
@@ -48,7 +49,7 @@ class StableDiffusion:
             self.vae.enable_tiling()
         self.tokenizer = self.pipeline.tokenizer
         self.latent_factor: int = self.pipeline.vae_scale_factor
-        self.latent_channels: int = self.unet.config.in_channels
+        self.latent_channels: int = self.denoiser.config.in_channels
 
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings (B, tokens, channels) of the prompts."""
@@ -64,8 +65,8 @@ class StableDiffusion:
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:
         """One U-Net call: (B, C, h, w) float32 -> (B, C, h, w) float32."""
-        self.activate(self.unet)
-        prediction: torch.Tensor = self.unet(
+        self.activate(self.denoiser)
+        prediction: torch.Tensor = self.denoiser(
             latents.to(self.dtype),
             timestep,
             encoder_hidden_states=conditioning.embeddings,
@@ -125,7 +126,7 @@ class StableDiffusion:
         if not self._offload or parts == self._active:
             return
         self._active = ()  # in case the memory does not suffice
-        for part in (*self._encoders, self.unet, self.vae):
+        for part in (*self._encoders, self.denoiser, self.vae):
             if part not in parts:
                 part.to("cpu")
         for part in parts:
