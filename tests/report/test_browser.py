@@ -1,11 +1,10 @@
 """The report in a real browser: it requests nothing, runs no script, and fits a phone."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.browser import chromium
 
 from mosaicfusion.quality.diversity import FILE_NAME as DIVERSITY
 from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
@@ -16,28 +15,11 @@ from mosaicfusion.run.semantics import RegionSemantics, write_semantics
 
 pytestmark = pytest.mark.slow
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = os.environ.get("MOSAICFUSION_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        pytest.fail("no browser: apt-get install chromium, or set MOSAICFUSION_CHROMIUM to the path of one")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])

@@ -15,6 +15,7 @@ from mosaicfusion.cli import (  # noqa: F401
     prompts,
     quality,
     report,
+    review,
     settings,
     status,
 )

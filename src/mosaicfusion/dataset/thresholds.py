@@ -44,17 +44,16 @@ def reject_below(
     without the value that is compared.
     """
     for record in records:
+        judged = (_by_quality(region, record.index, output.min_quality) for region in record.regions)
         regions = tuple(
-            region
-            if reviews and _is_accepted(reviews, record.index, k)
-            else _by_semantics(
-                _by_quality(region, record.index, output.min_quality),
-                record.index,
-                (semantics or {}).get((record.index, k)),
-                output.min_semantics,
-            )
-            for k, region in enumerate(record.regions)
+            _by_semantics(region, record.index, (semantics or {}).get((record.index, k)), output.min_semantics)
+            for k, region in enumerate(judged)
         )
+        if reviews:
+            regions = tuple(
+                before if _is_accepted(reviews, record.index, k) else after
+                for k, (before, after) in enumerate(zip(record.regions, regions, strict=True))
+            )
         yield replace(record, regions=regions)
 
 

@@ -72,22 +72,27 @@ def canvas_card(record: CanvasRecord, folder: Path, policy: Policy) -> Card:
 
 def region_uri(record: CanvasRecord, k: int, folder: Path) -> str:
     """Region ``k`` of a canvas as a data URI, with its mask where it has one; empty if the image cannot be shown."""
+    try:
+        image = read_rgb(folder / str(record.file_name))
+    except MosaicFusionError:
+        return ""
+    return data_uri(region_crop(image, record, k), "JPEG") if image.shape[:2] == record.hw_px else ""
+
+
+def region_crop(
+    image: NDArray[np.uint8], record: CanvasRecord, k: int, side_px: int = _CROP_PX, masked: bool = True
+) -> NDArray[np.uint8]:
+    """Region ``k`` of a canvas' image, uint8 RGB with a longer side of ``side_px``; ``masked``: its mask stands out."""
     region = record.regions[k]
     left, top, width, height = region.region_xywh
     window = np.s_[top : top + height, left : left + width]
-    try:
-        image = read_rgb(folder / str(record.file_name))[window]
-    except MosaicFusionError:
-        return ""
-    if image.shape[:2] != (height, width):
-        return ""
-    scale = _CROP_PX / max(width, height)
-    crop_hw = (round(height * scale), round(width * scale))
-    crop, mask = resize(image, crop_hw), decode_mask(region, record.hw_px)
-    if mask is not None:
-        inside = resize(255 * mask[window].astype(np.uint8), crop_hw) > 127
-        crop = mask_on_crop(crop, inside, instance_colour(0))
-    return data_uri(crop, "JPEG")
+    scale = side_px / max(width, height)
+    crop_hw = (max(1, round(height * scale)), max(1, round(width * scale)))
+    crop, mask = resize(image[window], crop_hw), decode_mask(region, record.hw_px) if masked else None
+    if mask is None:
+        return crop
+    inside = resize(255 * mask[window].astype(np.uint8), crop_hw) > 127
+    return mask_on_crop(crop, inside, instance_colour(0))
 
 
 def region_instances(record: CanvasRecord) -> list[InstanceOverlay]:

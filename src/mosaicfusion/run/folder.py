@@ -22,6 +22,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,9 +35,10 @@ from mosaicfusion.files.remote import ahead, as_folder, is_remote
 from mosaicfusion.files.writable import check_writable
 from mosaicfusion.notebook import ShownInNotebooks
 from mosaicfusion.run.manifest import Manifest
-from mosaicfusion.run.records import CanvasRecord
+from mosaicfusion.run.records import CanvasOutline, CanvasRecord
 
 # As CanvasRecord.to_line begins and ends; "n" of null or the quotation mark of a file name.
+_OUTLINES = msgspec.json.Decoder(CanvasOutline)
 _LINE = re.compile(rb'\{"index":([0-9]+),"hw_px":\[\d+,\d+\],"noise_seed":\d+,"file_name":(n|").*\}\n', re.DOTALL)
 
 
@@ -171,7 +173,18 @@ class RunFolder(ShownInNotebooks):
                 f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"
             ) from None
 
-    def _check_categories(self, records: Sequence[CanvasRecord]) -> None:
+    def read_outlines(self, file: Path) -> list[CanvasOutline]:
+        """As :meth:`read_part`, without masks and prompts, and without checking these."""
+        try:
+            outlines = [_OUTLINES.decode(line) for line in file.read_bytes().splitlines()]
+            self._check_categories(outlines)
+            return outlines
+        except (OSError, ValueError, RecursionError) as error:
+            raise MosaicFusionError(
+                f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"
+            ) from None
+
+    def _check_categories(self, records: Sequence[CanvasRecord | CanvasOutline]) -> None:
         known = self._category_ids
         for record in records:
             for region in record.regions:

@@ -78,6 +78,24 @@ def mask_fields(visible: NDArray[np.bool_], whole: NDArray[np.bool_]) -> dict[st
     }
 
 
+class RegionOutline(msgspec.Struct, frozen=True):
+    """The values of a :class:`RegionRecord` that tables need."""
+
+    category_id: int
+    reason: str | None = None
+    score: float = 0.0
+    area: int = 0
+    quality: float | None = None
+
+
+class CanvasOutline(msgspec.Struct, frozen=True):
+    """A :class:`CanvasRecord` without masks and prompts, read ten times as fast."""
+
+    index: int
+    hw_px: tuple[int, int]
+    regions: tuple[RegionOutline, ...]
+
+
 @dataclass(frozen=True)
 class CanvasRecord(ShownInNotebooks):
     """One canvas; ``file_name`` is relative to the run folder, ``None`` if there is no image."""

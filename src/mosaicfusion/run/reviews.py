@@ -106,6 +106,14 @@ class Reviews:
         """What one person says of a place."""
         return self._by_place.get(place, {}).get(who)
 
+    def said(self, place: Place) -> list[Verdict]:
+        """What everybody says of a place, the last word last."""
+        return list(self._by_place.get(place, {}).values())
+
+    def canvases(self) -> set[int]:
+        """The canvases that something is said of."""
+        return {canvas for canvas, _ in self._by_place}
+
     def counts(self) -> dict[str, int]:
         """The number of places by the last word on them."""
         totals: dict[str, int] = {}

@@ -1,0 +1,70 @@
+"""The command review: a page to look at the objects of a run, and to say what is to stay."""
+
+from __future__ import annotations
+
+import getpass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mosaicfusion.cli.app import app
+from mosaicfusion.errors import MosaicFusionError, counted
+
+
+@app.command(
+    epilog="""**Examples**
+
+`mosaicfusion review runs/fruit`
+
+`mosaicfusion review runs/fruit --no-open --port 8800 --who anna`
+
+`mosaicfusion report runs/fruit` writes the data set with the verdicts; `merge`, `export` and `paste` follow them at once.
+
+Verdicts are lines in `reviews.jsonl` in the run folder. Several people may review a run at once, while it is generated."""
+)
+def review(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    port: Annotated[
+        int, typer.Option(help="Port of the page; 0 takes one that is free.", min=0, max=65535, show_default=True)
+    ] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; all but 127.0.0.1 let others in who have the token.")
+    ] = "127.0.0.1",
+    who: Annotated[
+        str | None, typer.Option(help="Your name, which your verdicts carry.", show_default="that of the account")
+    ] = None,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
+) -> None:
+    """Look at the objects of a run in a browser: sort and filter them, accept, reject and relabel by key."""
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise MosaicFusionError(
+            f'{" and ".join(missing)} cannot be found, which the page needs; pip install "mosaicfusion[review]"'
+        )
+    from mosaicfusion.cli.console import progress_bar
+    from mosaicfusion.review.desk import Desk
+    from mosaicfusion.review.serve import serve
+    from mosaicfusion.run.folder import RunFolder
+
+    desk = Desk(RunFolder.open(run), who if who is not None else _account())
+    with progress_bar("reading", "part") as progress:
+        desk.objects.refresh(progress.show)
+    desk.refresh()
+
+    def on_ready(address: str) -> None:
+        typer.echo(f"{address}\n{counted(len(desk.objects), 'object')}; Ctrl-C ends the review")
+
+    serve(desk, host, port, on_ready=on_ready, open_browser=not no_open)
+    said = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in desk.reviews.counts().items())
+    typer.echo(
+        f"verdicts: {said or 'none'}" + (f"; `mosaicfusion report {run}` writes them to lvis.json" if said else "")
+    )
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # an account without a name, as in some containers
+        return "somebody"
