@@ -36,12 +36,17 @@ if TYPE_CHECKING:
 
 `mosaicfusion export runs/fruit --to hf -o fruit-hf`, then `datasets.load_dataset("fruit-hf")`
 
+`mosaicfusion export runs/fruit --to label_studio -o fruit-ls`, fiftyone or cvat; `review --from` takes back what changed
+
 The folder appears complete or not at all. Images are copied byte by byte and named by their id (yolo: by their own
 names); categories.json lists the categories. Notes at the end say what the format could not hold."""
 )
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or an LVIS or COCO json.")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="coco, lvis, yolo, voc, webdataset or hf.")],
+    to: Annotated[
+        str,
+        typer.Option(metavar="FORMAT", help="coco, lvis, yolo, voc, webdataset, hf, fiftyone, label_studio or cvat."),
+    ],
     out: Annotated[str, typer.Option("--out", "-o", help="New or empty folder, or a URL such as s3://bucket/folder.")],
     images: ImagesOption = None,
     masks: Annotated[
@@ -70,7 +75,7 @@ def export(
     ] = None,
     shard_size: Annotated[int, typer.Option(help="Images per file of webdataset or hf.")] = 1000,
 ) -> None:
-    """Write a run or a json as COCO, LVIS, YOLO, Pascal VOC, WebDataset or Hugging Face parquet."""
+    """Write a run or a json for trainers (COCO, LVIS, YOLO, Pascal VOC, WebDataset, parquet) or tools to look at it."""
     from mosaicfusion.cli.console import progress_bar
     from mosaicfusion.dataset.export import export as run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,8 @@ from mosaicfusion.errors import MosaicFusionError, counted
 
 `mosaicfusion review runs/fruit --no-open --port 8800 --who anna`
 
+`mosaicfusion export runs/fruit --to cvat -o fruit-cvat`, then `mosaicfusion review runs/fruit --from cvat.zip`
+
 `mosaicfusion report runs/fruit` writes the data set with the verdicts; `merge`, `export` and `paste` follow them at once.
 
 Verdicts are lines in `reviews.jsonl` in the run folder. Several people may review a run at once, while it is generated."""
@@ -35,9 +38,19 @@ def review(
     who: Annotated[
         str | None, typer.Option(help="Your name, which your verdicts carry.", show_default="that of the account")
     ] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", help="Read verdicts from an export of FiftyOne, Label Studio or CVAT instead; may be repeated."
+        ),
+    ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
 ) -> None:
     """Look at the objects of a run in a browser: sort and filter them, accept, reject and relabel by key."""
+    if source:
+        for each in source:
+            _take_back(run, each, who if who is not None else each.stem)
+        return
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise MosaicFusionError(
@@ -61,6 +74,20 @@ def review(
     typer.echo(
         f"verdicts: {said or 'none'}" + (f"; `mosaicfusion report {run}` writes them to lvis.json" if said else "")
     )
+
+
+def _take_back(path: Path, source: Path, who: str) -> None:
+    """Add what another tool's file says to the verdicts of a run."""
+    from mosaicfusion.dataset.handback import read_verdicts
+    from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.reviews import append
+
+    run = RunFolder.open(path)
+    verdicts = read_verdicts(run, source, who)
+    append(run.path, verdicts)
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    said = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in counts.items())
+    typer.echo(f"{source}: {said or 'nothing differs'}" + (f"; `mosaicfusion report {path}` follows" if said else ""))
 
 
 def _account() -> str:

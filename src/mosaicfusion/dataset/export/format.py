@@ -21,10 +21,10 @@ _BASIC_OF_IMAGES = ("id", "file_name", "coco_url", "width", "height")
 Split = Literal["train", "val"]
 Write = Callable[[Dataset, Iterable[Sample], OutFolder, "ExportOptions"], list[str]]
 
+_NAMES = ("coco", "lvis", "yolo", "voc", "webdataset", "hf", "fiftyone", "label_studio", "cvat")
+
 # Name of a format -> the module that describes it as its FORMAT.
-FORMATS: dict[str, str] = {
-    name: f"mosaicfusion.dataset.export.{name}" for name in ("coco", "lvis", "yolo", "voc", "webdataset", "hf")
-}
+FORMATS: dict[str, str] = {name: f"mosaicfusion.dataset.export.{name}" for name in _NAMES}
 
 
 @dataclass(frozen=True)
