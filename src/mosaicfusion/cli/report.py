@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,9 @@ from mosaicfusion.cli.options import MasksOption, MinQualityOption, MinSemantics
 
 `mosaicfusion report runs/fruit --policy not_exhaustive --masks polygon`
 
-`mosaicfusion report runs/fruit --min-quality 0.8`"""
+`mosaicfusion report runs/fruit --min-quality 0.8`
+
+`mosaicfusion report runs/fruit --exclude rejected.txt` adds verdicts, as `mosaicfusion review` does"""
 )
 def report(
     run_folder: Annotated[str, typer.Argument(help="A run folder or URL; it may be unfinished.")],
@@ -23,11 +26,18 @@ def report(
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
     min_semantics: MinSemanticsOption = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="Text file of what to reject for good: a canvas (12) or an object of it (12:3) a line."),
+    ] = None,
 ) -> None:
     """Rebuild lvis.json and report.html from a run folder; nothing is generated."""
     from mosaicfusion.cli.console import print_summary
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.run.folder import RunFolder
+    from mosaicfusion.run.reviews import append, read_places
 
-    output = make_output(policy, masks, min_quality, min_semantics)
-    print_summary(build_dataset(RunFolder.open(run_folder), output))
+    run, output = RunFolder.open(run_folder), make_output(policy, masks, min_quality, min_semantics)
+    if exclude is not None:
+        append(run.path, read_places(exclude, run.total))
+    print_summary(build_dataset(run, output))

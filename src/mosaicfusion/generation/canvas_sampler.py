@@ -39,8 +39,8 @@ class CanvasSampler:
         """
         import torch
 
+        from mosaicfusion.diffusion.checks import check_settings
         from mosaicfusion.diffusion.registry import load_model
-        from mosaicfusion.diffusion.schedulers import check_scheduler
 
         if options.threads is not None:
             torch.set_num_threads(options.threads)
@@ -50,7 +50,7 @@ class CanvasSampler:
             raise MosaicFusionError(
                 f"the model {config.model} has changed: digest {found}, the run was made with {manifest.model.digest}"
             )
-        check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
+        check_settings(folder, config)
         with stage("load the model", log=True):
             model = load_model(folder, options, config.sampling.dtype, config.variant)
         config.layout.check(model.latent_factor)
@@ -106,8 +106,9 @@ def make_plan(manifest: Manifest, latent_factor: int) -> Plan:
 
 def check_plan(model: DiffusionModel, plan: Plan) -> None:
     """Try what would fail late: each part of the model, and the prompt of every category with the longest background."""
-    from mosaicfusion.diffusion.sampler import check_model
+    from mosaicfusion.diffusion.sampler import check_model, check_size
 
+    check_size(model, plan.spec(0).canvas)
     check_model(model, plan.config)
     backgrounds = plan.config.prompt.backgrounds or ("",)
     longest = max(backgrounds, key=lambda background: len(model.tokenizer(background)["input_ids"]))

@@ -59,9 +59,9 @@ def explain(
 
 def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions | str = "auto") -> SampledCanvas:
     """Sample a canvas with every category, with the attention of every step."""
+    from mosaicfusion.diffusion.checks import check_settings
     from mosaicfusion.diffusion.registry import load_model
     from mosaicfusion.diffusion.sampler import sample_canvases
-    from mosaicfusion.diffusion.schedulers import check_scheduler
 
     if len(categories) > MAX_OBJECTS:
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
@@ -72,7 +72,7 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
             f"the layout {config.layout.kind!r} shows {counted(shown, 'object')}, not {len(categories)}; name fewer categories"
         )
     folder = find_model(config.model, config.revision, config.variant)
-    check_scheduler(folder, config.sampling.scheduler, config.sampling.steps)
+    check_settings(folder, config)
     model = load_model(folder, device, config.sampling.dtype, config.variant)
     config.layout.check(model.latent_factor)
     plan = Plan(config, categories[:1], categories, model.latent_factor)

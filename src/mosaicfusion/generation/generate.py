@@ -26,6 +26,7 @@ from mosaicfusion.generation.presets import as_config
 from mosaicfusion.generation.queue import failed_queue, missing_queue
 from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.generation.references import with_references
+from mosaicfusion.generation.replacements import grow_by_rejected
 from mosaicfusion.generation.scale import Scale
 from mosaicfusion.generation.selection import select
 from mosaicfusion.models.clip import find_clip, load_clip
@@ -204,6 +205,7 @@ def _generate_missing(
 def retry(
     path: RunFolder | str | Path,
     *,
+    rejected: bool = False,
     device: DeviceOptions | Mapping[str, Any] | str = "auto",
     scale: Scale | Mapping[str, Any] | None = None,
     on_event: OnEvent | None = None,
@@ -212,11 +214,18 @@ def retry(
 ) -> Summary:
     """Generate the canvases that failed again, each in its batch, and nothing else.
 
-    ``path``: a run folder. For the other arguments, the result and the errors see :func:`generate`.
+    ``path``: a run folder. ``rejected``: instead generate a new canvas for each one of which a review left nothing. For the other
+    arguments, the result and the errors see :func:`generate`.
     """
     options, scale, run = DeviceOptions.of(device), Scale.of(scale), RunFolder.of(path)
     with make_engine(scale, options) as engine, watched(on_event, progress, scale.on_ray) as watcher:
-        return retry_with(engine, run, options, scale, Observer(watcher, cancel))
+        observer = Observer(watcher, cancel)
+        if not rejected:
+            return retry_with(engine, run, options, scale, observer)
+        grown = grow_by_rejected(run)
+        if not bool(grown.done().all()):
+            engine.load(grown.manifest, grown.path)
+        return _generate_missing(engine, grown, options, scale, observer)
 
 
 def retry_with(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.models.hub import find_model
-from mosaicfusion.models.pipeline_folder import scheduler_config
+from mosaicfusion.models.pipeline_folder import denoiser_config, scheduler_config
 from mosaicfusion.settings import merge_settings, read_settings
 
 # Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
@@ -30,6 +30,10 @@ _MINI_BACKGROUNDS = (
     "a blurred blue background",
     "a checkered gray background",
 )
+
+_TRANSFORMER_LAYOUT = {"region_hw_px": (896, 1152), "overlap_xy_px": (128, 128)}
+_TRANSFORMERS = ("pixart", "sd3", "flux", "flux-schnell")
+_FLUX_BLOCKS = ("transformer_blocks.12", "transformer_blocks.17")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # The bundled miniature: 128 px regions; chosen by eye and by the figures of its model card.
@@ -51,6 +55,34 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sampling": {"scheduler": "euler"},
         "attention": {"strides_px": (16, 32)},
     },
+    # Transformers: a token is 16 pixels, regions have about the number of pixels that the models were trained with, and steps and
+    # guidance are those that diffusers or the models' authors give. PixArt: all layers of cross-attention.
+    "pixart": {
+        "layout": _TRANSFORMER_LAYOUT,
+        "sampling": {"scheduler": "model", "steps": 20, "guidance": 4.5},
+        "attention": {"strides_px": (16,), "blocks": ("transformer_blocks",)},
+    },
+    "pixart-512": {
+        "layout": {"region_hw_px": (448, 576), "overlap_xy_px": (64, 64)},
+        "sampling": {"scheduler": "model", "steps": 20, "guidance": 4.5},
+        "attention": {"strides_px": (16,), "blocks": ("transformer_blocks",)},
+    },
+    # Joint attention: the layers that localise best by Seg4Diff (arXiv 2509.18096).
+    "sd3": {
+        "layout": _TRANSFORMER_LAYOUT,
+        "sampling": {"scheduler": "model", "steps": 28, "guidance": 4.5},
+        "attention": {"strides_px": (16,), "blocks": ("transformer_blocks.9",)},
+    },
+    "flux": {
+        "layout": _TRANSFORMER_LAYOUT,
+        "sampling": {"scheduler": "model", "steps": 28, "guidance": 3.5},
+        "attention": {"strides_px": (16,), "blocks": _FLUX_BLOCKS},
+    },
+    "flux-schnell": {
+        "layout": _TRANSFORMER_LAYOUT,
+        "sampling": {"scheduler": "model", "steps": 4, "guidance": 1},
+        "attention": {"strides_px": (16,), "blocks": _FLUX_BLOCKS},
+    },
 }
 
 
@@ -61,6 +93,8 @@ _SCENES: dict[str, dict[str, Any]] = {
         "prompt": {"scene": "a photo of a single on {background}"},
     },
     "sdxl": {"layout": {"canvas_hw_px": (2048, 2048), "smallest_px": 512}},
+    # Whole canvases go through the transformer too, so they are of two megapixels at most.
+    **{name: {"layout": {"canvas_hw_px": (1408, 1408), "smallest_px": 512}} for name in _TRANSFORMERS},
 }
 _SCENE_PROMPT = {"template": "a photo of a single {name}[, {definition}][ on {background}]"}
 
@@ -154,9 +188,18 @@ def load_config(path: str | Path) -> RunConfig:
 
 
 def _default_preset(model: Any, revision: str | None, variant: str | None) -> str:
-    """The preset of the model's family; the bundled model has its own, as have models trained down to no signal."""
+    """The preset of the model's family, or of its kind in the family; the bundled model has its own."""
     if model == BUNDLED_MODEL or not isinstance(model, str):  # what is no name is refused with the other settings
         return "mini"
     folder = find_model(model, revision, variant)
     preset = family_of(folder).preset
-    return "zero-snr" if preset == "paper" and scheduler_config(folder).get("rescale_betas_zero_snr") else preset
+    special = _SPECIAL.get(preset)
+    return special[0] if special and special[1](folder) else preset
+
+
+# The presets of models that differ from the others of their family by what a file says.
+_SPECIAL: dict[str, tuple[str, Callable[[Path], bool]]] = {
+    "paper": ("zero-snr", lambda folder: bool(scheduler_config(folder).get("rescale_betas_zero_snr"))),
+    "pixart": ("pixart-512", lambda folder: denoiser_config(folder).get("sample_size") == 64),
+    "flux": ("flux-schnell", lambda folder: not denoiser_config(folder).get("guidance_embeds")),
+}

@@ -7,6 +7,7 @@ copy of the run can be appended to this one.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 REVIEWS = "reviews.jsonl"
+_PLACE = re.compile(r"([0-9]{1,9})(?::([0-9]{1,3}))?")
 Word = Literal["accept", "reject", "wrong_mask", "relabel", "none"]
 Place = tuple[int, int | None]  # number of the canvas; of the region, or None for the whole canvas
 
@@ -159,6 +161,32 @@ def append(folder: Path, verdicts: Sequence[Verdict]) -> None:
         raise MosaicFusionError(
             f"cannot write {path}: {error.strerror or error}; {counted(len(verdicts), 'verdict')} not kept"
         ) from None
+
+
+def read_places(file: Path, canvases: int) -> list[Verdict]:
+    """Rejections from a text file with a canvas, ``12``, or an object of it, ``12:3``, in each line; the file's stem signs them.
+
+    Empty lines, and what follows a #, do not count. Raises :class:`MosaicFusionError` for another line, and a canvas from
+    ``canvases`` on.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MosaicFusionError(f"cannot read {file}: {first_line(error)}") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        parts = _PLACE.fullmatch(text)
+        if parts is None or int(parts[1]) >= canvases:
+            raise MosaicFusionError(
+                f"line {number} of {file}, {text!r:.40}, is no canvas below {canvases} (12), nor an object of one (12:3)"
+            )
+        found.append(
+            Verdict(int(parts[1]), int(parts[2]) if parts[2] else None, "reject", file.stem, now(), "excluded")
+        )
+    return found
 
 
 def now() -> str:

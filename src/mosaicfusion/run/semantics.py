@@ -1,4 +1,4 @@
-"""What CLIP sees in the regions of a run, in a file beside the records."""
+"""What CLIP sees on the canvases of a run, in files beside the records: in the regions, and where nothing is annotated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.atomic import write_atomic
 
-SEMANTICS = "semantics.jsonl"
+SEMANTICS, BACKGROUND = "semantics.jsonl", "background.jsonl"
+
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -35,25 +38,57 @@ class RegionSemantics:
     choices: int = 0
 
 
-_DECODER = msgspec.json.Decoder(RegionSemantics)
+@dataclass(frozen=True)
+class Finding:
+    """A category of the run that CLIP finds on a background: its highest probability, in [0, 1], and the window that has it."""
+
+    category_id: int
+    category: str
+    probability: float
+    window_xywh: tuple[int, int, int, int]
 
 
-def write_semantics(folder: Path, classified: Sequence[RegionSemantics]) -> Path:
-    """Store the classifications in a run folder, completely or not at all."""
-    lines = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in classified)
-    path = folder / SEMANTICS
-    write_atomic(path, lines.encode())
-    return path
+@dataclass(frozen=True)
+class BackgroundSemantics:
+    """One line of ``background.jsonl``: the windows of canvas ``canvas`` in which nothing is annotated.
+
+    ``clip``: the CLIP model. ``windows``: their number. ``found``: the most probable categories of these windows, if they are
+    categories of the run.
+    """
+
+    canvas: int
+    clip: str
+    windows: int
+    found: tuple[Finding, ...] = ()
+
+
+def write_semantics(
+    folder: Path, classified: Sequence[RegionSemantics], background: Sequence[BackgroundSemantics] = ()
+) -> None:
+    """Store the classifications in a run folder, each file completely or not at all."""
+    for name, lines in ((BACKGROUND, background), (SEMANTICS, classified)):
+        text = "".join(json.dumps(asdict(line), ensure_ascii=False) + "\n" for line in lines)
+        write_atomic(folder / name, text.encode())
 
 
 def read_semantics(folder: Path) -> dict[tuple[int, int], RegionSemantics] | None:
     """(canvas, region) -> classification, or ``None`` if there is none; raises :class:`MosaicFusionError` when damaged."""
-    path = folder / SEMANTICS
+    lines = _read(folder / SEMANTICS, RegionSemantics)
+    return None if lines is None else {(line.canvas, line.region): line for line in lines}
+
+
+def read_background(folder: Path) -> dict[int, BackgroundSemantics] | None:
+    """Canvas -> what was found on its background, or ``None`` without a file; raises :class:`MosaicFusionError` when damaged."""
+    lines = _read(folder / BACKGROUND, BackgroundSemantics)
+    return None if lines is None else {line.canvas: line for line in lines}
+
+
+def _read(path: Path, kind: type[Line]) -> list[Line] | None:
+    decoder: Any = msgspec.json.Decoder(kind)
     try:
         with path.open("rb") as lines:
-            classified = [_DECODER.decode(line) for line in lines]
+            return [decoder.decode(line) for line in lines]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise MosaicFusionError(f"{path} is damaged ({error}); run `mosaicfusion semantics` again") from None
-    return {(line.canvas, line.region): line for line in classified}
