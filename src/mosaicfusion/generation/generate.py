@@ -223,8 +223,9 @@ def retry(
         if not rejected:
             return retry_with(engine, run, options, scale, observer)
         grown = grow_by_rejected(run)
-        if not bool(grown.done().all()):
-            engine.load(grown.manifest, grown.path)
+        if grown.done().all():
+            return summarize(grown)
+        engine.load(grown.manifest, grown.path)
         return _generate_missing(engine, grown, options, scale, observer)
 
 
@@ -282,9 +283,9 @@ def _require_complete(summary: Summary) -> Summary:
 
 
 def _check_semantics(manifest: Manifest, out: Path) -> None:
-    """Try early what would fail after generation, where the data set is to have a minimum of semantics."""
-    if manifest.output.min_semantics > 0:
-        check_local(out, "--min-semantics")
+    """Try early what would fail after generation, where the data set needs what CLIP sees."""
+    if manifest.output.needs_clip:
+        check_local(out, "--min-semantics" if manifest.output.min_semantics else "--mark-background")
         find_clip(manifest.output.clip)
 
 
