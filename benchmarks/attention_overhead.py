@@ -61,13 +61,15 @@ def sd14_sized_model(dtype: torch.dtype) -> Any:
         noise: torch.Tensor = outputs[0].float()
         return noise
 
-    def scheduler(_: str, steps: int) -> Any:
+    def scheduler(_: str, steps: int, cells: int | None) -> Any:
         made = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
         made.set_timesteps(steps)
         return made
 
     return SimpleNamespace(
         denoiser=unet,
+        part="unet",
+        embeds_guidance=False,
         text_place="apart",
         tokenizer=mini.tokenizer,
         device=torch.device("cpu"),

@@ -37,6 +37,41 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_pixart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_pixart
+
+    return save_pixart(tmp_path_factory.mktemp("tiny") / "pixart")
+
+
+@pytest.fixture(scope="session")
+def tiny_pixart_sigma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_pixart
+
+    return save_pixart(tmp_path_factory.mktemp("tiny") / "pixart_sigma", sigma=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_sd3
+
+    return save_sd3(tmp_path_factory.mktemp("tiny") / "sd3")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_flux
+
+    return save_flux(tmp_path_factory.mktemp("tiny") / "flux")
+
+
+@pytest.fixture(scope="session")
+def tiny_flux_schnell(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_flux
+
+    return save_flux(tmp_path_factory.mktemp("tiny") / "flux_schnell", guidance_embeds=False)
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tiny_sd: Path) -> DiffusionModel:
     from mosaicfusion.diffusion.registry import load_model
 

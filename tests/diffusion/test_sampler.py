@@ -155,7 +155,7 @@ def test_attention_where_the_model_has_none_is_an_error(tiny_model: DiffusionMod
     config = tiny_config().model_copy(
         update={"attention": RunConfig.parse({"attention": {"strides_px": (64,)}}).attention}
     )
-    with pytest.raises(MosaicFusionError, match="no cross-attention at"):
+    with pytest.raises(MosaicFusionError, match="no attention to text at"):
         check_model(tiny_model, config)
 
 

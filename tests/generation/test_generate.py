@@ -309,7 +309,7 @@ class TestRefused:
         assert not (tmp_path / "run").exists()
 
     def test_missing_attention_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(MosaicFusionError, match=r"no cross-attention at attention\.strides_px"):
+        with pytest.raises(MosaicFusionError, match=r"no attention to text at attention\.strides_px"):
             generate_small(tmp_path / "run", config=tiny_config(attention={"strides_px": (999,)}))
         assert not (tmp_path / "run").exists()
 

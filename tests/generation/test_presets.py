@@ -41,9 +41,17 @@ class TestPresets:
             make_config("papr")
 
 
-def test_each_family_has_its_own_preset(tiny_sd: Path, tiny_sdxl: Path) -> None:
+def test_each_family_has_its_own_preset(
+    tiny_sd: Path, tiny_sdxl: Path, tiny_pixart: Path, tiny_sd3: Path, tiny_flux: Path, tiny_flux_schnell: Path
+) -> None:
     assert make_config(None, {"model": str(tiny_sdxl)}).layout.region_hw_px == (768, 1024)
     assert make_config(None, {"model": str(tiny_sd)}).layout.region_hw_px == (384, 512)
+
+    for folder, values in ((tiny_flux, ("model", 28, 3.5)), (tiny_flux_schnell, ("model", 4, 1))):
+        sampling = make_config(None, {"model": str(folder)}).sampling
+        assert (sampling.scheduler, sampling.steps, sampling.guidance) == values
+    assert make_config(None, {"model": str(tiny_sd3)}).attention.blocks == ("transformer_blocks.9",)
+    assert make_config(None, {"model": str(tiny_pixart)}).attention.strides_px == (16,)
 
 
 class TestLoadConfig:

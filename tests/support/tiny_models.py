@@ -47,10 +47,10 @@ _MASK_DECODER = {
 def save_stable_diffusion(folder: Path, prediction_type: str = "epsilon") -> Path:
     """Stable Diffusion 1.x (epsilon) or 2.x (v_prediction) in small; latent factor 2, two resolutions of attention."""
     torch.manual_seed(0)
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     pipeline = StableDiffusionPipeline(
-        vae=_autoencoder(),
-        text_encoder=CLIPTextModel(_text_config(tokenizer, 32)),
+        vae=make_autoencoder(),
+        text_encoder=CLIPTextModel(make_text_config(tokenizer, 32)),
         tokenizer=tokenizer,
         unet=_unet(cross_attention_dim=32, use_linear_projection=prediction_type == "v_prediction"),
         scheduler=DDIMScheduler(**_BETAS, clip_sample=False, set_alpha_to_one=False, prediction_type=prediction_type),
@@ -65,13 +65,13 @@ def save_stable_diffusion(folder: Path, prediction_type: str = "epsilon") -> Pat
 def save_sdxl(folder: Path) -> Path:
     """SDXL in small: two text encoders, pooled text and sizes as conditions, no attention at the first resolution."""
     torch.manual_seed(0)
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     pipeline = StableDiffusionXLPipeline(
-        vae=_autoencoder(),
-        text_encoder=CLIPTextModel(_text_config(tokenizer, 32)),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(tokenizer, 32)),
+        vae=make_autoencoder(),
+        text_encoder=CLIPTextModel(make_text_config(tokenizer, 32)),
+        text_encoder_2=CLIPTextModelWithProjection(make_text_config(tokenizer, 32)),
         tokenizer=tokenizer,
-        tokenizer_2=_tokenizer(),
+        tokenizer_2=make_tokenizer(),
         unet=_unet(
             cross_attention_dim=64,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -88,11 +88,13 @@ def save_sdxl(folder: Path) -> Path:
     return folder
 
 
-def _tokenizer() -> CLIPTokenizer:
+def make_tokenizer() -> CLIPTokenizer:
+    """The bundled model's."""
     return CLIPTokenizer.from_pretrained(BUNDLED_FOLDER / "weights" / "tokenizer")
 
 
-def _text_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
+def make_text_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
+    """Two layers."""
     return CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -122,7 +124,8 @@ def _unet(**changes: object) -> UNet2DConditionModel:
     return UNet2DConditionModel(**{**options, **changes})
 
 
-def _autoencoder() -> AutoencoderKL:
+def make_autoencoder(**changes: Any) -> AutoencoderKL:
+    """An autoencoder that halves the sides once."""
     return AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
@@ -130,6 +133,7 @@ def _autoencoder() -> AutoencoderKL:
         latent_channels=4,
         norm_num_groups=4,
         sample_size=32,
+        **changes,
     )
 
 

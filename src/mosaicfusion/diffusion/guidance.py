@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from mosaicfusion.config import RunConfig
-from mosaicfusion.diffusion.family import Conditioning, DiffusionModel
+from mosaicfusion.diffusion.family import DENOISERS, Conditioning, DiffusionModel
 from mosaicfusion.profiling import stage
 
 
@@ -19,26 +20,32 @@ def guided_prediction(
     config: RunConfig,
     region_hw_px: tuple[int, int],
 ) -> torch.Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022) in one U-Net call; at guidance 1 the unconditional half is not computed."""
-    scale = config.sampling.guidance
-    with stage("U-Net"):
-        if scale == 1:
+    """Classifier-free guidance (Ho & Salimans 2022) in one call of the denoiser, or its only prediction without two halves."""
+    with stage(DENOISERS[model.part]):
+        if not has_halves(model, config):
             return model.predict(tile, timestep, conditioning, region_hw_px)
         both = model.predict(torch.cat([tile, tile]), timestep, conditioning, region_hw_px)
     unconditional, conditional = both.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
+    return unconditional + config.sampling.guidance * (conditional - unconditional)
+
+
+def has_halves(model: DiffusionModel, config: RunConfig) -> bool:
+    """True if there is an unconditional half: not at guidance 1, nor where the denoiser takes the scale as an input."""
+    return config.sampling.guidance != 1 and not model.embeds_guidance
 
 
 def guidance_halves(model: DiffusionModel, texts: Sequence[str], config: RunConfig) -> Conditioning:
-    """The unconditional half first, then the prompts."""
+    """The unconditional half first, if there is one, then the prompts."""
+    prompts = encode_prompts(model, texts, config)
+    if has_halves(model, config):
+        return model.encode_negative(config.prompt.negative, len(texts)).followed_by(prompts)
+    return prompts
+
+
+def encode_prompts(model: DiffusionModel, texts: Sequence[str], config: RunConfig) -> Conditioning:
+    """The prompts, with the guidance scale if the denoiser takes it as an input."""
     prompts = model.encode(texts)
-    if config.sampling.guidance == 1:
-        return prompts
-    negative = model.encode_negative(config.prompt.negative, len(texts))
-    pooled = None
-    if prompts.pooled is not None and negative.pooled is not None:
-        pooled = torch.cat([negative.pooled, prompts.pooled])
-    return Conditioning(torch.cat([negative.embeddings, prompts.embeddings]), pooled)
+    return replace(prompts, guidance=config.sampling.guidance) if model.embeds_guidance else prompts
 
 
 def subject_rows(positions: Sequence[tuple[int, ...]], embeddings: torch.Tensor) -> torch.Tensor:

@@ -5,19 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from mosaicfusion.diffusion.family import DiffusionModel
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions, resolve_device, resolve_dtype
 from mosaicfusion.models.pipeline_folder import find_variant, pipeline_class
 
+if TYPE_CHECKING:
+    from mosaicfusion.diffusion.family import DiffusionModel
+
 
 @dataclass(frozen=True)
 class Family:
-    """``implementation``: MODULE:CLASS, imported when a model is loaded. ``preset``: the default, by name."""
+    """What is known of a family before a model of it is loaded.
+
+    ``implementation``: MODULE:CLASS, imported when a model is loaded. ``preset``: the default, by name. ``text``: its encoders.
+    ``attention``: image and text meet in cross-attention, or in one joint attention. ``guidance``: by two halves of a batch, or
+    embedded, as an input of the denoiser. ``weights_gb``: of published models in 16 bits, by their numbers of parameters.
+    """
 
     implementation: str
     preset: str
+    title: str = ""
+    text: str = "CLIP"
+    attention: Literal["cross", "joint"] = "cross"
+    guidance: Literal["two halves", "embedded"] = "two halves"
+    weights_gb: str = ""
 
     def load_class(self) -> type[DiffusionModel]:
         """Import the class."""
@@ -26,10 +39,42 @@ class Family:
         return found
 
 
+_FAMILIES = "mosaicfusion.diffusion.families"
+
 # By the class of the diffusers pipeline, as model_index.json names it.
 FAMILIES: dict[str, Family] = {
-    "StableDiffusionPipeline": Family("mosaicfusion.diffusion.families.stable_diffusion:StableDiffusion", "paper"),
-    "StableDiffusionXLPipeline": Family("mosaicfusion.diffusion.families.sdxl:StableDiffusionXL", "sdxl"),
+    "StableDiffusionPipeline": Family(
+        f"{_FAMILIES}.stable_diffusion:StableDiffusion",
+        "paper",
+        title="Stable Diffusion 1.x, 2.x",
+        weights_gb="2.1 to 2.6",
+    ),
+    "StableDiffusionXLPipeline": Family(
+        f"{_FAMILIES}.sdxl:StableDiffusionXL", "sdxl", title="SDXL", text="CLIP, CLIP", weights_gb="6.9"
+    ),
+    "PixArtAlphaPipeline": Family(
+        f"{_FAMILIES}.pixart:PixArtAlpha", "pixart", title="PixArt-alpha", text="T5", weights_gb="10.9"
+    ),
+    "PixArtSigmaPipeline": Family(
+        f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", text="T5", weights_gb="10.9"
+    ),
+    "StableDiffusion3Pipeline": Family(
+        f"{_FAMILIES}.sd3:StableDiffusion3",
+        "sd3",
+        title="Stable Diffusion 3, 3.5",
+        text="CLIP, CLIP, T5",
+        attention="joint",
+        weights_gb="15 to 28",
+    ),
+    "FluxPipeline": Family(
+        f"{_FAMILIES}.flux:Flux",
+        "flux",
+        title="FLUX.1 dev, schnell",
+        text="CLIP (pooled), T5",
+        attention="joint",
+        guidance="embedded",
+        weights_gb="34",
+    ),
 }
 
 
@@ -37,7 +82,9 @@ def family_of(folder: Path) -> Family:
     """The family of a model folder; raises :class:`MosaicFusionError` for one that is not supported."""
     name = pipeline_class(folder)
     if name not in FAMILIES:
-        raise MosaicFusionError(f"{folder} holds a {name}; supported: {', '.join(FAMILIES)}")
+        raise MosaicFusionError(
+            f"{folder} holds a {name}; supported: {', '.join(FAMILIES)} (`mosaicfusion models`; docs/extending.md adds one)"
+        )
     return FAMILIES[name]
 
 

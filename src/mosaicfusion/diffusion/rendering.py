@@ -19,6 +19,8 @@ from mosaicfusion.mosaic.prompts import Prompt, render_background
 
 _DENSITIES = (10.0, 1.0)  # of objects at the first and the last step: opaque while the layout forms, then soft edges
 
+_PADDING = -10000.0  # what diffusers adds to the scores of padding
+
 
 class Rendered:
     """The binding ``rendered``, for models with true cross-attention; see :class:`~mosaicfusion.diffusion.binding.Binding`.
@@ -45,8 +47,9 @@ class Rendered:
         )
         own = [prompt for one in prompts for prompt in one]
         self.tiles: list[Tile] = [(b, k) for b, one in enumerate(prompts) for k in range(len(one))]
-        self.objects = model.encode([prompt.text for prompt in own]).embeddings
-        self.subjects = subject_rows([prompt.subject for prompt in own], self.objects)
+        self.objects = model.encode([prompt.text for prompt in own])
+        self.subjects = subject_rows([prompt.subject for prompt in own], self.objects.embeddings)
+        self.answering = model.project(self.objects.embeddings)
         self.latent_hw = self._latent_hw()
         self.boxes = self._boxes()
         self.density = _DENSITIES[0]
@@ -76,7 +79,13 @@ class Rendered:
         """Append a sample for each object: its canvas' pixels with its own prompt."""
         conditional = len(hidden) - len(self.canvases)  # the unconditional half comes first, if there is one
         rows = [conditional + b for b, _ in self.tiles]
-        return torch.cat([hidden, hidden[rows]]), torch.cat([text, self.objects.to(text.dtype)])
+        return torch.cat([hidden, hidden[rows]]), torch.cat([text, self.answering.to(text.dtype)])
+
+    def expand_mask(self, mask: torch.Tensor) -> torch.Tensor:
+        """Append the rows of the objects' prompts to what is added to the scores of padding, (samples, 1, tokens)."""
+        assert self.objects.mask is not None
+        own = (1 - self.objects.mask.to(mask.dtype)) * _PADDING
+        return torch.cat([mask, own[:, None]])
 
     def compose(self, output: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
         """Mix the answers to the objects' prompts into those to the background's, (samples + objects, h*w, channels).
@@ -151,6 +160,8 @@ class _Composing:
             alone: torch.Tensor = self.original(attn, hidden_states, None, *args, **kwargs)
             return alone
         hidden, text = self.scene.expand(hidden_states, encoder_hidden_states)
+        if kwargs.get("attention_mask") is not None:
+            kwargs["attention_mask"] = self.scene.expand_mask(kwargs["attention_mask"])
         seen: list[AttentionCall] = []
         with Tap(seen.append):
             output = self.original(attn, hidden, text, *args, **kwargs)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums
 from mosaicfusion.diffusion.binding import Binding
-from mosaicfusion.diffusion.family import DiffusionModel
-from mosaicfusion.diffusion.guidance import subject_rows
+from mosaicfusion.diffusion.family import DENOISERS, DiffusionModel
+from mosaicfusion.diffusion.guidance import encode_prompts, subject_rows
 from mosaicfusion.diffusion.rendering import Rendered
 from mosaicfusion.diffusion.starts import Start, Starts
 from mosaicfusion.diffusion.tiles import Cutouts, Tiles
@@ -56,12 +56,14 @@ def sample_canvases(
     keep_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[SampledCanvas]:
-    """Sample canvases of one size. Regions of equal size, and both guidance halves, go through the U-Net together.
+    """Sample canvases of one size. Regions of equal size, and both guidance halves, go through the denoiser together.
 
     ``starts[b][k]``: the real object that region k of canvas b begins from, if any; see :class:`ReferenceConfig`.
     ``on_step(done, total)`` is called after every sampling step. The settings must fit the model, see :func:`check_model`.
     """
     assert len({spec.canvas.hw_px for spec in specs}) == 1, "the canvases of a batch have one size"
+    for spec in specs:
+        check_size(model, spec.canvas)
     prompts = [make_prompts(model, spec) for spec in specs]
     recorder = AttentionRecorder(model, config.attention, keep_steps)
     real = None
@@ -108,7 +110,7 @@ def check_model(model: DiffusionModel, config: RunConfig) -> None:
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         raise MosaicFusionError(f"the model does not run, even on a small tile: {first_line(error)}") from error
     if not bool(prediction.isfinite().all()) or image is None:
-        part = "autoencoder" if bool(prediction.isfinite().all()) else "U-Net"
+        part = "autoencoder" if bool(prediction.isfinite().all()) else DENOISERS[model.part]
         raise MosaicFusionError(
             f"the model's {part} gives NaN, even for a small tile; try --dtype float32, or download or copy the model again if "
             "its weights are damaged"
@@ -116,11 +118,11 @@ def check_model(model: DiffusionModel, config: RunConfig) -> None:
 
 
 def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) -> torch.Tensor:
-    """The U-Net's prediction for a tile at the first step that is read; see :func:`check_model`."""
+    """The denoiser's prediction for a tile at the first step that is read; see :func:`check_model`."""
     timesteps = model.scheduler(config.sampling.scheduler, config.sampling.steps).timesteps
     latent_hw = tile.shape[2], tile.shape[3]
     region_hw_px = latent_hw[0] * model.latent_factor, latent_hw[1] * model.latent_factor
-    text = model.encode(["a"])
+    text = encode_prompts(model, ["a"], config)
     with AttentionRecorder(model, config.attention) as recorder:
         for step, timestep in enumerate(timesteps):
             recorder.start_step(step, len(timesteps))
@@ -131,7 +133,7 @@ def _predict_once(model: DiffusionModel, config: RunConfig, tile: torch.Tensor) 
     if not recorder.sums:
         attention = config.attention
         raise MosaicFusionError(
-            f"the model has no cross-attention at attention.strides_px={attention.strides_px} in blocks {attention.blocks} "
+            f"the model has no attention to text at attention.strides_px={attention.strides_px} in blocks {attention.blocks} "
             f"during steps {attention.steps} of {len(timesteps)}; widen one of them"
         )
     return prediction
@@ -168,30 +170,50 @@ def denoise(
     on_step: Callable[[int, int], None] | None = None,
 ) -> torch.Tensor:
     """Final latents (B, C, H/f, W/f) float32 of B canvases of one size."""
-    scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps)
+    cells = largest_image(specs[0].canvas, model.latent_factor)
+    scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps, cells)
     generators = [torch.Generator().manual_seed(spec.noise_seed) for spec in specs]
     noise = _initial_noise(model, specs[0].canvas, generators)
-    latents: torch.Tensor = noise * scheduler.init_noise_sigma
+    latents: torch.Tensor = noise * getattr(scheduler, "init_noise_sigma", 1)  # flow matching has no other scale
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     step_options: dict[str, Any] = {"return_dict": False, **({"generator": generators} if takes_generator else {})}
 
     timesteps, total = scheduler.timesteps, len(scheduler.timesteps)
     for step, timestep in enumerate(timesteps):
         if starts is not None and step == starts.first_step(total):
-            scheduler = model.scheduler(
-                config.sampling.scheduler, config.sampling.steps
-            )  # that knows of no step before
+            # One that knows of no step before.
+            scheduler = model.scheduler(config.sampling.scheduler, config.sampling.steps, cells)
             if hasattr(scheduler, "set_begin_index"):  # others keep no state
                 scheduler.set_begin_index(step)
             latents = starts.insert(latents, noise, scheduler, timestep)
             binding.waiting = frozenset()
         recorder.start_step(step, total)
-        predicted = binding.predict(scheduler.scale_model_input(latents, timestep), timestep, step / total)
+        scaled = scheduler.scale_model_input(latents, timestep) if hasattr(scheduler, "scale_model_input") else latents
+        predicted = binding.predict(scaled, timestep, step / total)
         with stage("scheduler"):
             latents = scheduler.step(predicted, timestep, latents, **step_options)[0]
         if on_step:
             on_step(step + 1, total)
     return latents
+
+
+def largest_image(canvas: Canvas, factor: int) -> int:
+    """Cells of the largest image that goes through the denoiser: the canvas where it has a background, else a region."""
+    return max(height * width for height, width in _image_sizes(canvas)) // factor**2
+
+
+def check_size(model: DiffusionModel, canvas: Canvas) -> None:
+    """Raise :class:`MosaicFusionError` if an image that goes through the denoiser is larger than it takes."""
+    longest = max(max(size) for size in _image_sizes(canvas))
+    if model.largest_side is not None and longest > (most := model.largest_side * model.latent_factor):
+        what = "its canvases have" if canvas.blend.background > 0 else "its regions have"
+        raise MosaicFusionError(
+            f"the model takes images of up to {most} px a side; {what} {longest}: make them smaller"
+        )
+
+
+def _image_sizes(canvas: Canvas) -> list[tuple[int, int]]:
+    return [canvas.hw_px] if canvas.blend.background > 0 else [region.hw for region in canvas.regions]
 
 
 def _initial_noise(model: DiffusionModel, canvas: Canvas, generators: list[torch.Generator]) -> torch.Tensor:

@@ -58,7 +58,7 @@ class Starts:
             b, k = tile
             window = self.canvases[b].regions[k].divided_by(self.model.latent_factor)
             own = (slice(b, b + 1), slice(None), *window.slices)
-            noised = scheduler.add_noise(encoded[tile][None], noise[own], timestep[None])
+            noised = add_noise(scheduler, encoded[tile][None], noise[own], timestep)
             mixed[own] = torch.where(self.covered[tile], noised, mixed[own])
         return mixed
 
@@ -77,3 +77,12 @@ class Starts:
             latents = self.model.encode_images(np.stack([self.starts[tile].pixels for tile in tiles]))
             encoded |= dict(zip(tiles, latents, strict=True))
         return encoded
+
+
+def add_noise(scheduler: Any, latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """Latents (B, C, h, w) as they are at a timestep, by diffusion or by flow matching."""
+    if hasattr(scheduler, "add_noise"):
+        noised: torch.Tensor = scheduler.add_noise(latents, noise, timestep[None])
+    else:
+        noised = scheduler.scale_noise(latents, timestep[None], noise)
+    return noised

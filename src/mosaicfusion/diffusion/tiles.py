@@ -1,4 +1,4 @@
-"""Tiles: each region goes through the U-Net on its own, and the predictions are blended (paper, section 3.2)."""
+"""Tiles: each region goes through the denoiser on its own, and the predictions are blended (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.attention import AttentionRecorder, StrideSums
 from mosaicfusion.diffusion.binding import Tile
 from mosaicfusion.diffusion.family import DiffusionModel
-from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, subject_rows
+from mosaicfusion.diffusion.guidance import guidance_halves, guided_prediction, has_halves, subject_rows
 from mosaicfusion.diffusion.starts import Starts
 from mosaicfusion.layouts.geometry import Canvas, region_weight
 from mosaicfusion.mosaic.plan import CanvasSpec
@@ -105,7 +105,7 @@ def _of_canvas(tiles: dict[Tile, torch.Tensor], b: int) -> dict[int, torch.Tenso
 
 
 def plan_calls(canvases: Sequence[Canvas], waiting: frozenset[Tile] = frozenset()) -> list[list[Tile]]:
-    """The tiles of each U-Net call: regions of equal size, whichever canvas they belong to, at most as many as canvases.
+    """The tiles of each call: regions of equal size, whichever canvas they belong to, at most as many as canvases.
 
     Canvases with the same regions give one call for each region. Tiles that are ``waiting`` share no call with others.
     """
@@ -119,7 +119,7 @@ def plan_calls(canvases: Sequence[Canvas], waiting: frozenset[Tile] = frozenset(
 
 
 class Call:
-    """One call of the U-Net in every step: tiles of one size with their prompts."""
+    """One call of the denoiser in every step: tiles of one size with their prompts."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Call:
         own = [prompts[b][k] for b, k in tiles]
         self.text = guidance_halves(model, [prompt.text for prompt in own], config)
         self.subjects = subject_rows([prompt.subject for prompt in own], self.text.embeddings)
-        self.conditional = slice(len(tiles), None) if config.sampling.guidance > 1 else slice(None)
+        self.conditional = slice(len(tiles), None) if has_halves(model, config) else slice(None)
 
     def predict(self, scaled: torch.Tensor, timestep: torch.Tensor) -> dict[Tile, torch.Tensor]:
         """The guided prediction for each tile, (C, h, w), of latents (B, C, H, W)."""
@@ -149,7 +149,7 @@ class Call:
 
 
 class Background:
-    """One call of the U-Net in every step for whole canvases, with the prompts of their backgrounds."""
+    """One call of the denoiser in every step for whole canvases, with the prompts of their backgrounds."""
 
     def __init__(self, model: DiffusionModel, specs: Sequence[CanvasSpec], config: RunConfig) -> None:
         self.model, self.config, self.hw_px = model, config, specs[0].canvas.hw_px

@@ -63,6 +63,18 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
     from mosaicfusion.diffusion.registry import load_model
     from mosaicfusion.diffusion.sampler import sample_canvases
 
+    config = fit_layout(config, categories)
+    folder = find_model(config.model, config.revision, config.variant)
+    check_settings(folder, config)
+    model = load_model(folder, device, config.sampling.dtype, config.variant)
+    config.layout.check(model.latent_factor)
+    plan = Plan(config, categories[:1], categories, model.latent_factor)
+    check_plan(model, plan)
+    return sample_canvases(model, [plan.spec(0)], config, keep_steps=True)[0]
+
+
+def fit_layout(config: RunConfig, categories: Vocabulary) -> RunConfig:
+    """``config`` with a layout for a canvas that shows every category; raises :class:`MosaicFusionError` if there is none."""
     if len(categories) > MAX_OBJECTS:
         raise MosaicFusionError(f"a figure shows at most {MAX_OBJECTS} categories, not {len(categories)}; name fewer")
     config = with_real_set(config, Selection(categories, categories))
@@ -71,10 +83,4 @@ def sample_one(categories: Vocabulary, config: RunConfig, device: DeviceOptions 
         raise MosaicFusionError(
             f"the layout {config.layout.kind!r} shows {counted(shown, 'object')}, not {len(categories)}; name fewer categories"
         )
-    folder = find_model(config.model, config.revision, config.variant)
-    check_settings(folder, config)
-    model = load_model(folder, device, config.sampling.dtype, config.variant)
-    config.layout.check(model.latent_factor)
-    plan = Plan(config, categories[:1], categories, model.latent_factor)
-    check_plan(model, plan)
-    return sample_canvases(model, [plan.spec(0)], config, keep_steps=True)[0]
+    return config

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mosaicfusion.errors import MosaicFusionError
 
 _VOCABULARIES = ({"tokenizer.json"}, {"vocab.json", "merges.txt"})
+_SENTENCEPIECE = "spiece.model"  # the only vocabulary of some T5 tokenizers; a package of its own reads it
 _UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}  # parts of a pipeline that serve other uses
 # model.safetensors, diffusion_pytorch_model.fp16.safetensors, and parts of both, such as model.fp16-00001-of-00002.safetensors.
 _SHARD = r"(?:-\d{5}-of-\d{5})?"
@@ -27,6 +29,11 @@ def scheduler_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / "scheduler" / "scheduler_config.json")
 
 
+def denoiser_config(folder: Path) -> dict[str, Any]:
+    """The settings of a model's U-Net or transformer; raises :class:`MosaicFusionError`."""
+    return read_json(folder / ("transformer" if (folder / "transformer").is_dir() else "unet") / "config.json")
+
+
 def check_model_folder(folder: Path, variant: str | None = None) -> None:
     """Raise :class:`MosaicFusionError` that names the first part that is missing, unsafe to load or not of such a model.
 
@@ -39,9 +46,12 @@ def check_model_folder(folder: Path, variant: str | None = None) -> None:
         if "Tokenizer" in kind:
             _check_tokenizer(folder / part)
     find_variant(folder, variant)
+    encoders = [part for part in parts if part.startswith("text_encoder")]
+    if not encoders and {"unet", "transformer"} & parts.keys():
+        raise MosaicFusionError(f"{folder} has no text encoder; a whole text-to-image model is needed")
     if {"unet", "vae"} <= parts.keys():
         _check_channels(folder)
-        _check_conditions(folder, [part for part in parts if part.startswith("text_encoder")])
+        _check_conditions(folder, encoders)
 
 
 def find_variant(folder: Path, variant: str | None = None) -> str | None:
@@ -76,7 +86,11 @@ def _has_weights(kind: str) -> bool:
 
 def _check_tokenizer(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
-    if not any(files <= names for files in _VOCABULARIES):
+    if _SENTENCEPIECE in names and find_spec("sentencepiece") is None and "tokenizer.json" not in names:
+        raise MosaicFusionError(
+            f"{folder} has only {_SENTENCEPIECE}, which the package sentencepiece reads: pip install sentencepiece"
+        )
+    if not any(files <= names for files in (*_VOCABULARIES, {_SENTENCEPIECE})):
         # transformers would make an empty tokenizer, for which all prompts are the same
         raise MosaicFusionError(
             f"{folder} has neither tokenizer.json nor vocab.json with merges.txt; download or copy the whole model"
@@ -113,8 +127,6 @@ def _check_channels(folder: Path) -> None:
 
 def _check_conditions(folder: Path, encoders: list[str]) -> None:
     """Refuse a U-Net that needs other conditions than the text encoders give, such as that of SDXL's refiner."""
-    if not encoders:
-        raise MosaicFusionError(f"{folder} has no text encoder; a whole text-to-image model is needed")
     unet = read_json(folder / "unet" / "config.json")
     encoded = [read_json(folder / part / "config.json") for part in encoders]
     widths = [width for config in encoded if isinstance(width := config.get("hidden_size"), int)]

@@ -1,0 +1,39 @@
+"""The text that a denoiser reads, where it differs from a single CLIP encoder's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Span:
+    """The tokens of one encoder: ``length`` of them with the padding. ``lower``: the prompt is read in lower case."""
+
+    tokenizer: Any
+    length: int
+    lower: bool = False
+
+
+class Spans:
+    """Spans of text that a denoiser reads one after the other, called like a single tokenizer with offsets.
+
+    A prompt has to fit the shortest span. ``offset_mapping`` runs over all spans with their padding, so that a subject is found
+    in each of them.
+    """
+
+    def __init__(self, *spans: Span) -> None:
+        self.spans = spans
+        self.model_max_length = min(span.length for span in spans)
+
+    def __call__(self, text: str, return_offsets_mapping: bool = False) -> dict[str, Any]:
+        """``input_ids`` of the span with the most of them; ``offset_mapping`` of all, (0, 0) where nothing is."""
+        encoded = [
+            span.tokenizer(text.lower() if span.lower else text, return_offsets_mapping=True) for span in self.spans
+        ]
+        offsets: list[tuple[int, int]] = []
+        for span, one in zip(self.spans, encoded, strict=True):
+            own = one["offset_mapping"][: span.length]
+            offsets += [*own, *[(0, 0)] * (span.length - len(own))]
+        result: dict[str, Any] = {"input_ids": max((one["input_ids"] for one in encoded), key=len)}
+        return result | ({"offset_mapping": offsets} if return_offsets_mapping else {})
