@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
+from torch.profiler import ProfilerActivity, profile
 
 from mosaicfusion.config import AttentionConfig
 from mosaicfusion.diffusion.attention import AttentionCall, AttentionRecorder, Tap, is_of_block, map_size
@@ -50,6 +51,16 @@ def test_the_map_is_the_softmax_over_all_keys(masked: bool) -> None:
     torch.testing.assert_close(call.to(subject), expected)
     part = call.part(slice(1, None), slice(10, 20))
     torch.testing.assert_close(part.to(subject[1:]), expected[1:, 10:20])
+
+
+def test_no_matrix_of_queries_and_keys_is_made() -> None:
+    cells, keys = 1024, 1100
+    call = AttentionCall(torch.randn(1, 4, cells, 32), torch.randn(1, 4, keys, 32))
+    subject = torch.nn.functional.one_hot(torch.tensor([keys - 2]), keys).float()
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        call.to(subject)
+    allocated = sum(max(0, event.self_cpu_memory_usage) for event in profiled.events())
+    assert 0 < allocated < 2 * cells * keys  # bytes, all together: half of the matrix of a single head
 
 
 def test_a_tap_sees_fused_projections_and_changes_nothing() -> None:

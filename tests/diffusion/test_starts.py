@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from support.tiny_configs import CATEGORIES, scene_config
 
 from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.family import DiffusionModel
+from mosaicfusion.diffusion.registry import load_model
 from mosaicfusion.diffusion.sampler import sample_canvases
-from mosaicfusion.diffusion.starts import Start, Starts
+from mosaicfusion.diffusion.starts import Start, Starts, add_noise
 from mosaicfusion.layouts.geometry import Canvas, Region
 from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 
@@ -59,6 +61,28 @@ def test_other_objects_give_other_images(tiny_model: DiffusionModel, scheduler: 
         assert all(maps for maps in sampled.sums)
         images.append(sampled.image)
     assert not np.array_equal(images[0], images[1])
+
+
+@pytest.mark.parametrize("scheduler", ["euler", "heun", "dpm++"])
+def test_flow_matching_begins_from_real_objects_too(tiny_sd3: Path, scheduler: str) -> None:
+    """The straight line from image to noise: (1 - sigma) x + sigma n."""
+    model = load_model(tiny_sd3, "cpu", "float32")
+    made = model.scheduler(scheduler, 5)
+    step = 4 if scheduler == "heun" else 2
+    latents, noise = torch.full((1, 16, 4, 4), 3.0), torch.ones(1, 16, 4, 4)
+    sigma = made.timesteps[step] / 1000
+    expected = (1 - sigma) * latents + sigma * noise
+    torch.testing.assert_close(add_noise(made, latents, noise, made.timesteps[step]), expected, rtol=1e-2, atol=1e-2)
+    settings = {"references": {"strength": 0.6, "digest": "0" * 16}, "sampling": {"scheduler": scheduler, "steps": 5}}
+    attention = {"strides_px": (4,), "blocks": ("transformer_blocks",)}
+    layout = {"smallest_px": 32, "step_px": 16}
+    config = scene_config(layout=layout, attention=attention, **settings)
+    (spec,) = [Plan(config, CATEGORIES, CATEGORIES, model.latent_factor).spec(0)]
+    images = []
+    for colour in (0, 255):
+        starts = [[make_start(region, colour) for region in spec.canvas.regions]]
+        images.append(sample_canvases(model, [spec], config, starts=starts)[0].image)
+    assert images[0] is not None and not np.array_equal(images[0], images[1])
 
 
 @pytest.mark.parametrize("binding", ["tiles", "cutouts", "rendered"])

@@ -108,12 +108,13 @@ def test_a_model_family(tiny_sd: Path, extension: Extension, tmp_path: Path) -> 
             "attention": {"strides_px": (2, 4)},
         },
     )
-    assert (config.sampling.scheduler, config.sampling.steps, config.sampling.guidance) == ("model", 4, 1)
+    assert (config.sampling.scheduler, config.sampling.steps, config.sampling.guidance) == ("model", 4, 8)
     images = []
     for guidance in (8.0, 3.0):
-        extension.monkeypatch.setattr(module.LatentConsistency, "guidance", guidance)
         out = tmp_path / f"guidance-{guidance}"
-        generate_tiny(out, folder, config=config, canvases_per_category=1)
+        sampling = config.sampling.model_copy(update={"guidance": guidance})
+        changed = config.model_copy(update={"sampling": sampling})
+        generate_tiny(out, folder, config=changed, canvases_per_category=1)
         run = RunFolder.open(out)
         images.append(run.read_image(next(run.records())))
     assert images[0].shape == (16, 32, 3)

@@ -10,6 +10,7 @@ from mosaicfusion.cli import (  # noqa: F401
     explain,
     export,
     generate,
+    models,
     paste,
     predict,
     prompts,

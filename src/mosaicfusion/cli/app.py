@@ -21,7 +21,19 @@ _log = logging.getLogger(__name__)
 
 # In the order of use; commands that are not listed come last.
 _ORDER = (
-    *("generate", "status", "retry", "report", "review", "explain", "categories", "prompts", "settings"),
+    *(
+        "generate",
+        "status",
+        "retry",
+        "report",
+        "review",
+        "studio",
+        "explain",
+        "categories",
+        "prompts",
+        "models",
+        "settings",
+    ),
     *("judge", "refine", "semantics", "diversity"),
     *("merge", "paste", "validate", "stats", "export"),
     *("train", "evaluate", "predict", "embed-text", "experiment"),

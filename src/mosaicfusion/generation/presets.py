@@ -8,9 +8,10 @@ from typing import Any
 
 from mosaicfusion.arguments import checked
 from mosaicfusion.config import BUNDLED_MODEL, RunConfig
-from mosaicfusion.diffusion.registry import family_of
+from mosaicfusion.diffusion.registry import FAMILIES, Family, family_of
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
+from mosaicfusion.layouts import GridLayout
 from mosaicfusion.models.hub import find_model
 from mosaicfusion.models.pipeline_folder import denoiser_config, scheduler_config
 from mosaicfusion.settings import merge_settings, read_settings
@@ -122,6 +123,16 @@ def make_config(preset: str | RunConfig | None = None, overrides: dict[str, Any]
         # A template of the user's own drops the list of the preset.
         overrides = {**overrides, "prompt": {"backgrounds": (), **prompt}}
     return RunConfig.parse(merge_settings(base, overrides, skip_none=True))
+
+
+def families() -> list[tuple[Family, tuple[int, int], int]]:
+    """Every family of models, with height and width of a region in pixels and the number of steps, by its preset."""
+    found = []
+    for family in FAMILIES.values():
+        config = make_config(family.preset)
+        assert isinstance(config.layout, GridLayout)
+        found.append((family, config.layout.region_hw_px, config.sampling.steps))
+    return found
 
 
 def as_config(config: RunConfig | Mapping[str, Any] | str | Path | None) -> RunConfig:
