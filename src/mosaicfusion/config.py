@@ -158,7 +158,17 @@ class OutputSettings(Settings):
     )
     min_quality: Fraction = Field(0.0, description="instances of a lower predicted mask IoU count as rejected")
     min_semantics: Fraction = Field(0.0, description="the same for the probability of the category, as judged by CLIP")
-    clip: str = Field(BUNDLED_MODEL, description="the CLIP model that judges for min_semantics")
+    mark_background: Fraction = Field(
+        0.0,
+        description="categories that CLIP finds where nothing is annotated, with this probability or a higher one, count as an "
+        "object without a mask; 0: none are searched",
+    )
+    clip: str = Field(BUNDLED_MODEL, description="the CLIP model of min_semantics and mark_background")
+
+    @property
+    def needs_clip(self) -> bool:
+        """True if CLIP has to look at the run before its data set is compiled."""
+        return self.min_semantics > 0 or self.mark_background > 0
 
     def updated(self, choices: OutputSettings | None) -> OutputSettings:
         """These settings with the explicitly set fields of ``choices``."""

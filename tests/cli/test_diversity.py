@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.command_line import call
+from support.hand_made_runs import disc, make_run, region
 
 from mosaicfusion.run.folder import RunFolder
 
@@ -169,6 +170,32 @@ class TestMinSemantics:
         before = (run / "run.json").read_bytes()
         assert call("report", run, "--min-semantics", minimum).exit_code == 2
         assert (run / "run.json").read_bytes() == before
+
+
+class TestMarkBackground:
+    @pytest.fixture
+    def scene(self, tmp_path: Path) -> Path:
+        """A disc in a small region; the other disc was not asked for."""
+        return make_run(tmp_path / "scene", [[region(0, disc(0), region_xywh=(8, 16, 32, 32))]]).path
+
+    def test_what_is_found_is_listed_as_not_exhaustive(self, scene: Path, clip: Path) -> None:
+        refused = call("report", scene, "--mark-background", "0.5")
+        assert (refused.exit_code, "run `mosaicfusion semantics` on the run first" in refused.stderr) == (2, True)
+        (scene / "kites.json").write_text(json.dumps({"categories": [{"id": 1, "name": "kite"}]}))
+        result = call("semantics", scene, "--clip", clip, "--vocabulary", scene / "kites.json", "--device", "cpu")
+        assert "windows of 1 canvas where nothing is annotated; a category at a probability of 0.5 on" in result.stdout
+        (line,) = (json.loads(line) for line in (scene / "background.jsonl").read_text().splitlines())
+        best = line["found"][0]
+        result = call("report", scene, "--policy", "not_exhaustive", "--mark-background", best["probability"])
+        assert "1 canvas with a category on the background" in result.stdout
+        (image,) = json.loads((scene / "lvis.json").read_text())["images"]
+        assert best["category_id"] in image["not_exhaustive_category_ids"]
+        assert "1 canvases." in (scene / "report.html").read_text()
+
+    def test_generate_searches_before_it_compiles(self, run: Path, clip: Path) -> None:
+        result = call("generate", *SMALL, "--out", run, "--mark-background", "0.9", "--clip", clip)
+        assert "0 canvases with a category on the background" in result.stdout, result.output
+        assert len((run / "background.jsonl").read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize("command", ["diversity", "semantics"])

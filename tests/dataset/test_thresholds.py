@@ -16,6 +16,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.reviews import Verdict, append
+from mosaicfusion.run.semantics import BackgroundSemantics, Finding, write_semantics
 
 
 @pytest.fixture
@@ -102,3 +103,33 @@ def test_people_have_the_last_word(run: RunFolder) -> None:
 def stats_of(path: Path) -> dict[str, int]:
     data = json.loads((path / "lvis.json").read_text())
     return {name: len(rows) for name, rows in data.items() if isinstance(rows, list)}
+
+
+class TestBackground:
+    @pytest.fixture
+    def searched(self, run: RunFolder) -> RunFolder:
+        kite, drum = (Finding(id_, name, p, (0, 0, 9, 9)) for id_, name, p in ((1, "kite", 0.6), (2, "drum", 0.9)))
+        found: list[tuple[Finding, ...]] = [(drum, kite), (), (kite,)]
+        write_semantics(run.path, [], [BackgroundSemantics(k, "mini", 3, line) for k, line in enumerate(found)])
+        return run
+
+    def not_exhaustive(self, run: RunFolder) -> dict[int, list[int]]:
+        images = json.loads((run.path / "lvis.json").read_text())["images"]
+        return {image["id"]: image["not_exhaustive_category_ids"] for image in images}
+
+    def test_what_is_seen_on_the_background_is_not_exhaustive(self, searched: RunFolder) -> None:
+        assert build_dataset(searched, {"policy": "not_exhaustive", "mark_background": 0.9}).marked == 1
+        assert self.not_exhaustive(searched) == {1: [2], 2: [], 3: [1]}, "canvas 2 has a rejected kite"
+        assert build_dataset(searched, {"mark_background": 0.5}).marked == 2
+        assert self.not_exhaustive(searched) == {1: [1, 2], 2: [], 3: [1]}
+        assert build_dataset(searched, {"mark_background": 0}).marked == 0
+        assert self.not_exhaustive(searched) == {1: [], 2: [], 3: [1]}
+
+    def test_a_canvas_with_an_unlabelled_object_is_dropped(self, searched: RunFolder) -> None:
+        assert build_dataset(searched, {"policy": "drop", "mark_background": 0.9}).instances == 2
+        assert self.not_exhaustive(searched) == {2: []}
+
+    def test_a_run_that_was_not_searched_is_refused(self, run: RunFolder) -> None:
+        with pytest.raises(MosaicFusionError, match=r"background of canvas 0 was not searched.*--mark-background 0"):
+            build_dataset(run, {"mark_background": 0.9})
+        assert build_dataset(run).marked == 0

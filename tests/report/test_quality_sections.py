@@ -13,7 +13,7 @@ from mosaicfusion.quality.diversity import CategoryDiversity, CategoryGap, Diver
 from mosaicfusion.report.html import write_report
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import RegionRecord
-from mosaicfusion.run.semantics import RegionSemantics, write_semantics
+from mosaicfusion.run.semantics import BackgroundSemantics, Finding, RegionSemantics, write_semantics
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RunOf = Callable[..., RunFolder]
@@ -69,6 +69,19 @@ def test_semantics_show_the_ranks(run_of: RunOf, region: MakeRegion) -> None:
     assert source.count(escape(HOSTILE)) > 4
 
 
+def test_what_is_found_on_backgrounds_is_shown(run_of: RunOf, region: MakeRegion) -> None:
+    run = run_of([[region(0)], [region(0)]])
+    found = (Finding(1, HOSTILE, 0.93, (0, 0, 8, 8)), Finding(2, "cup", 0.55, (500, 0, 8, 8)))
+    write_semantics(run.path, [], [BackgroundSemantics(0, "mini", 4, found), BackgroundSemantics(1, "mini", 0)])
+    source = page(run)
+    assert "CLIP looked at 4 windows of 1 canvases in which nothing is annotated." in source
+    assert "0.5 on 1, 0.8 on 1, 0.9 on 1, 0.95 on 0 canvases. None counts as an object" in source
+    assert "probability 0.93" in source
+    assert HOSTILE not in source
+    write_semantics(run.path, [], [BackgroundSemantics(0, "mini", 0)])
+    assert 'href="#background"' not in page(run), "a mosaic has no background"
+
+
 def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
     run = run_of([None])
     (run.path / results.FILE_NAME).write_text(result().model_dump_json())
@@ -86,7 +99,7 @@ def test_diversity_alone_and_against_a_real_set(run_of: RunOf) -> None:
     assert "7 pairs of the same category; scores of the whole set need 100" in page(run)
 
 
-@pytest.mark.parametrize("name", ["semantics.jsonl", "diversity.json"])
+@pytest.mark.parametrize("name", ["semantics.jsonl", "background.jsonl", "diversity.json"])
 def test_a_damaged_file_is_named_on_the_page(run_of: RunOf, name: str) -> None:
     run = run_of([None])
     (run.path / name).write_text("{<b>")

@@ -3,7 +3,16 @@ from pathlib import Path
 import pytest
 
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.run.semantics import SEMANTICS, RegionSemantics, read_semantics, write_semantics
+from mosaicfusion.run.semantics import (
+    BACKGROUND,
+    SEMANTICS,
+    BackgroundSemantics,
+    Finding,
+    RegionSemantics,
+    read_background,
+    read_semantics,
+    write_semantics,
+)
 
 
 def test_semantics_round_trip(tmp_path: Path) -> None:
@@ -12,9 +21,22 @@ def test_semantics_round_trip(tmp_path: Path) -> None:
         RegionSemantics(0, 1, "é\u2028", "mini", 0.2, 0.1, 4, "<b>"),
     ]
     assert read_semantics(tmp_path) is None
-    path = write_semantics(tmp_path, lines)
-    assert path.read_bytes().count(b"\n") == 2
+    write_semantics(tmp_path, lines)
+    assert (tmp_path / SEMANTICS).read_bytes().count(b"\n") == 2
     assert read_semantics(tmp_path) == {(0, 0): lines[0], (0, 1): lines[1]}
+
+
+def test_what_was_found_on_backgrounds_comes_back(tmp_path: Path) -> None:
+    lines = [
+        BackgroundSemantics(0, "mini", 7, (Finding(3, "é\u2028", 0.9, (1, 2, 3, 4)),)),
+        BackgroundSemantics(1, "mini", 0),
+    ]
+    assert read_background(tmp_path) is None
+    write_semantics(tmp_path, [], lines)
+    assert read_background(tmp_path) == dict(enumerate(lines))
+    (tmp_path / BACKGROUND).write_text("{")
+    with pytest.raises(MosaicFusionError, match=r"background.jsonl is damaged .*run `mosaicfusion semantics` again"):
+        read_background(tmp_path)
 
 
 @pytest.mark.parametrize("damaged", ["{", "{}\n", "[]\n", '{"canvas": 1}\n', "\x00\xff"])

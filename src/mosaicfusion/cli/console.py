@@ -106,8 +106,10 @@ def _print_output(console: Console, summary: Summary) -> None:
     output, thresholds = summary.output, thresholds_of(summary.output)
     left_out = summary.canvases - summary.used
     text = f"in force: --policy {output.policy}" + (f", {thresholds}" if thresholds else "")
+    if output.mark_background:
+        text += f"; {counted(summary.marked, 'canvas')} with a category on the background"
     if left_out and output.policy == "drop":
-        text += f"; left out: {counted(left_out, 'canvas')} with a rejected region, --policy not_exhaustive keeps them"
+        text += f"; left out: {counted(left_out, 'canvas')} with an object without a mask, --policy not_exhaustive keeps them"
     elif left_out:
         text += f"; left out: {counted(left_out, 'canvas')} without any object"
     console.print(text, markup=False, soft_wrap=True)

@@ -77,7 +77,9 @@ def diversity(
 
 `mosaicfusion semantics runs/rare --clip ViT-B-32:laion2b_s34b_b79k --vocabulary lvis_v1_train.json`
 
-`mosaicfusion report runs/rare --min-semantics 0.1` then rejects regions that do not look like their category."""
+`mosaicfusion report runs/rare --min-semantics 0.1` then rejects regions that do not look like their category.
+
+`mosaicfusion report runs/rooms --mark-background 0.9` lists as not exhaustive what is seen where nothing is annotated."""
 )
 def semantics(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may be unfinished.")],
@@ -98,17 +100,17 @@ def semantics(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Classify each region with a CLIP model: score, probability and rank of its category in the vocabulary."""
+    """Classify each region with a CLIP model: score, probability and rank of its category; search the background."""
     from mosaicfusion.categories import read_lines
     from mosaicfusion.cli.console import progress_bar
-    from mosaicfusion.cli.tables import print_semantics
+    from mosaicfusion.cli.tables import print_background, print_semantics
     from mosaicfusion.dataset.vocabulary import read_vocabulary
     from mosaicfusion.generation.build_dataset import build_dataset
     from mosaicfusion.models.clip import load_clip
     from mosaicfusion.models.zero_shot import TEMPLATES
     from mosaicfusion.quality.semantics import classify_regions
     from mosaicfusion.run.folder import RunFolder
-    from mosaicfusion.run.semantics import SEMANTICS
+    from mosaicfusion.run.semantics import SEMANTICS, read_background
 
     run = RunFolder.open(run_folder)
     others = read_vocabulary(vocabulary) if vocabulary else None
@@ -116,6 +118,7 @@ def semantics(
     with progress_bar("classifying", "canvas") as progress:
         judged = classify_regions(run, load_clip(clip, device), others, texts, progress.show)
     print_semantics(judged)
+    print_background((read_background(run.path) or {}).values())
     typer.echo(f"result: {run.path / SEMANTICS}")
     summary = build_dataset(run)
     typer.echo(f"report: {summary.path / 'report.html'}")

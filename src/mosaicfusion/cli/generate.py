@@ -41,6 +41,7 @@ from mosaicfusion.cli.options import (
     CompileOption,
     DeviceOption,
     GpusOption,
+    MarkBackgroundOption,
     MasksOption,
     MinQualityOption,
     MinSemanticsOption,
@@ -181,10 +182,11 @@ def generate(
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
     min_semantics: MinSemanticsOption = None,
+    mark_background: MarkBackgroundOption = None,
     clip: Annotated[
         str | None,
         typer.Option(
-            help=f"Model of --min-semantics: {CLIP_HELP}",
+            help=f"Model of --min-semantics and --mark-background: {CLIP_HELP}",
             show_default="as last time; initially mini",
             rich_help_panel=DATASET,
         ),
@@ -255,7 +257,7 @@ def generate(
     if prompts is not None:
         settings_used = with_prompts(settings_used, selection, prompts)
     scale = make_scale(workers, ray_address, num_gpus_per_worker, resources, shard)
-    output = make_output(policy, masks, min_quality, min_semantics, clip)
+    output = make_output(policy, masks, min_quality, min_semantics, mark_background, clip)
     if dry_run:
         amount = make_amount(selection, canvases_per_category, instances_per_category, balance)
         for text in amount.notes:

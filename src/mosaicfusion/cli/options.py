@@ -66,6 +66,16 @@ MinSemanticsOption = Annotated[
         rich_help_panel=DATASET,
     ),
 ]
+MarkBackgroundOption = Annotated[
+    float | None,
+    typer.Option(
+        help="List categories as not exhaustive that CLIP finds, with this probability, where nothing is annotated.",
+        min=0,
+        max=1,
+        show_default="as last time; initially 0, off",
+        rich_help_panel=DATASET,
+    ),
+]
 CLIP_HELP = "'mini' (bundled), a folder in open_clip's format, a hub id, or name:pretrained."
 MinQualityOption = Annotated[
     float | None,
@@ -211,6 +221,7 @@ def make_output(
     masks: str | None = None,
     min_quality: float | None = None,
     min_semantics: float | None = None,
+    mark_background: float | None = None,
     clip: str | None = None,
 ) -> OutputSettings:
     """The output settings that were given; the others keep their last value."""
@@ -221,6 +232,7 @@ def make_output(
         "masks": masks,
         "min_quality": min_quality,
         "min_semantics": min_semantics,
+        "mark_background": mark_background,
         "clip": clip,
     }
     return OutputSettings.parse({name: value for name, value in values.items() if value is not None})

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from mosaicfusion.cli.app import app
-from mosaicfusion.cli.options import MasksOption, MinQualityOption, MinSemanticsOption, PolicyOption, make_output
+from mosaicfusion.cli.options import (
+    MarkBackgroundOption,
+    MasksOption,
+    MinQualityOption,
+    MinSemanticsOption,
+    PolicyOption,
+    make_output,
+)
 
 
 @app.command(
@@ -26,6 +33,7 @@ def report(
     masks: MasksOption = None,
     min_quality: MinQualityOption = None,
     min_semantics: MinSemanticsOption = None,
+    mark_background: MarkBackgroundOption = None,
     exclude: Annotated[
         Path | None,
         typer.Option(help="Text file of what to reject for good: a canvas (12) or an object of it (12:3) a line."),
@@ -37,7 +45,7 @@ def report(
     from mosaicfusion.run.folder import RunFolder
     from mosaicfusion.run.reviews import append, read_places
 
-    run, output = RunFolder.open(run_folder), make_output(policy, masks, min_quality, min_semantics)
+    run, output = RunFolder.open(run_folder), make_output(policy, masks, min_quality, min_semantics, mark_background)
     if exclude is not None:
         append(run.path, read_places(exclude, run.total))
     print_summary(build_dataset(run, output))

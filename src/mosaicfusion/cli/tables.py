@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from mosaicfusion.errors import counted, first_few, printable
 
 if TYPE_CHECKING:
     from mosaicfusion.quality.diversity import CategoryDiversity, Diversity
-    from mosaicfusion.run.semantics import RegionSemantics
+    from mosaicfusion.run.semantics import BackgroundSemantics, RegionSemantics
 
 _MAX_ROWS = 20
 
@@ -87,6 +87,18 @@ def print_semantics(judged: Sequence[RegionSemantics]) -> None:
         table.add_row(Text(row.category), *cells, Text(row.mistaken_for or "-"))
     _add_rest(table, len(rows))
     console.print(table)
+
+
+def print_background(background: Iterable[BackgroundSemantics]) -> None:
+    """Print on how many canvases CLIP finds a category where nothing is annotated, by its probability."""
+    from mosaicfusion.quality.background import count_canvases
+
+    lines = [line for line in background if line.windows]
+    if lines:
+        windows = counted(sum(line.windows for line in lines), "window")
+        found = ", ".join(f"{threshold} on {count}" for threshold, count in count_canvases(lines).items())
+        text = f"{windows} of {counted(len(lines), 'canvas')} where nothing is annotated; a category at a probability of {found}"
+        Console().print(text, markup=False, soft_wrap=True)
 
 
 def _add_rest(table: Table, rows: int) -> None:

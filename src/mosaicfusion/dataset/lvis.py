@@ -25,9 +25,9 @@ from mosaicfusion.run.records import CanvasRecord, RegionRecord
 
 
 def is_used(record: CanvasRecord, policy: Policy) -> bool:
-    """True if a canvas is part of the data set: with ``drop`` if no region was rejected, else if one was kept."""
+    """True if a canvas is part of the data set: with ``drop`` if all that it shows has a mask, else if anything has."""
     kept = [region.kept for region in record.regions]
-    return all(kept) if policy == "drop" else any(kept)
+    return all(kept) and not record.unlabelled if policy == "drop" else any(kept)
 
 
 def lvis_entries(
@@ -35,8 +35,9 @@ def lvis_entries(
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """The image and the annotations of each canvas in the data set; ids and areas are computed.
 
-    ``policy``: ``drop`` leaves out a canvas with a rejected region (the paper's rule); ``not_exhaustive`` keeps it and lists
-    the region's category in ``not_exhaustive_category_ids``, so that federated losses and LVIS evaluation ignore it there.
+    ``policy``: ``drop`` leaves out a canvas with a rejected region (the paper's rule) or an object on its background;
+    ``not_exhaustive`` keeps it and lists the category in ``not_exhaustive_category_ids``, so that federated losses and LVIS
+    evaluation ignore it there.
     ``masks``: detectron2's LVIS loader reads polygons only; both hold the same pixels.
     """
     count = 0
@@ -95,7 +96,9 @@ def _image(record: CanvasRecord) -> dict[str, Any]:
         "width": width,
         "height": height,
         "neg_category_ids": [],
-        "not_exhaustive_category_ids": sorted({r.category_id for r in record.regions if not r.kept}),
+        "not_exhaustive_category_ids": sorted(
+            {*record.unlabelled, *(r.category_id for r in record.regions if not r.kept)}
+        ),
     }
 
 

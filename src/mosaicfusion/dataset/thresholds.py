@@ -12,12 +12,16 @@ from mosaicfusion.masks.rejection import RejectionReason
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord, RegionRecord
 from mosaicfusion.run.reviews import Reviews, Verdict
-from mosaicfusion.run.semantics import RegionSemantics, read_semantics
+from mosaicfusion.run.semantics import BackgroundSemantics, RegionSemantics, read_background, read_semantics
 
 
 def thresholds_of(output: OutputSettings) -> str:
     """The thresholds in force as options, such as ``--min-quality 0.9``; empty if there are none."""
-    values = {"--min-quality": output.min_quality, "--min-semantics": output.min_semantics}
+    values = {
+        "--min-quality": output.min_quality,
+        "--min-semantics": output.min_semantics,
+        "--mark-background": output.mark_background,
+    }
     return ", ".join(f"{name} {value:g}" for name, value in values.items() if value)
 
 
@@ -25,11 +29,32 @@ def accepted(run: RunFolder, output: OutputSettings | None = None) -> Iterator[C
     """The records of a run as its data set has them.
 
     Regions below the thresholds of ``output``, or of the run's own settings, have a rejection, unless a person accepted them. So
-    have those that a person rejected; others have the category that a person gave them.
+    have those that a person rejected; others have the category that a person gave them. Categories that CLIP finds on the
+    background are ``unlabelled``.
     """
     output, reviews = output or run.manifest.output, Reviews.read(run.path)
     records = reject_below(run.records(), output, read_semantics(run.path) if output.min_semantics else None, reviews)
+    if output.mark_background:
+        records = mark_background(records, output.mark_background, read_background(run.path))
     return apply_reviews(records, reviews, {category.id: category for category in run.categories})
+
+
+def mark_background(
+    records: Iterable[CanvasRecord], threshold: float, background: Mapping[int, BackgroundSemantics] | None
+) -> Iterator[CanvasRecord]:
+    """The records with the categories that CLIP finds on their backgrounds with a probability of ``threshold`` or more.
+
+    ``background``: by canvas. Raises :class:`MosaicFusionError` for a canvas that was not searched.
+    """
+    for record in records:
+        searched = (background or {}).get(record.index)
+        if searched is None and record.file_name is not None:
+            raise MosaicFusionError(
+                f"the background of canvas {record.index} was not searched by CLIP, so mark_background={threshold} cannot be "
+                "applied; run `mosaicfusion semantics` on the run first, or use --mark-background 0"
+            )
+        found = searched.found if searched else ()
+        yield replace(record, unlabelled=tuple(one.category_id for one in found if one.probability >= threshold))
 
 
 def reject_below(

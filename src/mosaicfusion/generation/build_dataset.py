@@ -47,7 +47,8 @@ class Summary:
     each main category. ``missing`` canvases do not exist; ``failed`` counts
     those of them that could not be generated, by message. If more are missing, lvis.json is not written yet.
     ``lost`` canvases belong to parts of which an image was deleted; the command that generated them does so again.
-    ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated.
+    ``output``: the settings that the counts refer to. ``generated``: canvases that this call generated. ``marked``: canvases with
+    a category that is seen on their background.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Summary:
     failed: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     generated: int = 0
+    marked: int = 0
     aims: dict[str, Aim] = field(default_factory=dict)
 
     @property
@@ -127,5 +129,6 @@ def _summary(run: RunFolder, stats: RunStats) -> Summary:
         output=run.manifest.output,
         rejections=dict(stats.reasons.most_common()),
         per_category={tally.name: tally for tally in tallies},
+        marked=stats.marked,
         lost=sum(len(part) for part in run.without_image()),
     )

@@ -292,5 +292,5 @@ def _check_semantics(manifest: Manifest, out: Path) -> None:
 def classify_if_needed(run: RunFolder, device: str) -> None:
     """Judge the regions of a run by CLIP, if its data set needs that and it is not done yet."""
     output = run.manifest.output
-    if output.min_semantics > 0 and not is_classified(run, output.clip):
+    if output.needs_clip and not is_classified(run, output.clip, background=output.mark_background > 0):
         classify_regions(run, load_clip(output.clip, device))

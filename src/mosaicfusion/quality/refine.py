@@ -79,7 +79,7 @@ def refine_run(
 def _manifest(run: RunFolder, annotator: Annotator) -> Manifest:
     """The annotator becomes part of the run's identity: another annotator, or more canvases, are refused later."""
     model = run.manifest.model.model_copy(update={"refined_by": annotator.identity})
-    output = run.manifest.output.model_copy(update={"min_quality": 0.0, "min_semantics": 0.0})
+    output = run.manifest.output.model_copy(update={"min_quality": 0.0, "min_semantics": 0.0, "mark_background": 0.0})
     return run.manifest.model_copy(update={"model": model, "output": output})
 
 

@@ -1,4 +1,6 @@
-"""Zero-shot classification of the regions of a run by a CLIP model, to find those that do not show their category."""
+"""Zero-shot classification by a CLIP model: of the regions of a run, to find those that do not show their category, and of
+windows of the background, to find objects that nobody asked for.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,16 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.clip import load_clip
 from mosaicfusion.models.hub import BUNDLED_CATEGORIES
 from mosaicfusion.models.zero_shot import TEMPLATES, Clip, text_vectors
+from mosaicfusion.quality.background import background_windows, find_categories
 from mosaicfusion.run.folder import RunFolder
 from mosaicfusion.run.records import CanvasRecord
-from mosaicfusion.run.semantics import RegionSemantics, read_semantics, write_semantics
+from mosaicfusion.run.semantics import (
+    BackgroundSemantics,
+    RegionSemantics,
+    read_background,
+    read_semantics,
+    write_semantics,
+)
 
 if TYPE_CHECKING:
     from mosaicfusion.progress import OnProgress
@@ -56,7 +65,7 @@ def classify_regions(
     templates: str | Sequence[str] = TEMPLATES,
     on_progress: OnProgress | None = None,
 ) -> list[RegionSemantics]:
-    """Classify the image of every region of a run, and write the result to ``semantics.jsonl``.
+    """Classify the image of every region of a run, and write the result to ``semantics.jsonl``; that of backgrounds beside it.
 
     ``clip``: a model, or its name, as for :func:`mosaicfusion.models.clip.load_clip`. ``others``: what to choose from beside the
     run's own categories, or a json with these; see :func:`choices`. ``templates``: one or several, with {name}. Canvases without
@@ -69,25 +78,30 @@ def classify_regions(
     clip = load_clip(clip) if isinstance(clip, str) else clip
     texts = text_vectors(clip, vocabulary, listed(templates))
     classified: list[RegionSemantics] = []
+    background: list[BackgroundSemantics] = []
     records, total, done = run.records(), int(run.done().sum()), 0
     while batch := list(islice(records, _CANVASES)):
         classified += _classify(batch, run, clip, texts, vocabulary)
+        background += _search_background(batch, run, clip, texts)
         done += len(batch)
         report(done, total)
-    write_semantics(run.path, classified)
+    write_semantics(run.path, classified, background)
     run.remember_output(run.manifest.output.model_copy(update={"clip": clip.name}))  # generate continues with it
     return classified
 
 
-def is_classified(run: RunFolder, clip_name: str) -> bool:
-    """True if this CLIP model has classified every region that has a mask."""
-    found = read_semantics(run.path) or {}
-    return all(
-        (record.index, k) in found and found[record.index, k].clip == clip_name
-        for record in run.records()
-        for k, region in enumerate(record.regions)
-        if region.kept
-    )
+def is_classified(run: RunFolder, clip_name: str, background: bool = False) -> bool:
+    """True if this CLIP model has classified every region that has a mask, and the ``background`` of each canvas."""
+    regions, searched = read_semantics(run.path) or {}, read_background(run.path) or {}
+    for record in run.records():
+        lines: list[RegionSemantics | BackgroundSemantics | None] = [
+            regions.get((record.index, k)) for k, region in enumerate(record.regions) if region.kept
+        ]
+        if background and record.file_name is not None:
+            lines.append(searched.get(record.index))
+        if any(line is None or line.clip != clip_name for line in lines):
+            return False
+    return True
 
 
 def _classify(
@@ -109,9 +123,7 @@ def _classify(
             crops.append(image[top : top + height, left : left + width])
     if not crops:
         return
-    similarity = clip.encode_images(crops) @ texts.T  # (regions, categories)
-    likelihood = np.exp(clip.logit_scale * (similarity - similarity.max(axis=1, keepdims=True)))
-    probability = likelihood / likelihood.sum(axis=1, keepdims=True)
+    similarity, probability = compare(clip, crops, texts)
     for (canvas, number, own), scores, probabilities in zip(regions, similarity, probability, strict=True):
         yield RegionSemantics(
             canvas=canvas,
@@ -124,6 +136,30 @@ def _classify(
             top=vocabulary[int(scores.argmax())].name,
             choices=len(vocabulary),
         )
+
+
+def _search_background(
+    records: Sequence[CanvasRecord], run: RunFolder, clip: Clip, texts: NDArray[np.float32]
+) -> Iterator[BackgroundSemantics]:
+    for record in records:
+        if record.file_name is None:
+            continue
+        windows, probability = background_windows(record), np.zeros((0, len(texts)), np.float32)
+        if windows:
+            image = run.read_image(record)
+            crops = [image[top : top + height, left : left + width] for left, top, width, height in windows]
+            probability = compare(clip, crops, texts)[1]
+        found = find_categories(windows, probability, run.categories)
+        yield BackgroundSemantics(record.index, clip.name, len(windows), found)
+
+
+def compare(
+    clip: Clip, crops: Sequence[NDArray[np.uint8]], texts: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Similarities and probabilities of images, float32 (images, categories) each."""
+    similarity = clip.encode_images(crops) @ texts.T
+    likelihood = np.exp(clip.logit_scale * (similarity - similarity.max(axis=1, keepdims=True)))
+    return similarity, likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)

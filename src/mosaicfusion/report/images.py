@@ -95,6 +95,16 @@ def region_crop(
     return mask_on_crop(crop, inside, instance_colour(0))
 
 
+def window_uri(file: Path, window_xywh: tuple[int, int, int, int]) -> str:
+    """A window of an image file, in its pixels, as a data URI; empty if the image cannot be shown."""
+    left, top, width, height = window_xywh
+    try:
+        window = read_rgb(file)[max(0, top) : top + height, max(0, left) : left + width]
+    except MosaicFusionError:
+        return ""
+    return data_uri(window, "JPEG") if window.size else ""
+
+
 def region_instances(record: CanvasRecord) -> list[InstanceOverlay]:
     """The regions of a canvas to render. A mask that cannot be decoded counts as none."""
     return [_instance(region, record.hw_px) for region in record.regions]

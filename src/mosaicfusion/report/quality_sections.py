@@ -10,6 +10,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.masks.rejection import reason_name
 from mosaicfusion.quality import failure_modes as rules
 from mosaicfusion.quality.agreement import read_judgements
+from mosaicfusion.quality.background import count_canvases
 from mosaicfusion.quality.diversity import MIN_INSTANCES, MIN_PAIRS, ranked, read_diversity
 from mosaicfusion.quality.failure_modes import (
     FAILURE_MODES,
@@ -20,12 +21,12 @@ from mosaicfusion.quality.failure_modes import (
     count_failures,
 )
 from mosaicfusion.quality.semantics import by_category
-from mosaicfusion.report.images import region_uri
+from mosaicfusion.report.images import region_uri, window_uri
 from mosaicfusion.report.section import Section, SectionBuilder, message
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.report.text import full_name
 from mosaicfusion.run.folder import RunFolder
-from mosaicfusion.run.semantics import RegionSemantics, read_semantics
+from mosaicfusion.run.semantics import RegionSemantics, read_background, read_semantics
 
 _MAX_EXAMPLES = 6  # images of each failure mode
 
@@ -122,6 +123,28 @@ def semantics(run: RunFolder, stats: RunStats) -> Section | None:
         "rows": by_category(judged.values()),
     }
     return Section("semantics.html.j2", data, "Semantics")
+
+
+@_or_warning("Background")
+def background(run: RunFolder, stats: RunStats) -> Section | None:
+    """What CLIP finds where nothing is annotated: the number of canvases by probability, and the most probable findings."""
+    lines = (read_background(run.path) or {}).values()
+    if not (windows := sum(line.windows for line in lines)):
+        return None
+    found = sorted(((one, line.canvas) for line in lines for one in line.found), key=lambda pair: -pair[0].probability)
+    data = {
+        "windows": windows,
+        "canvases": sum(line.windows > 0 for line in lines),
+        "counts": count_canvases(lines),
+        "threshold": run.manifest.output.mark_background,
+        "marked": stats.marked,
+        "examples": [
+            {"image": image, "category": one.category, "probability": one.probability, "canvas": canvas}
+            for one, canvas in found[:_MAX_EXAMPLES]
+            if (image := window_uri(run.path / run.image_name(canvas), one.window_xywh))
+        ],
+    }
+    return Section("background.html.j2", data, "Background")
 
 
 @_or_warning("Diversity")

@@ -11,7 +11,7 @@ from typing import Any
 
 from mosaicfusion.dataset.thresholds import thresholds_of
 from mosaicfusion.report.images import canvas_card
-from mosaicfusion.report.quality_sections import agreement, diversity, failures, semantics
+from mosaicfusion.report.quality_sections import agreement, background, diversity, failures, semantics
 from mosaicfusion.report.section import Section, SectionBuilder, message
 from mosaicfusion.report.stats import RunStats
 from mosaicfusion.report.text import full_name
@@ -116,5 +116,6 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     agreement,
     failures,
     semantics,
+    background,
     diversity,
 )

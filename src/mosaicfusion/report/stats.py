@@ -89,13 +89,15 @@ class RunStats:
 
     ``areas``, ``scores`` and ``qualities`` are histograms of the kept masks, (BINS,) over [0, 1]: the part of the region that
     the mask covers, its score and its predicted IoU, which masks of old versions lack. ``centres`` counts the centres of their
-    boxes on the canvas, (CELLS, CELLS), from top to bottom. ``sizes`` counts canvases by (height, width).
+    boxes on the canvas, (CELLS, CELLS), from top to bottom. ``sizes`` counts canvases by (height, width). ``marked``: canvases
+    with a category that is seen on their background.
     """
 
     policy: Policy
     canvases: int = 0
     used: int = 0
     without_image: int = 0
+    marked: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     categories: dict[int, CategoryTally] = field(default_factory=dict)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -140,6 +142,7 @@ class RunStats:
         self.canvases += 1
         self.used += used
         self.without_image += record.file_name is None
+        self.marked += bool(record.unlabelled)
         self.sizes[record.hw_px] += 1
         for region in record.regions:
             tally = self.categories.setdefault(region.category_id, CategoryTally(region.category))

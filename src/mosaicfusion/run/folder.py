@@ -9,6 +9,7 @@ run/
   failures/000000000112.json    why canvas 112 could not be generated, see `mosaicfusion.run.failures`
   judge.json, quality/          results of `mosaicfusion judge`
   semantics.jsonl               results of `mosaicfusion semantics`: one line per region
+  background.jsonl              what it finds between the objects: one line per canvas
   diversity.json                results of `mosaicfusion diversity`
 """
 
@@ -281,6 +282,7 @@ def _leftovers(path: Path) -> Iterator[Path]:
         ".report.html.*.tmp",
         ".judge.json.*.tmp",
         ".semantics.jsonl.*.tmp",
+        ".background.jsonl.*.tmp",
         ".diversity.json.*.tmp",
         "failures/.*.json.*.tmp",
         "quality/*/.part-*.tmp",

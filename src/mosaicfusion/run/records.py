@@ -98,17 +98,24 @@ class CanvasOutline(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class CanvasRecord(ShownInNotebooks):
-    """One canvas; ``file_name`` is relative to the run folder, ``None`` if there is no image."""
+    """One canvas; ``file_name`` is relative to the run folder, ``None`` if there is no image.
+
+    ``unlabelled``: ids of the categories that are seen on the background. It is not stored: it depends on the settings of the
+    data set, see :func:`mosaicfusion.dataset.thresholds.accepted`.
+    """
 
     index: int
     hw_px: tuple[int, int]
     noise_seed: int
     file_name: str | None
     regions: tuple[RegionRecord, ...]
+    unlabelled: tuple[int, ...] = ()
 
     def to_line(self) -> str:
         """One line of JSON, without a line break."""
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        fields = asdict(self)
+        del fields["unlabelled"]
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_line(cls, line: str | bytes) -> CanvasRecord:
