@@ -51,6 +51,13 @@ def tiny_pixart_sigma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_sana(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support.tiny_transformers import save_sana
+
+    return save_sana(tmp_path_factory.mktemp("tiny") / "sana")
+
+
+@pytest.fixture(scope="session")
 def tiny_sd3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support.tiny_transformers import save_sd3
 

@@ -13,7 +13,7 @@ from support.folders import read_files
 
 from mosaicfusion.run.folder import RunFolder
 
-TRANSFORMERS = ("tiny_pixart", "tiny_pixart_sigma", "tiny_sd3", "tiny_flux", "tiny_flux_schnell")
+TRANSFORMERS = ("tiny_pixart", "tiny_pixart_sigma", "tiny_sana", "tiny_sd3", "tiny_flux", "tiny_flux_schnell")
 TINY = [
     *("--categories", "kite,drum", "-n", "1", "--steps", "2", "--set", "attention.strides_px=[4]"),
     *("--set", 'attention.blocks=["transformer_blocks"]', "--set", "masks.min_area=0", "--set", "masks.max_area=1"),
@@ -59,8 +59,9 @@ def test_scenes_are_bound(family: str, binding: str, request: pytest.FixtureRequ
     assert all(record.file_name for record in RunFolder.open(Path("run")).records())
 
 
-def test_cross_attention_of_a_transformer_is_rendered(tiny_pixart: Path) -> None:
-    assert generate(tiny_pixart, *SCENE, "--binding", "rendered").exit_code == 0
+@pytest.mark.parametrize("family", ["tiny_pixart", "tiny_sana"])
+def test_cross_attention_of_a_transformer_is_rendered(family: str, request: pytest.FixtureRequest) -> None:
+    assert generate(request.getfixturevalue(family), *SCENE, "--binding", "rendered").exit_code == 0
 
 
 @pytest.mark.parametrize("family", ["tiny_sd3", "tiny_flux"])

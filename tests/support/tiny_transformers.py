@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -16,10 +17,21 @@ from diffusers import (
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from support.tiny_models import make_autoencoder, make_text_config, make_tokenizer
 
@@ -50,6 +62,58 @@ def save_pixart(folder: Path, sigma: bool = False) -> Path:
         vae=make_autoencoder(),
         transformer=transformer,
         scheduler=DPMSolverMultistepScheduler(beta_schedule="linear"),
+    )
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def save_sana(folder: Path) -> Path:
+    """Sana in small: an autoencoder without a distribution, and the text of a language model."""
+    torch.manual_seed(0)
+    transformer = SanaTransformer2DModel(
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=HEAD_WIDTH,
+        num_attention_heads=HEADS,
+        num_cross_attention_heads=HEADS,
+        cross_attention_head_dim=HEAD_WIDTH,
+        cross_attention_dim=WIDTH,
+        caption_channels=8,
+        sample_size=32,
+    )
+    stir(transformer)
+    tokenizer = make_gemma_tokenizer()
+    text = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=4096,
+    )
+    blocks = ("ResBlock", "ResBlock", "ResBlock")
+    vae = AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=2,
+        encoder_block_types=blocks,
+        decoder_block_types=blocks,
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        encoder_layers_per_block=(1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1),
+        encoder_qkv_multiscales=((), (), ()),
+        decoder_qkv_multiscales=((), (), ()),
+        decoder_norm_types="rms_norm",
+        decoder_act_fns="silu",
+        scaling_factor=0.41407,
+    )
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0)
+    pipeline = SanaPipeline(
+        tokenizer=tokenizer, text_encoder=Gemma2Model(text), vae=vae, transformer=transformer, scheduler=scheduler
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
@@ -134,6 +198,14 @@ def make_t5_tokenizer() -> T5Tokenizer:
     vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0), ("▁", -2.0)]
     vocabulary += [(letter, -3.0) for letter in string.ascii_letters + string.digits + ",.-"]
     return T5Tokenizer(vocab=vocabulary + [(word, -1.0) for word in words], extra_ids=0, model_max_length=512)
+
+
+def make_gemma_tokenizer() -> GemmaTokenizer:
+    """Letters, and one word with its space."""
+    letters = [*string.printable, "▁"]
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *letters, "▁o", "▁of"]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    return GemmaTokenizer(vocab=vocabulary, merges=[("▁", "o"), ("▁o", "f")], model_max_length=4096)
 
 
 def make_t5(width: int) -> T5EncoderModel:

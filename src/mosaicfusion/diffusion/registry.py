@@ -46,8 +46,8 @@ FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": Family(
         f"{_FAMILIES}.stable_diffusion:StableDiffusion",
         "paper",
-        title="Stable Diffusion 1.x, 2.x",
-        weights_gb="2.1 to 2.6",
+        title="Stable Diffusion 1, 2",
+        weights_gb="2.1-2.6",
     ),
     "StableDiffusionXLPipeline": Family(
         f"{_FAMILIES}.sdxl:StableDiffusionXL", "sdxl", title="SDXL", text="CLIP, CLIP", weights_gb="6.9"
@@ -58,13 +58,14 @@ FAMILIES: dict[str, Family] = {
     "PixArtSigmaPipeline": Family(
         f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", text="T5", weights_gb="10.9"
     ),
+    "SanaPipeline": Family(f"{_FAMILIES}.sana:Sana", "sana", title="Sana", text="Gemma", weights_gb="7-9"),
     "StableDiffusion3Pipeline": Family(
         f"{_FAMILIES}.sd3:StableDiffusion3",
         "sd3",
         title="Stable Diffusion 3, 3.5",
         text="CLIP, CLIP, T5",
         attention="joint",
-        weights_gb="15 to 28",
+        weights_gb="15-28",
     ),
     "FluxPipeline": Family(
         f"{_FAMILIES}.flux:Flux",

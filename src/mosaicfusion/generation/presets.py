@@ -33,7 +33,7 @@ _MINI_BACKGROUNDS = (
 )
 
 _TRANSFORMER_LAYOUT = {"region_hw_px": (896, 1152), "overlap_xy_px": (128, 128)}
-_TRANSFORMERS = ("pixart", "sd3", "flux", "flux-schnell")
+_TRANSFORMERS = ("pixart", "sana", "sd3", "flux", "flux-schnell")
 _FLUX_BLOCKS = ("transformer_blocks.12", "transformer_blocks.17")
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -67,6 +67,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "layout": {"region_hw_px": (448, 576), "overlap_xy_px": (64, 64)},
         "sampling": {"scheduler": "model", "steps": 20, "guidance": 4.5},
         "attention": {"strides_px": (16,), "blocks": ("transformer_blocks",)},
+    },
+    # A cell of Sana is 32 pixels, so maps are coarse.
+    "sana": {
+        "layout": _TRANSFORMER_LAYOUT,
+        "sampling": {"scheduler": "model", "steps": 20, "guidance": 4.5},
+        "attention": {"strides_px": (32,), "blocks": ("transformer_blocks",)},
     },
     # Joint attention: the layers that localise best by Seg4Diff (arXiv 2509.18096).
     "sd3": {

@@ -21,12 +21,13 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.models.device import DeviceOptions
 from mosaicfusion.mosaic.plan import Plan
 
-CROSS = ("tiny_pixart", "tiny_pixart_sigma")
+CROSS = ("tiny_pixart", "tiny_pixart_sigma", "tiny_sana")
 JOINT = ("tiny_sd3", "tiny_flux", "tiny_flux_schnell")
 # What a pipeline would do to prompt or size, or cut off, unless it is told; see the families.
 CALLS: dict[str, dict[str, Any]] = {
     "tiny_pixart": {"clean_caption": False, "use_resolution_binning": False},
     "tiny_pixart_sigma": {"clean_caption": False, "use_resolution_binning": False},
+    "tiny_sana": {"clean_caption": False, "use_resolution_binning": False},
     "tiny_flux_schnell": {"max_sequence_length": 256},
 }
 
@@ -35,7 +36,8 @@ def config_for(grid: str = "1x1", **changes: Any) -> RunConfig:
     config = tiny_config(grid, **{"scheduler": "model", **changes})
     blocks = ("transformer_blocks", "single_transformer_blocks")
     attention = config.attention.model_copy(update={"strides_px": (4,), "blocks": blocks})
-    return config.model_copy(update={"attention": attention})
+    layout = config.layout.model_copy(update={"region_hw_px": (32, 64)})  # Sana's pipeline wants multiples of 32
+    return config.model_copy(update={"attention": attention, "layout": layout})
 
 
 @pytest.fixture(params=CROSS + JOINT)
@@ -185,6 +187,26 @@ def test_a_subject_is_found_in_the_text_of_every_encoder(tiny_sd3: Path) -> None
     for tokenizer, positions in ((model.pipeline.tokenizer, clip), (model.pipeline.tokenizer_3, t5)):
         tokens = tokenizer(prompt.text)["input_ids"]
         assert tokenizer.decode([tokens[position] for position in positions]).strip() == name
+
+
+def test_a_subject_is_found_behind_an_instruction(tiny_sana: Path) -> None:
+    """The embeddings of the denoiser are those of the language model at the end of a long text."""
+    model: Any = load_model(tiny_sana, "cpu", "float32")
+    config = config_for()
+    prompt = make_prompts(model, Plan(config, CATEGORIES, CATEGORIES, model.latent_factor).spec(0))[0]
+    instruction = "\n".join(model.instruction)
+    tokens = model.tokenizer.spans[0].tokenizer(instruction + prompt.text)["input_ids"]
+    with torch.inference_mode():
+        whole = model.pipeline.text_encoder(torch.tensor([tokens]))[0][0]
+        given = model.encode([prompt.text]).embeddings[0]
+    name = prompt.text.removeprefix("a photo of a single ")
+    own = [
+        position
+        for position, vector in enumerate(whole)
+        if any(torch.allclose(vector, given[k], atol=1e-5) for k in prompt.subject)
+    ]
+    decoded = model.pipeline.tokenizer.decode([tokens[position] for position in own])
+    assert decoded.strip() == name
 
 
 def test_images_larger_than_the_positions_are_refused(tiny_sd3: Path) -> None:
