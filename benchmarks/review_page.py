@@ -23,6 +23,7 @@ from benchmarks.machine import forget_peak, machine, peak_mib
 from benchmarks.scale_records import make_run
 from mosaicfusion.review.desk import Desk
 from mosaicfusion.review.server import make_app
+from mosaicfusion.review.trial import Trial
 from mosaicfusion.run.folder import RunFolder
 
 HOST = "127.0.0.1:8765"
@@ -51,7 +52,7 @@ def main() -> None:
         desk = Desk(RunFolder.open(Path(folder) / "run"), "benchmark")
         desk.refresh()
         rows = {"open_s": time.perf_counter() - start}
-        client = TestClient(make_app(desk, "token", frozenset({HOST})), base_url=f"http://{HOST}")
+        client = TestClient(make_app(desk, Trial(), "token", frozenset({HOST})), base_url=f"http://{HOST}")
         client.get("/?token=token")
 
         def decide() -> None:

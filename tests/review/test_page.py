@@ -101,7 +101,7 @@ def test_verdicts_by_key_are_on_disk_and_can_be_undone(browser: Any, server: Ser
     page.keyboard.press("m")
     said(page, "1 object mask wrong")
     assert Reviews.read(run.path).counts() == {"reject": 1, "accept": 1, "wrong_mask": 1}
-    assert "1 rejected · 1 accepted · 1 mask wrong" in page.inner_text("#counts")
+    assert "1 accepted · 1 rejected · 1 mask wrong" in page.inner_text("#counts")
     page.keyboard.press("u")
     said(page, "undone: 1")
     page.keyboard.press("Shift+ArrowRight")
@@ -160,13 +160,13 @@ def test_a_killed_server_loses_nothing(browser: Any, run: RunFolder) -> None:
     page = opened(browser, first)
     for key in "rar":  # faster than the answers
         page.keyboard.press(key)
-    page.wait_for_function("() => document.getElementById('counts').textContent.includes('2 rejected · 1 accepted')")
+    page.wait_for_function("() => document.getElementById('counts').textContent.includes('1 accepted · 2 rejected')")
     first.stop(signal.SIGKILL)
     with (run.path / REVIEWS).open("ab") as file:
         file.write(b'{"canvas":5,"reg')  # what was being written
     second = Server(run.path)
     page = opened(browser, second)
-    assert "2 rejected · 1 accepted" in page.inner_text("#counts")
+    assert "1 accepted · 2 rejected" in page.inner_text("#counts")
     page.keyboard.press("End")
     page.keyboard.press("r")
     said(page, "1 object rejected")
@@ -188,3 +188,33 @@ def test_a_phone_and_hostile_names(browser: Any, tmp_path: Path, scheme: str) ->
         assert page.problems == []
     finally:
         server.stop()
+
+
+def test_settings_are_tried_and_kept(browser: Any) -> None:
+    command = [sys.executable, "-m", "mosaicfusion", "studio", "--no-open", "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(process.stdout.readline().strip())
+        page.fill("[name=names]", "zebra crossing")
+        page.click("#start")
+        page.wait_for_function("() => document.getElementById('said').textContent.includes('does not know')")
+        page.fill("[name=names]", "teapot, banana")
+        page.fill("[name=steps]", "3")
+        page.click("#start")
+        page.wait_for_selector("#objects li:nth-child(2)", timeout=60_000)
+        page.fill("[name=min_area]", "0.9")
+        page.press("[name=min_area]", "Enter")
+        page.wait_for_function("() => document.getElementById('said').textContent === '0 of 2 objects have a mask'")
+        page.hover("#objects li")
+        page.wait_for_selector("#canvas .heat")
+        page.click("#keep")
+        page.wait_for_function("() => document.getElementById('yaml').value.includes('min_area: 0.9')")
+        assert page.evaluate("document.documentElement.scrollWidth <= 390")
+        assert problems == []
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from mosaicfusion.review.desk import Desk
 from mosaicfusion.review.server import COOKIE, make_app
+from mosaicfusion.review.trial import Trial
 from mosaicfusion.run.folder import RunFolder
 
 HOST, TOKEN = "127.0.0.1:8765", "secret-token"
@@ -21,7 +22,7 @@ SCRIPT = {"x-review": "1"}
 @pytest.fixture
 def client(desk: Desk) -> Iterator[TestClient]:
     """A browser that has opened the address."""
-    with TestClient(make_app(desk, TOKEN, frozenset({HOST})), base_url=f"http://{HOST}") as made:
+    with TestClient(make_app(desk, Trial(), TOKEN, frozenset({HOST})), base_url=f"http://{HOST}") as made:
         assert made.get(f"/?token={TOKEN}").status_code == 200
         yield made
 
@@ -44,7 +45,7 @@ def test_the_token_opens_the_page_and_leaves_the_address(client: TestClient) -> 
     ],
 )
 def test_others_are_kept_out(desk: Desk, headers: dict[str, str], cookie: str, status: int) -> None:
-    stranger = TestClient(make_app(desk, TOKEN, frozenset({HOST})), base_url=f"http://{HOST}")
+    stranger = TestClient(make_app(desk, Trial(), TOKEN, frozenset({HOST})), base_url=f"http://{HOST}")
     stranger.cookies.set(COOKIE, cookie)
     for path in ("/api/state", "/api/objects", "/image/0", "/thumbnail/0/0", "/static/page.js"):
         assert stranger.get(path, headers=headers).status_code == status

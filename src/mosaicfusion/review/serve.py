@@ -11,6 +11,7 @@ import uvicorn
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.review.desk import Desk
 from mosaicfusion.review.server import make_app, new_token
+from mosaicfusion.review.trial import Trial
 
 
 class _Server(uvicorn.Server):
@@ -26,14 +27,17 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    desk: Desk,
+    desk: Desk | None,
+    trial: Trial,
     host: str = "127.0.0.1",
     port: int = 8765,
     *,
     on_ready: Callable[[str], None] = print,
     open_browser: bool = True,
 ) -> None:
-    """Serve the page until Ctrl-C. ``on_ready`` is called with its address, which holds the token.
+    """Serve the pages until Ctrl-C; without a ``desk`` only the one to try settings on.
+
+    ``on_ready`` is called with the address, which holds the token.
 
     Raises :class:`MosaicFusionError` if the address cannot be listened on.
     """
@@ -50,7 +54,9 @@ def serve(
         if open_browser:
             webbrowser.open(address)
 
-    config = uvicorn.Config(make_app(desk, token, hosts), log_level="error", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        make_app(desk, trial, token, hosts), log_level="error", access_log=False, server_header=False
+    )
     try:
         _Server(config, start).run(sockets=[listener])
     except KeyboardInterrupt:

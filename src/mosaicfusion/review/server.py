@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.masks.rejection import reason_name
+from mosaicfusion.review.answers import answer, say_error, to_json
 from mosaicfusion.review.desk import Desk
 from mosaicfusion.review.objects import Query
 from mosaicfusion.review.pictures import layer, thumbnail
+from mosaicfusion.review.trial import Trial
+from mosaicfusion.review.trial_routes import trial_routes
 from mosaicfusion.run.reviews import Place
 
 COOKIE = "mosaicfusion-review"
@@ -50,27 +52,31 @@ def new_token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def make_app(desk: Desk, token: str, hosts: frozenset[str]) -> Starlette:
-    """The page and its answers. ``hosts``: names, with port, under which it may be asked for."""
-    routes = [
+def make_app(desk: Desk | None, trial: Trial, token: str, hosts: frozenset[str]) -> Starlette:
+    """The pages and their answers. ``hosts``: names, with port, under which they may be asked for.
+
+    Without a ``desk`` there is only the page to try settings on.
+    """
+    review_routes = [
         Route("/", _page),
-        Route("/api/state", _answer(lambda desk, request: _state(desk))),
-        Route("/api/objects", _answer(_objects)),
-        Route("/api/canvas/{canvas:int}", _answer(lambda desk, request: desk.about(request.path_params["canvas"]))),
+        Route("/api/state", answer(_state)),
+        Route("/api/objects", answer(_objects)),
+        Route("/api/canvas/{canvas:int}", answer(_about)),
         Route("/api/decide", _decide, methods=["POST"]),
         Route("/api/undo", _undo, methods=["POST"]),
         Route("/api/write", _write, methods=["POST"]),
         Route("/thumbnail/{canvas:int}/{region:int}", _thumbnail),
         Route("/image/{canvas:int}", _image),
         Route("/layer/{canvas:int}", _layer),
-        Mount("/static", StaticFiles(packages=[("mosaicfusion.review", "static")])),
     ]
+    first = [] if desk else [Route("/", lambda request: RedirectResponse("/try", 303))]
+    static = Mount("/static", StaticFiles(packages=[("mosaicfusion.review", "static")]))
     app = Starlette(
-        routes=routes,
+        routes=[*(review_routes if desk else first), Route("/try", _try_page), *trial_routes(), static],
         middleware=[Middleware(_Guard, token=token, hosts=hosts)],
-        exception_handlers={MosaicFusionError: _say_error},
+        exception_handlers={MosaicFusionError: say_error},
     )
-    app.state.desk, app.state.token = desk, token
+    app.state.desk, app.state.trial = desk, trial
     return app
 
 
@@ -125,19 +131,9 @@ class _Guard:
         return None
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-async def _say_error(request: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, 400)
-
-
-def _answer(ask: Callable[[Desk, Request], Any]) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        return _json(await run_in_threadpool(ask, request.app.state.desk, request))
-
-    return answer
+async def _try_page(request: Request) -> Response:
+    page = _TEMPLATES.get_template("try.html.j2").render(run=request.app.state.desk is not None)
+    return HTMLResponse(page)
 
 
 async def _page(request: Request) -> Response:
@@ -146,13 +142,20 @@ async def _page(request: Request) -> Response:
     return HTMLResponse(page)
 
 
-def _state(desk: Desk) -> dict[str, Any]:
+def _state(request: Request) -> dict[str, Any]:
+    desk: Desk = request.app.state.desk
     desk.refresh()
     state = desk.state()
     return {**state, "reason_names": {name: reason_name(name) for name in state["reasons"] if name != "kept"}}
 
 
-def _objects(desk: Desk, request: Request) -> dict[str, Any]:
+def _about(request: Request) -> dict[str, Any]:
+    desk: Desk = request.app.state.desk
+    return desk.about(request.path_params["canvas"])
+
+
+def _objects(request: Request) -> dict[str, Any]:
+    desk: Desk = request.app.state.desk
     values = dict(request.query_params)
     try:
         offset, limit = max(0, int(values.get("offset", 0))), max(1, int(values.get("limit", 200)))
@@ -174,17 +177,17 @@ async def _decide(request: Request) -> Response:
             return desk.decide(places, decision.verdict, decision.category, decision.why)
         return desk.decide_all(Query.parse(decision.query), decision.verdict, decision.category, decision.why)
 
-    return _json({"count": await run_in_threadpool(decide)})
+    return to_json({"count": await run_in_threadpool(decide)})
 
 
 async def _undo(request: Request) -> Response:
-    return _json({"count": await run_in_threadpool(request.app.state.desk.undo)})
+    return to_json({"count": await run_in_threadpool(request.app.state.desk.undo)})
 
 
 async def _write(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     summary = await run_in_threadpool(build_dataset, desk.run)
-    return _json({"instances": summary.instances, "canvases": summary.used})
+    return to_json({"instances": summary.instances, "canvases": summary.used})
 
 
 async def _thumbnail(request: Request) -> Response:
