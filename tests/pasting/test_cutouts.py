@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,22 @@ def test_cutouts_have_the_pixels_of_their_masks(source: Path) -> None:
         assert cutout.mask.any(0).all() and cutout.mask.any(1).all()
 
 
-def test_several_sources_are_one_pool(source: Path) -> None:
-    pool = CutoutPool.open([source, source], REFS[:1])
-    assert counts(pool) == {DISC: 12}
-    assert pool.unmatched == ["square", "bar"]
+def test_several_sources_are_one_pool(source: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(source.parent, tmp_path / "other")) / source.name
+    for file in other.parent.rglob("*.png"):
+        with Image.open(file) as image:
+            stripes = np.asarray(image) // 2 + np.where(np.arange(HW[1]) // 4 % 2, 0, 90)[None, :, None]
+        Image.fromarray(stripes.astype(np.uint8)).save(file)
+    pool = CutoutPool.open([other, source], REFS[1:2])
+    assert {instance.file.is_relative_to(other.parent) for instance in pool.instances[SQUARE]} == {True, False}
+    assert pool.unmatched == ["disc", "bar"]
+
+
+def test_of_several_sources_what_is_nearly_the_same_is_left_out(source: Path, tmp_path: Path) -> None:
+    assert counts(CutoutPool.open([source], REFS)) == {DISC: 6, SQUARE: 3, BAR: 2}, "a single source is taken as it is"
+    pool = CutoutPool.open([source, source], REFS)
+    assert counts(pool) == {DISC: 2, SQUARE: 1, BAR: 1}, "shapes of one colour differ in size alone"
+    assert pool.left_out == {"instances that are nearly the same as others": 22 - 4}
 
 
 def test_pieces_are_left_out_unless_a_category_has_nothing_else(source: Path) -> None:

@@ -123,6 +123,29 @@ def test_hidden_parts_leave_the_masks_of_real_objects(sets: Path, tmp_path: Path
         assert [row["area"] for row in rows if isinstance(row["segmentation"], dict)] == [mask.sum() for mask in masks]
 
 
+def test_two_runs_with_the_same_seed_count_once(sets: Path, tmp_path: Path) -> None:
+    settings = [
+        *("generate", "-c", "banana, teapot", "-n", "1", "--grid", "2x2", "--steps", "2", "--policy", "not_exhaustive"),
+        *("--set", "masks.min_area=0", "--set", "masks.max_area=1", "--set", "layout.region_hw_px=[64,64]"),
+        *("--set", "layout.overlap_xy_px=[16,16]"),
+    ]
+    for name in ("one", "two"):
+        assert call(*settings, "--out", tmp_path / name).exit_code == 0
+    data = json.loads((sets / "real/train.json").read_text())
+    for category, name in zip(data["categories"], ("banana", "teapot"), strict=False):
+        category.update(name=name, synonyms=[name], synset="")
+    real = tmp_path / "real.json"
+    real.write_text(json.dumps(data))
+    left_out = [
+        [line for line in call(
+            "paste", real, *runs, "--images", sets / "real/images", "-o", tmp_path / f"{len(runs)}.json", "--count", 1
+        ).stderr.splitlines() if "nearly the same" in line]
+        for runs in ([tmp_path / "one"], [tmp_path / "one", tmp_path / "two"])
+    ]  # fmt: skip
+    instances = len(json.loads((tmp_path / "one/lvis.json").read_text())["annotations"])
+    assert left_out == [[], [f"note: left out: instances that are nearly the same as others: {instances}"]]
+
+
 def test_on_the_command_line(sets: Path, tmp_path: Path) -> None:
     out = tmp_path / "pasted.json"
     result = call(

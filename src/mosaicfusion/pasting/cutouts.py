@@ -20,6 +20,10 @@ from mosaicfusion.dataset.sample import Annotation, Sample
 from mosaicfusion.errors import MosaicFusionError, first_few
 from mosaicfusion.files.images import is_deep
 from mosaicfusion.masks import rle
+from mosaicfusion.pasting.duplicates import distinct, fingerprint
+
+
+NEARLY_THE_SAME = "instances that are nearly the same as others"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ class Instance:
 
     def cut(self) -> Cutout:
         """Read the image and cut the instance out."""
-        pixels = read_pixels(self.file, self.hw)
+        return self.cut_from(read_pixels(self.file, self.hw))
+
+    def cut_from(self, pixels: NDArray[np.uint8]) -> Cutout:
+        """Cut the instance out of its image, uint8 RGB of ``hw`` pixels."""
         mask = rle.decode(read_mask(self.record, self.hw).run_lengths())
         left, top, width, height = (int(side) for side in rle.box_xywh(mask))
         window = np.s_[top : top + height, left : left + width]
@@ -76,7 +83,8 @@ class CutoutPool:
         """Find the instances of run folders, and of jsons beside their images; each of these images is read once.
 
         Crowds and objects without a mask are left out, and so are those that others hide in part, which would be pasted as
-        pieces, unless their category has no other. Raises :class:`MosaicFusionError` for a source that cannot be read, with
+        pieces, unless their category has no other. Of several sources, which may hold the same run, instances that look nearly
+        like an earlier one of their category are left out. Raises :class:`MosaicFusionError` for a source that cannot be read, with
         broken images or with images of another size than their row says, and if no instance is left.
         """
         pool = cls.collect(sources, categories)
@@ -90,6 +98,8 @@ class CutoutPool:
             )
         with ThreadPoolExecutor() as threads:  # Pillow decodes outside of Python's lock
             list(threads.map(_check, pool.samples))
+        if len(sources) > 1:
+            pool._leave_out_duplicates()
         return pool
 
     @classmethod
@@ -137,6 +147,27 @@ class CutoutPool:
         if reason:
             self.left_out[reason] += 1
         return not reason
+
+    def _leave_out_duplicates(self) -> None:
+        by_file: dict[Path, list[Instance]] = {}
+        for one in (one for found in self.instances.values() for one in found):
+            by_file.setdefault(one.file, []).append(one)
+        prints: dict[int, NDArray[np.float32]] = {}  # by the object itself: two sources may have the same ids
+
+        def note(members: list[Instance]) -> None:
+            pixels = read_pixels(members[0].file, members[0].hw)
+            for one in members:
+                cutout = one.cut_from(pixels)
+                prints[id(one)] = fingerprint(cutout.pixels, cutout.mask)
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(note, by_file.values()))
+        before = sum(map(len, self.instances.values()))
+        for category, found in self.instances.items():
+            rows = np.stack([prints[id(one)] for one in found])
+            self.instances[category] = [found[k] for k in distinct(rows)]
+        if left_out := before - sum(map(len, self.instances.values())):
+            self.left_out[NEARLY_THE_SAME] = left_out
 
     def cut(self, category_id: int, rng: np.random.Generator) -> Cutout:
         """One instance of a category, at random."""
