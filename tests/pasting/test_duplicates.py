@@ -8,7 +8,9 @@ from PIL import Image
 from mosaicfusion.pasting.duplicates import distinct, fingerprint
 
 RNG = np.random.default_rng(0)
-PIXELS = np.asarray(Image.fromarray(RNG.integers(0, 255, (5, 4, 3), np.uint8)).resize((60, 80), Image.Resampling.BICUBIC))
+PIXELS = np.asarray(
+    Image.fromarray(RNG.integers(0, 255, (5, 4, 3), np.uint8)).resize((60, 80), Image.Resampling.BICUBIC)
+)
 MASK = np.hypot(*np.mgrid[-40:40, -30:30]) < 35
 
 

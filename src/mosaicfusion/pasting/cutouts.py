@@ -22,7 +22,6 @@ from mosaicfusion.files.images import is_deep
 from mosaicfusion.masks import rle
 from mosaicfusion.pasting.duplicates import distinct, fingerprint
 
-
 NEARLY_THE_SAME = "instances that are nearly the same as others"
 
 
@@ -84,8 +83,8 @@ class CutoutPool:
 
         Crowds and objects without a mask are left out, and so are those that others hide in part, which would be pasted as
         pieces, unless their category has no other. Of several sources, which may hold the same run, instances that look nearly
-        like an earlier one of their category are left out. Raises :class:`MosaicFusionError` for a source that cannot be read, with
-        broken images or with images of another size than their row says, and if no instance is left.
+        like an earlier one of their category are left out. Raises :class:`MosaicFusionError` for a source that cannot be read,
+        with broken images or with images of another size than their row says, and if no instance is left.
         """
         pool = cls.collect(sources, categories)
         if not pool.instances:
@@ -149,9 +148,9 @@ class CutoutPool:
         return not reason
 
     def _leave_out_duplicates(self) -> None:
-        by_file: dict[Path, list[Instance]] = {}
+        by_file: dict[tuple[Path, Hw], list[Instance]] = {}
         for one in (one for found in self.instances.values() for one in found):
-            by_file.setdefault(one.file, []).append(one)
+            by_file.setdefault((one.file, one.hw), []).append(one)
         prints: dict[int, NDArray[np.float32]] = {}  # by the object itself: two sources may have the same ids
 
         def note(members: list[Instance]) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 _SIDE = 8
 _GREY = 124
-_NEARLY = 3.0  # of 255: JPEGs of quality 75 differ by 0.6, at most 2.1; other objects of the bundled model by 4.0 at least
+_NEARLY = 3.0  # of 255: a JPEG of quality 75 changes at most 2; two objects of the bundled model differ by 4 or more
 
 
 def fingerprint(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
