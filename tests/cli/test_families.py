@@ -82,7 +82,7 @@ def test_joint_attention_is_not_rendered(
     [
         ("tiny_sd3", '--set attention.blocks=["transformer_blocks.9"]', "no attention to text at attention.strides_px"),
         ("tiny_sd3", "--set attention.strides_px=[8]", "no attention to text at attention.strides_px"),
-        ("tiny_sd3", "--set layout.region_hw_px=[64,256]", "takes images of up to 128 px a side; its regions have"),
+        ("tiny_sd3", "--set layout.region_hw_px=[64,256]", "takes images of up to 192 px a side; its regions have"),
         ("tiny_sd3", "--set layout.region_hw_px=[34,34]", "must be multiples of 4 for this model; try (32, 32)"),
         ("tiny_sd3", "--scheduler lms", "does not fit this model; choose one of euler, heun, dpm++, model"),
         ("tiny_flux", "--scheduler heun", "does not fit this model; choose one of euler, dpm++, model"),

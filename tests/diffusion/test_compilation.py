@@ -40,6 +40,23 @@ def test_without_a_compiler_the_error_names_the_fix(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", ["tiny_pixart", "tiny_sana", "tiny_sd3", "tiny_flux"])
+def test_transformers_give_the_same_canvases(family: str, request: pytest.FixtureRequest) -> None:
+    folder, config = request.getfixturevalue(family), tiny_config(scheduler="model")
+    attention = config.attention.model_copy(update={"strides_px": (4,), "blocks": ("transformer_blocks",)})
+    config = config.model_copy(update={"attention": attention})
+    images, maps = [], []
+    for options in (DeviceOptions("cpu"), COMPILED):
+        model = load_model(folder, options, "float32")
+        sampled = sample_canvases(model, [Plan(config, CATEGORIES, CATEGORIES, model.latent_factor).spec(0)], config)[0]
+        assert sampled.image is not None
+        images.append(sampled.image.astype(int))
+        maps.append(sampled.sums[0][4])
+    assert np.abs(images[0] - images[1]).max() <= 1
+    np.testing.assert_allclose(*maps, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_the_same_canvases_from_one_graph_for_all_regions(tiny_sd: Path, tiny_model: DiffusionModel) -> None:
     loaded = load_model(tiny_sd, COMPILED, "float32")
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,38 @@ def test_other_families_equal_plain_sampling(family: str, request: pytest.Fixtur
     config = tiny_config(scheduler="model")
     expected = pipeline_latents(folder, model, config)
     torch.testing.assert_close(final_latents(model, config), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["tiny_sd", "tiny_sdxl"])
+def test_a_unet_that_takes_the_guidance_equals_plain_sampling(
+    family: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = Path(shutil.copytree(request.getfixturevalue(family), tmp_path / "model"))
+    config_file = folder / "unet" / "config.json"
+    changed = json.loads(config_file.read_text()) | {"time_cond_proj_dim": 8}
+    diffusers.UNet2DConditionModel.from_config(changed).save_pretrained(folder / "unet")
+    model = load_model(folder, "cpu", "float32")
+    config = tiny_config(scheduler="model", guidance=8)
+    expected = pipeline_latents(folder, model, config)
+    torch.testing.assert_close(final_latents(model, config), expected, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(expected, final_latents(model, tiny_config(scheduler="model", guidance=2)), atol=1e-3)
+
+
+def test_latents_with_moments_are_decoded_as_the_pipeline_does(tiny_sdxl: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_sdxl, tmp_path / "model"))
+    path = folder / "vae" / "config.json"
+    moments = {"latents_mean": [0.5, -1.0, 0.0, 2.0], "latents_std": [2.0, 1.0, 3.0, 0.5]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | moments))
+    model: Any = load_model(folder, "cpu", "float32")
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    with torch.inference_mode():
+        scale = pipeline.vae.config.scaling_factor
+        mean, deviation = (torch.tensor(moments[name])[None, :, None, None] for name in moments)
+        image = pipeline.vae.decode(latents * deviation / scale + mean, return_dict=False)[0]
+        expected = pipeline.image_processor.postprocess(image, output_type="np")[0] * 255
+        decoded = model.decode(latents)
+    assert np.abs(decoded - expected).max() <= 0.51
 
 
 def test_without_guidance_the_unconditional_half_is_not_needed(tiny_sd: Path, tiny_model: DiffusionModel) -> None:

@@ -133,7 +133,7 @@ def save_sd3(folder: Path, t5: bool = True) -> Path:
         caption_projection_dim=WIDTH,
         joint_attention_dim=64,
         pooled_projection_dim=64,
-        pos_embed_max_size=32,
+        pos_embed_max_size=48,
         dual_attention_layers=(0,),
         qk_norm="rms_norm",
     )

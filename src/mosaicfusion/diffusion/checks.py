@@ -18,7 +18,8 @@ def check_settings(folder: Path, config: RunConfig) -> None:
         raise MosaicFusionError(
             f"binding=rendered needs cross-attention; {family.title} has joint attention of image and text: take cutouts or tiles"
         )
-    embedded = family.guidance == "embedded" and denoiser_config(folder).get("guidance_embeds")
+    denoiser = denoiser_config(folder)
+    embedded = denoiser.get("guidance_embeds") or denoiser.get("time_cond_proj_dim")  # the guidance scale is an input
     if embedded and config.prompt.negative:
         raise MosaicFusionError(
             f"the model in {folder} takes the guidance as an input and reads no negative prompt: leave prompt.negative out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,9 +25,9 @@ _BATCH, _LATENT_HW = 18, (24, 40)
 
 @torch.inference_mode()
 def compile_parts(model: DiffusionModel) -> None:
-    """Compile the residual blocks and feed-forwards of the U-Net, and the decoder, with torch.compile, before sampling starts.
+    """Compile the residual blocks and feed-forwards of the denoiser, and the decoder, with torch.compile, before sampling starts.
 
-    The attention layers are not compiled, since their processors are replaced for every batch, see
+    The attention layers are not compiled, since they are watched from outside, see
     :class:`~mosaicfusion.diffusion.attention.AttentionRecorder`. Raises
     :class:`MosaicFusionError` if compilation is not possible.
     """
@@ -39,7 +40,9 @@ def compile_parts(model: DiffusionModel) -> None:
         latents = torch.zeros(_BATCH, model.latent_channels, *_LATENT_HW, device=model.device)
         timestep = torch.tensor(1, device=model.device)
         region_hw_px = _LATENT_HW[0] * factor, _LATENT_HW[1] * factor
-        model.predict(latents, timestep, model.encode(["a"] * _BATCH), region_hw_px)
+        text = model.encode(["a"] * _BATCH)
+        text = replace(text, guidance=1.0) if model.embeds_guidance else text
+        model.predict(latents, timestep, text, region_hw_px)
         model.decode(latents[:1])
     except RuntimeError as error:
         raise MosaicFusionError(

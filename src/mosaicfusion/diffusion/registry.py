@@ -19,17 +19,15 @@ if TYPE_CHECKING:
 class Family:
     """What is known of a family before a model of it is loaded.
 
-    ``implementation``: MODULE:CLASS, imported when a model is loaded. ``preset``: the default, by name. ``text``: its encoders.
-    ``attention``: image and text meet in cross-attention, or in one joint attention. ``guidance``: by two halves of a batch, or
-    embedded, as an input of the denoiser. ``weights_gb``: of published models in 16 bits, by their numbers of parameters.
+    ``implementation``: MODULE:CLASS, imported when a model is loaded; it knows the rest. ``preset``: the default, by name.
+    ``attention``: image and text meet in cross-attention, or in one joint attention. ``weights_gb``: of published models in
+    16 bits, by their numbers of parameters.
     """
 
     implementation: str
     preset: str
     title: str = ""
-    text: str = "CLIP"
     attention: Literal["cross", "joint"] = "cross"
-    guidance: Literal["two halves", "embedded"] = "two halves"
     weights_gb: str = ""
 
     def load_class(self) -> type[DiffusionModel]:
@@ -49,21 +47,14 @@ FAMILIES: dict[str, Family] = {
         title="Stable Diffusion 1, 2",
         weights_gb="2.1-2.6",
     ),
-    "StableDiffusionXLPipeline": Family(
-        f"{_FAMILIES}.sdxl:StableDiffusionXL", "sdxl", title="SDXL", text="CLIP, CLIP", weights_gb="6.9"
-    ),
-    "PixArtAlphaPipeline": Family(
-        f"{_FAMILIES}.pixart:PixArtAlpha", "pixart", title="PixArt-alpha", text="T5", weights_gb="10.9"
-    ),
-    "PixArtSigmaPipeline": Family(
-        f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", text="T5", weights_gb="10.9"
-    ),
-    "SanaPipeline": Family(f"{_FAMILIES}.sana:Sana", "sana", title="Sana", text="Gemma", weights_gb="7-9"),
+    "StableDiffusionXLPipeline": Family(f"{_FAMILIES}.sdxl:StableDiffusionXL", "sdxl", title="SDXL", weights_gb="6.9"),
+    "PixArtAlphaPipeline": Family(f"{_FAMILIES}.pixart:PixArtAlpha", "pixart", title="PixArt-alpha", weights_gb="10.9"),
+    "PixArtSigmaPipeline": Family(f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", weights_gb="10.9"),
+    "SanaPipeline": Family(f"{_FAMILIES}.sana:Sana", "sana", title="Sana", weights_gb="7-9"),
     "StableDiffusion3Pipeline": Family(
         f"{_FAMILIES}.sd3:StableDiffusion3",
         "sd3",
         title="Stable Diffusion 3, 3.5",
-        text="CLIP, CLIP, T5",
         attention="joint",
         weights_gb="15-28",
     ),
@@ -71,9 +62,7 @@ FAMILIES: dict[str, Family] = {
         f"{_FAMILIES}.flux:Flux",
         "flux",
         title="FLUX.1 dev, schnell",
-        text="CLIP (pooled), T5",
         attention="joint",
-        guidance="embedded",
         weights_gb="34",
     ),
 }

@@ -211,7 +211,7 @@ def test_a_subject_is_found_behind_an_instruction(tiny_sana: Path) -> None:
 
 def test_images_larger_than_the_positions_are_refused(tiny_sd3: Path) -> None:
     model = load_model(tiny_sd3, "cpu", "float32")
-    config = RunConfig.parse({"layout": {"grids": ("1x1",), "region_hw_px": (64, 160), "overlap_xy_px": (8, 8)}})
+    config = RunConfig.parse({"layout": {"grids": ("1x1",), "region_hw_px": (64, 256), "overlap_xy_px": (8, 8)}})
     plan = Plan(config, CATEGORIES, CATEGORIES, model.latent_factor)
-    with pytest.raises(MosaicFusionError, match="takes images of up to 128 px a side; its regions have 160"):
+    with pytest.raises(MosaicFusionError, match="takes images of up to 192 px a side; its regions have 256"):
         check_size(model, plan.spec(0).canvas)

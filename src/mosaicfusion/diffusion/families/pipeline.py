@@ -95,16 +95,16 @@ class PipelineModel:
         names = ("latents", "latent")  # of the autoencoders that have no distribution
         plain = next((getattr(encoded, name) for name in names if hasattr(encoded, name)), None)
         latents = encoded.latent_dist.mode() if plain is None else plain
-        mean, deviation = self._moments()
-        return self.pack((latents.float() - mean) / deviation)
+        mean, scale = self._moments()
+        return self.pack((latents.float() - mean) * scale)
 
     def decode(self, latents: torch.Tensor) -> NDArray[np.uint8] | None:
         """Latents of one canvas, (1, C, h, w) float32 -> uint8 RGB (H, W, 3); ``None`` where numbers are not finite."""
         if not bool(latents.isfinite().all()):  # a decoder may squash them to plausible pixels
             return None
         vae_dtype = self._activate_vae()
-        mean, deviation = self._moments()
-        scaled = self.unpack(latents) * deviation + mean
+        mean, scale = self._moments()
+        scaled = self.unpack(latents) / scale + mean
         image = self.vae.decode(scaled.to(vae_dtype), return_dict=False)[0][0]  # (3, H, W) in [-1, 1]
         if not bool(image.isfinite().all()):
             return None
@@ -112,13 +112,13 @@ class PipelineModel:
         return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
 
     def _moments(self) -> tuple[Any, Any]:
-        """What latents are shifted and scaled by: numbers, or (c, 1, 1)."""
+        """What is subtracted from the autoencoder's latents, and what they are then multiplied by: numbers, or (c, 1, 1)."""
         config = self.vae.config
         mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is None or deviation is None:
-            return getattr(config, "shift_factor", None) or 0, 1 / config.scaling_factor
+            return getattr(config, "shift_factor", None) or 0, config.scaling_factor
         by_channel = torch.tensor([mean, deviation], device=self.device)[..., None, None]
-        return by_channel[0], by_channel[1] / config.scaling_factor
+        return by_channel[0], config.scaling_factor / by_channel[1]
 
     def _activate_vae(self) -> torch.dtype:
         """Get the autoencoder ready; return the dtype that it computes in."""

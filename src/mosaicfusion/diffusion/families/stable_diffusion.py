@@ -17,6 +17,11 @@ class StableDiffusion(PipelineModel):
     part: ClassVar[Part] = "unet"
     unused_parts: ClassVar[dict[str, Any]] = {"safety_checker": None, "feature_extractor": None, "image_encoder": None}
 
+    @property
+    def embeds_guidance(self) -> bool:
+        """See :class:`PipelineModel`: true for U-Nets that were distilled so."""
+        return self.denoiser.config.time_cond_proj_dim is not None
+
     def encode(self, prompts: Sequence[str]) -> Conditioning:
         """Embeddings (B, tokens, channels) of the prompts."""
         self.activate(*self._encoders)
@@ -36,10 +41,20 @@ class StableDiffusion(PipelineModel):
             latents.to(self.dtype),
             timestep,
             encoder_hidden_states=conditioning.embeddings,
+            timestep_cond=self._strength(conditioning.guidance, len(latents)),
             added_cond_kwargs=self.added_conditions(conditioning, region_hw_px),
             return_dict=False,
         )[0]
         return prediction.float()
+
+    def _strength(self, guidance: float | None, count: int) -> torch.Tensor | None:
+        """The guidance scale as the U-Net takes it, (B, channels)."""
+        if guidance is None:
+            return None
+        width = self.denoiser.config.time_cond_proj_dim
+        scales = torch.full((count,), guidance - 1, device=self.device)
+        strength: torch.Tensor = self.pipeline.get_guidance_scale_embedding(scales, width)
+        return strength.to(self.device, self.dtype)
 
     def added_conditions(
         self, conditioning: Conditioning, region_hw_px: tuple[int, int]
