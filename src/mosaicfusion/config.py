@@ -86,12 +86,14 @@ class SamplingConfig(Settings):
 
 
 class AttentionConfig(Settings):
-    """The cross-attention maps that are added up."""
+    """The attention maps that are added up."""
 
     strides_px: tuple[Positive, ...] = Field(
         (8, 16, 32), min_length=1, description="pixels of the image per map cell; those the model lacks are ignored"
     )
-    blocks: tuple[str, ...] = Field(("down", "up"), min_length=1, description="prefixes of U-Net block names")
+    blocks: tuple[str, ...] = Field(
+        ("down", "up"), min_length=1, description="beginnings of the names of the layers that are read"
+    )
     steps: tuple[Fraction, Fraction] = Field((0.0, 1.0), description="part of the sampling steps that is read")
 
     @field_validator("steps")

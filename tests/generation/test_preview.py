@@ -17,6 +17,17 @@ from mosaicfusion.generation.selection import select
 from mosaicfusion.run.folder import RunFolder
 
 
+def test_the_size_of_cells_and_the_halves_are_those_of_the_model(tiny_sd: Path, tiny_flux: Path) -> None:
+    def planned(model: Path) -> Preview:
+        return preview(select(["kite"], str(model)), make_config(None, {"model": str(model)}), Canvases(1))
+
+    stable, flux = planned(tiny_sd), planned(tiny_flux)
+    assert stable.unet_calls == stable.objects * 50 * 2
+    assert flux.unet_calls == flux.objects * 28  # the guidance is an input
+    (regions,) = flux.first.values()
+    assert all(side % 16 == 0 for one in regions for side in one.region.hw)
+
+
 def test_the_first_canvases_are_those_of_the_run(tiny_sd: Path, tmp_path: Path) -> None:
     generate_tiny(tmp_path / "run", tiny_sd)
     run = RunFolder.open(tmp_path / "run")

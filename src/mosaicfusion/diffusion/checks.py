@@ -8,7 +8,7 @@ from mosaicfusion.config import RunConfig
 from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.diffusion.schedulers import check_scheduler
 from mosaicfusion.errors import MosaicFusionError
-from mosaicfusion.models.pipeline_folder import denoiser_config
+from mosaicfusion.models.pipeline_folder import takes_guidance
 
 
 def check_settings(folder: Path, config: RunConfig) -> None:
@@ -18,9 +18,7 @@ def check_settings(folder: Path, config: RunConfig) -> None:
         raise MosaicFusionError(
             f"binding=rendered needs cross-attention; {family.title} has joint attention of image and text: take cutouts or tiles"
         )
-    denoiser = denoiser_config(folder)
-    embedded = denoiser.get("guidance_embeds") or denoiser.get("time_cond_proj_dim")  # the guidance scale is an input
-    if embedded and config.prompt.negative:
+    if config.prompt.negative and takes_guidance(folder):
         raise MosaicFusionError(
             f"the model in {folder} takes the guidance as an input and reads no negative prompt: leave prompt.negative out"
         )

@@ -20,13 +20,14 @@ class Family:
     """What is known of a family before a model of it is loaded.
 
     ``implementation``: MODULE:CLASS, imported when a model is loaded; it knows the rest. ``preset``: the default, by name.
-    ``attention``: image and text meet in cross-attention, or in one joint attention. ``weights_gb``: of published models in
-    16 bits, by their numbers of parameters.
+    ``cell_px``: pixels of the image per latent cell in its published models. ``attention``: image and text meet in
+    cross-attention, or in one joint attention. ``weights_gb``: of published models in 16 bits, by their numbers of parameters.
     """
 
     implementation: str
     preset: str
     title: str = ""
+    cell_px: int = 8
     attention: Literal["cross", "joint"] = "cross"
     weights_gb: str = ""
 
@@ -48,13 +49,18 @@ FAMILIES: dict[str, Family] = {
         weights_gb="2.1-2.6",
     ),
     "StableDiffusionXLPipeline": Family(f"{_FAMILIES}.sdxl:StableDiffusionXL", "sdxl", title="SDXL", weights_gb="6.9"),
-    "PixArtAlphaPipeline": Family(f"{_FAMILIES}.pixart:PixArtAlpha", "pixart", title="PixArt-alpha", weights_gb="10.9"),
-    "PixArtSigmaPipeline": Family(f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", weights_gb="10.9"),
-    "SanaPipeline": Family(f"{_FAMILIES}.sana:Sana", "sana", title="Sana", weights_gb="7-9"),
+    "PixArtAlphaPipeline": Family(
+        f"{_FAMILIES}.pixart:PixArtAlpha", "pixart", title="PixArt-alpha", cell_px=16, weights_gb="10.9"
+    ),
+    "PixArtSigmaPipeline": Family(
+        f"{_FAMILIES}.pixart:PixArtSigma", "pixart", title="PixArt-Sigma", cell_px=16, weights_gb="10.9"
+    ),
+    "SanaPipeline": Family(f"{_FAMILIES}.sana:Sana", "sana", title="Sana", cell_px=32, weights_gb="7-9"),
     "StableDiffusion3Pipeline": Family(
         f"{_FAMILIES}.sd3:StableDiffusion3",
         "sd3",
         title="Stable Diffusion 3, 3.5",
+        cell_px=16,
         attention="joint",
         weights_gb="15-28",
     ),
@@ -62,6 +68,7 @@ FAMILIES: dict[str, Family] = {
         f"{_FAMILIES}.flux:Flux",
         "flux",
         title="FLUX.1 dev, schnell",
+        cell_px=16,
         attention="joint",
         weights_gb="34",
     ),

@@ -13,7 +13,7 @@ from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.files.remote import as_path
 from mosaicfusion.layouts import GridLayout
 from mosaicfusion.models.hub import find_model
-from mosaicfusion.models.pipeline_folder import denoiser_config, scheduler_config
+from mosaicfusion.models.pipeline_folder import denoiser_config, scheduler_config, takes_guidance
 from mosaicfusion.settings import merge_settings, read_settings
 
 # Plain backgrounds that the miniature was trained with; other models get theirs from --backgrounds.
@@ -218,5 +218,5 @@ def _default_preset(model: Any, revision: str | None, variant: str | None) -> st
 _SPECIAL: dict[str, tuple[str, Callable[[Path], bool]]] = {
     "paper": ("zero-snr", lambda folder: bool(scheduler_config(folder).get("rescale_betas_zero_snr"))),
     "pixart": ("pixart-512", lambda folder: denoiser_config(folder).get("sample_size") == 64),
-    "flux": ("flux-schnell", lambda folder: not denoiser_config(folder).get("guidance_embeds")),
+    "flux": ("flux-schnell", lambda folder: not takes_guidance(folder)),
 }

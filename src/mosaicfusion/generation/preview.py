@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mosaicfusion.categories import Selection
 from mosaicfusion.config import OutputSettings, RunConfig
+from mosaicfusion.diffusion.registry import family_of
 from mosaicfusion.generation.amount import Amount, grow
 from mosaicfusion.generation.build_dataset import Aim, Summary, summarize
 from mosaicfusion.generation.canvas_sampler import make_plan
 from mosaicfusion.generation.real_set import with_real_set
 from mosaicfusion.generation.references import with_references
 from mosaicfusion.layouts.geometry import Region
+from mosaicfusion.models.hub import is_folder
+from mosaicfusion.models.pipeline_folder import takes_guidance
 from mosaicfusion.mosaic.plan import CanvasSpec, Plan
 from mosaicfusion.mosaic.prompts import render
 from mosaicfusion.run.folder import RunFolder
@@ -63,16 +67,19 @@ def preview(
     *,
     existing: RunFolder | None = None,
     output: OutputSettings | None = None,
-    latent_factor: int = 8,
+    latent_factor: int | None = None,
     show: int = 3,
 ) -> Preview:
     """Plan a job.
 
     ``existing``: a run that it continues; ``output``: the settings of its data set that are to change. ``latent_factor``: pixels
-    of the image per latent cell, 8 in all published models of the families. ``show``: number of canvases in ``first``. Raises
-    :class:`MosaicFusionError` for a layout that does not fit, and if ``existing`` is another run.
+    of the image per latent cell, by default those of the model's family, and 8 for a model that is in no folder here. ``show``:
+    number of canvases in ``first``. Raises :class:`MosaicFusionError` for a layout that does not fit, and if ``existing`` is
+    another run.
     """
     config, _ = with_references(with_real_set(config, selection), selection)
+    usual, halves = _of_model(config)
+    latent_factor = latent_factor or usual
     config.layout.check(latent_factor)
     manifest, done, summary = _begun(selection, config, existing, output)
     manifest = grow(manifest, amount, summary if done.all() else None)
@@ -86,7 +93,7 @@ def preview(
     objects = round(sum(len(spec.categories) for spec in specs) * share)
     pixels = sum(spec.canvas.delivered_hw[0] * spec.canvas.delivered_hw[1] for spec in specs) * share
     backgrounds = total if any(spec.canvas.blend.background > 0 for spec in specs) else 0
-    calls = config.sampling.steps * (2 if config.sampling.guidance > 1 else 1)  # of a region
+    calls = config.sampling.steps * (2 if config.sampling.guidance > 1 and halves else 1)  # of a region
     first = [_missing(gaps, len(done), k) for k in range(min(show, total))]
     return Preview(
         canvases=total,
@@ -98,6 +105,12 @@ def preview(
         aims=amount.aims(plan, manifest.counts, _missing_of_each(plan, manifest.counts, done), summary),
         first={index: _planned(plan.spec(index)) for index in first},
     )
+
+
+def _of_model(config: RunConfig) -> tuple[int, bool]:
+    """Pixels of the image per latent cell of the model, and if guidance takes two halves of a batch."""
+    folder = Path(config.model)
+    return (family_of(folder).cell_px, not takes_guidance(folder)) if is_folder(folder) else (8, True)
 
 
 def _begun(

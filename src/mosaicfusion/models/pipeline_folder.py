@@ -34,6 +34,12 @@ def denoiser_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / ("transformer" if (folder / "transformer").is_dir() else "unet") / "config.json")
 
 
+def takes_guidance(folder: Path) -> bool:
+    """True if the model takes the guidance scale as an input, and so needs no unconditional half."""
+    config = denoiser_config(folder)
+    return bool(config.get("guidance_embeds") or config.get("time_cond_proj_dim"))
+
+
 def check_model_folder(folder: Path, variant: str | None = None) -> None:
     """Raise :class:`MosaicFusionError` that names the first part that is missing, unsafe to load or not of such a model.
 
