@@ -24,6 +24,7 @@ SOURCES = {
     "N = 4": ("four",),
     "N = 16": ("sixteen",),
     "scenes": ("scenes",),
+    "scenes by tiles": ("tiled-scenes",),
     "dense scenes": ("dense-scenes",),
     "scenes from real objects": ("own-scenes",),
 }

@@ -30,7 +30,7 @@ def test_list_only_shows_the_plan(tmp_path: Path) -> None:
         "--list", "--data", real, "--out", tmp_path / "exp", "--detectors", "mask_rcnn, fvlm", "--seeds", 2, columns=80
     )
     assert result.exit_code == 0, result.output
-    assert "35 runs" in result.stdout
+    assert "36 runs" in result.stdout
     assert "mask_rcnn-copy-paste-synthetic-seed0" in result.stdout  # in full, also in a narrow terminal
     assert "fvlm-synthetic-seed1" in result.stdout
     assert re.search(r"mask_rcnn-baseline-seed0 .* 1200 ", result.stdout)

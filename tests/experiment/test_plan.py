@@ -56,7 +56,7 @@ def test_as_many_instances_of_the_same_categories_with_fewer_regions(name: str) 
 def test_ablations_share_sources_unless_images_or_masks_differ() -> None:
     sources = {part.source.name for synthetic in _synthetic_sets() for part in synthetic.parts}
     grids = {"four", "four-unrefined", "one-any", "one-rare", "sixteen", "two-any", "two-rare"}
-    assert sources == grids | {"scenes", "dense-scenes", "own-scenes"}
+    assert sources == grids | {"scenes", "tiled-scenes", "dense-scenes", "own-scenes"}
 
 
 def test_no_more_than_600_canvases_of_rare_categories() -> None:

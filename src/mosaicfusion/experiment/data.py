@@ -186,7 +186,8 @@ class TrainingData:
 
     def _layout(self, source: CanvasSource) -> dict[str, Any]:
         if source.objects is not None:
-            return {"kind": "scene", "objects": source.objects, "sizes": f"{LIKE}{self.real / 'train.json'}"}
+            sizes = f"{LIKE}{self.real / 'train.json'}"
+            return {"kind": "scene", "objects": source.objects, "sizes": sizes, "binding": source.binding}
         return {"grids": source.grids}
 
     def _selection(self, source: CanvasSource) -> Selection:

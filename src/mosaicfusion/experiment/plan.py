@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from mosaicfusion.config import Policy
 from mosaicfusion.errors import MosaicFusionError, is_printable
+from mosaicfusion.layouts.geometry import Binding
 
 RECIPES = {"mask_rcnn": "mini_lite0", "centernet2": "mini_centernet2", "fvlm": "mini_fvlm"}
 """The recipe of each detector. F-VLM is open-vocabulary: rare categories are novel, their real annotations are removed."""
@@ -22,8 +23,8 @@ class CanvasSource:
 
     ``lead``: frequencies of the main categories, each shown on a canvas in turn. The other regions show any category: in the
     paper this beats rare categories only (15.2 against 14.2 AP_r). ``refine``: refine the masks.
-    ``objects``: fewest and most objects of scenes with the sizes of the real set's objects, and no grid. ``strength``: of their
-    beginning from noised real objects, 1 is pure noise.
+    ``objects``: fewest and most objects of scenes with the sizes of the real set's objects, and no grid; ``binding``: of scenes.
+    ``strength``: of their beginning from noised real objects, 1 is pure noise.
     """
 
     name: str
@@ -31,6 +32,7 @@ class CanvasSource:
     lead: str = "r"
     refine: bool = True
     objects: tuple[int, int] | None = None
+    binding: Binding = "cutouts"
     strength: float = 1.0
 
     @property
@@ -86,6 +88,9 @@ SIXTEEN_REGIONS = SyntheticSet((Part(CanvasSource("sixteen", ("4x4",))),), 1, po
 SCENES = SyntheticSet((Part(CanvasSource("scenes", objects=(6, 12))),), 2, policy="not_exhaustive")
 
 
+TILED_SCENES = SyntheticSet(
+    (Part(CanvasSource("tiled-scenes", objects=(6, 12), binding="tiles")),), 2, policy="not_exhaustive"
+)
 DENSE_SCENES = SyntheticSet((Part(CanvasSource("dense-scenes", objects=(12, 18))),), 1, policy="not_exhaustive")
 OWN_SCENES = SyntheticSet(
     (Part(CanvasSource("own-scenes", objects=(6, 12), strength=0.4)),), 2, policy="not_exhaustive"
@@ -136,10 +141,13 @@ ABLATIONS = (
     Variant("sixteen-regions", "N = 16 regions a canvas, 1 canvas a category", SIXTEEN_REGIONS),
     Variant("pasted", "instances pasted on real images", pasted=SIXTEEN_REGIONS),
     Variant("scenes-pasted", "scenes, and instances pasted on real images", SCENES, pasted=SIXTEEN_REGIONS),
+    Variant("tiled-scenes", "scenes by tiles", TILED_SCENES),
     Variant("dense-scenes", "scenes of twice as many objects, 1 a category", DENSE_SCENES),
     Variant("own-scenes", "scenes that begin from real objects", OWN_SCENES),
     *(
-        Variant(f"scenes-share-{percent}", f"scenes, {percent} % of the samples", SCENES, share=percent / 100)
+        Variant(
+            f"tiled-scenes-share-{percent}", f"scenes by tiles, {percent} % of the samples", TILED_SCENES, share=percent / 100
+        )
         for percent in (5, 10, 30)
     ),
     Variant("not-exhaustive", "rejected regions marked, none dropped", SyntheticSet((Part(FOUR),), 10, policy="not_exhaustive")),
