@@ -1,4 +1,4 @@
-"""What CLIP finds on the backgrounds of scenes, where nothing was asked for, and how much of what is there.
+"""Findings of CLIP on the backgrounds of scenes, where nothing was asked for, and how much of what is there.
 
     mosaicfusion experiment minilvis --detectors mask_rcnn --only scenes --out exp  # its scenes; any other run of scenes will do
     python -m benchmarks.background exp/synthetic/scenes --json benchmarks/results/background.json

@@ -1,4 +1,4 @@
-"""What other tools say of a run: their files, read as verdicts.
+"""Files of other tools, read as verdicts.
 
 The run was exported to FiftyOne, Label Studio or CVAT, and looked at there. An object of the run that is not there any more is
 rejected, one of another category relabelled, and one with another mask has a wrong mask. FiftyOne's tags ``accept``, ``reject``

@@ -88,7 +88,7 @@ class RealObjects:
         return self._table(np.minimum(1, np.sqrt(areas)))
 
     def positions(self) -> PositionTable:
-        """Where the boxes lie in the room that their sizes leave."""
+        """Places of the boxes in the room that their sizes leave."""
         room = self.images_wh - self.boxes[:, 2:]
         lies = np.full_like(room, 0.5)
         np.divide(self.boxes[:, :2], room, out=lies, where=room > _ROOM * self.images_wh)
@@ -102,7 +102,7 @@ class RealObjects:
         return _quantiles(counts[with_own] if len(with_own) >= _ENOUGH else counts)
 
     def companions(self, main: Sequence[Category]) -> CompanionTable:
-        """Which of the own categories are together on an image, and with each of ``main``.
+        """Counts of which own categories are together on an image, and with each of ``main``.
 
         Raises :class:`MosaicFusionError` if the set has none of them.
         """

@@ -1,4 +1,4 @@
-"""What of a run is in its data set: thresholds and the verdicts of people, when it is compiled. No canvas is generated again."""
+"""Choosing what of a run is in its data set, when it is compiled: by thresholds, and by the verdicts of people."""
 
 from __future__ import annotations
 

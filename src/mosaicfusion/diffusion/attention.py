@@ -24,7 +24,7 @@ StrideSums = dict[int, torch.Tensor]  # stride in pixels -> float32 (..., h, w)
 
 @dataclass(frozen=True)
 class AttentionCall:
-    """What a layer gave to scaled-dot-product attention, after its norms and rotations.
+    """The arguments that a layer gave to scaled-dot-product attention, after its norms and rotations.
 
     ``query`` (B, heads, queries, d), ``key`` (B, heads, keys, d), ``mask`` that broadcasts to (B, heads, queries, keys).
     """

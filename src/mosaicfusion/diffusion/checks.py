@@ -1,4 +1,4 @@
-"""What can be refused before a model's weights are loaded."""
+"""Checks before a model's weights are loaded."""
 
 from __future__ import annotations
 

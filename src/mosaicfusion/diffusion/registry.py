@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """What is known of a family before a model of it is loaded.
+    """Facts of a family before a model of it is loaded.
 
     ``implementation``: MODULE:CLASS, imported when a model is loaded; it knows the rest. ``preset``: the default, by name.
     ``cell_px``: pixels of the image per latent cell in its published models. ``attention``: image and text meet in

@@ -154,7 +154,7 @@ def _run(experiment: Experiment, run: Run, data: TrainingData, bar: Bar) -> Resu
 
 
 def _looks(recipe: Recipe, data: TrainingSet, real_images: int) -> float | None:
-    """How often a training sees a real image on average; None without real images."""
+    """The number of times that a training sees a real image on average; None without real images."""
     samples = recipe.schedule.iterations * recipe.schedule.batch_size * (1 - data.synthetic_share)
     return round(samples / real_images, 2) if real_images else None
 

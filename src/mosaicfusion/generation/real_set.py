@@ -1,4 +1,4 @@
-"""What scenes take from a real set, read into the settings."""
+"""Reading into the settings of scenes what they take from a real set."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Layout(Settings):
 
     @property
     def blend(self) -> Blend:
-        """How the predictions of overlapping regions become one, on every canvas."""
+        """The way in which the predictions of overlapping regions become one, on every canvas."""
         return Blend()
 
     @abstractmethod
@@ -42,7 +42,7 @@ class Layout(Settings):
         """The number of regions of the canvas that :meth:`make_canvas` makes with an equal ``rng``."""
 
     def companion_weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64] | None:
-        """How often each of ``others`` is beside the main category, by their names: float64 (others,), above 0 and 1 in total.
+        """The share of each of ``others``, by name, beside the main category: float64 (others,), above 0 and 1 in total.
 
         ``None`` if all are alike.
         """

@@ -1,4 +1,4 @@
-"""What scenes take from a real set, as it was read from a file and is kept in run.json."""
+"""The part of a real set that scenes take, as it was read from a file and is kept in run.json."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class QuantileTable(Settings):
 
 
 class PositionTable(Settings):
-    """Where objects lie in the room that their size leaves on the image: 0 at its left or upper edge, 1 at the opposite one.
+    """Places of objects in the room that their size leaves on the image: 0 at its left or upper edge, 1 at the opposite one.
 
     So a small object and a large one that both stand on the lower edge have the same value, 1.
     """
@@ -45,7 +45,7 @@ class PositionTable(Settings):
 
 
 class CompanionTable(Settings):
-    """Which categories are on an image together.
+    """Categories that are on an image together.
 
     ``images``: number of images of each category, by name. ``together``: of main categories, the number of images that show
     another category as well, for those with the most.
@@ -55,7 +55,7 @@ class CompanionTable(Settings):
     together: dict[str, dict[str, _Images]]
 
     def weights(self, main: str, others: Sequence[str]) -> NDArray[np.float64]:
-        """How often each of ``others`` is beside ``main``: float64 (others,), above 0 and 1 in total.
+        """The frequency with which each of ``others`` is beside ``main``: float64 (others,), above 0 and 1 in total.
 
         A main category on few images, or on none, has the companions that are frequent in the set.
         """
@@ -66,7 +66,7 @@ class CompanionTable(Settings):
 
 
 class RealSet(Settings):
-    """What was read for each setting of a scene that is ``like:FILE``, by the setting's name."""
+    """The part that was read for each setting of a scene that is ``like:FILE``, by the setting's name."""
 
     objects: _Quantiles | None = Field(None, description="objects on an image")
     sizes: QuantileTable | None = Field(None, description="of objects, by the square root of their image's area")

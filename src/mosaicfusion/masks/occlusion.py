@@ -12,7 +12,7 @@ from mosaicfusion.masks.rejection import Rejection, RejectionReason
 
 
 def visible_masks(masks: Sequence[NDArray[np.bool_] | None]) -> list[NDArray[np.bool_] | None]:
-    """What is seen of objects that hide each other, bool (H, W) each, from back to front; ``None`` stays ``None``."""
+    """The visible parts of objects that hide each other, bool (H, W) each, from back to front; ``None`` stays ``None``."""
     visible: list[NDArray[np.bool_] | None] = []
     hidden: NDArray[np.bool_] | None = None  # by all objects further in front
     for mask in reversed(masks):

@@ -92,7 +92,7 @@ class Plan:
         return [category for category in self.partners if category.id != main.id] or list(self.partners)
 
     def companion_weights(self, main: Category) -> NDArray[np.float64] | None:
-        """How often each of :meth:`companions` is beside ``main``, see :meth:`Layout.companion_weights`."""
+        """The frequency with which each of :meth:`companions` is beside ``main``, see :meth:`Layout.companion_weights`."""
         return self.config.layout.companion_weights(main.name, [category.name for category in self.companions(main)])
 
     def _template(self, name: str, rng: np.random.Generator) -> str:
@@ -124,7 +124,7 @@ def _shuffled(count: int, weights: NDArray[np.float64] | None, rng: np.random.Ge
 
 
 def expected_by_weight(weights: NDArray[np.float64], count: float) -> NDArray[np.float64]:
-    """How often each companion is expected among a mean of ``count``, which :class:`Plan` takes by ``weights``: float64 (n,).
+    """Expected numbers of companions among a mean of ``count``, which :class:`Plan` takes by ``weights``: float64 (n,).
 
     Those whose exponential waiting time is over at a time are taken; Newton's method finds the time at which they are so many.
     """

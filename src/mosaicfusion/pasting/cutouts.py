@@ -35,7 +35,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Where an instance is: its image, of ``hw`` pixels, and its annotation."""
+    """The place of an instance: its image, of ``hw`` pixels, and its annotation."""
 
     file: Path
     hw: Hw
@@ -105,7 +105,10 @@ class CutoutPool:
     def collect(
         cls, sources: Sequence[Path], categories: Sequence[CategoryRef], images: Folders | None = None
     ) -> CutoutPool:
-        """As :meth:`open`, without reading an image; there may be no instance. ``images``: folders, by default the json's own."""
+        """Find instances like :meth:`open`, without reading an image; there may be none.
+
+        ``images``: folders, by default that of the json.
+        """
         pool, hidden = cls(), dict[int, list[Instance]]()
         for source in sources:
             path = json_of(source)

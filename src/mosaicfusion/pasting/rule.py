@@ -1,4 +1,4 @@
-"""What is pasted on an image: of which categories, how many, how large. One rule for the command and for training."""
+"""The rule of what is pasted on an image: of which categories, how many, how large. One rule for the command and for training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_HIDDEN = 0.5
 
 @dataclass(frozen=True)
 class PasteRule:
-    """Which instances of a pool are pasted. Make one with :meth:`of`.
+    """The choice of instances of a pool. Make one with :meth:`of`.
 
     ``ids``: int64 (C,), the pool's categories; ``weights``: float64 (C,), how often each is pasted, 1 in total; ``names``: by id.
     ``sizes``: of objects, by name, as parts of the square root of their image's area. ``objects``: fewest and most instances on

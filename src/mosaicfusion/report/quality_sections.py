@@ -127,7 +127,7 @@ def semantics(run: RunFolder, stats: RunStats) -> Section | None:
 
 @_or_warning("Background")
 def background(run: RunFolder, stats: RunStats) -> Section | None:
-    """What CLIP finds where nothing is annotated: the number of canvases by probability, and the most probable findings."""
+    """Findings of CLIP where nothing is annotated: the number of canvases by probability, and the most probable findings."""
     lines = (read_background(run.path) or {}).values()
     if not (windows := sum(line.windows for line in lines)):
         return None

@@ -17,7 +17,7 @@ def to_json(value: Any, status: int = 200) -> Response:
 
 
 async def say_error(request: Request, error: Exception) -> Response:
-    """What the page shows of a :class:`MosaicFusionError`."""
+    """Answer with the words of a :class:`MosaicFusionError`."""
     return to_json({"error": str(error)}, 400)
 
 

@@ -72,7 +72,7 @@ class Desk:
             }
 
     def about(self, canvas: int) -> dict[str, Any]:
-        """What the page shows of one canvas: its objects with prompts and values, and what people say of them."""
+        """Describe one canvas: its objects with prompts and values, and what people say of them."""
         with self._lock:
             record = self.objects.record(canvas)
             rows = self.objects.rows_of(canvas)

@@ -126,7 +126,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Query:
-    """Which objects are shown, and in which order. An empty text means all.
+    """A choice of objects, and their order. An empty text means all.
 
     ``category``: a name; ``show``: ``kept``, ``rejected``, or a reason of rejection; ``verdict``: a word, ``none`` for objects
     that nobody has looked at, or ``conflict``. ``sort``: one of :data:`SORTABLE`. ``least``, ``most``: of the value that is

@@ -36,7 +36,7 @@ def thumbnail(run: RunFolder, record: CanvasRecord, k: int, masked: bool) -> byt
 
 
 def thumbnail_path(folder: Path, canvas: int, k: int, masked: bool) -> Path:
-    """Where a crop is kept; a folder holds those of at most 1,000 canvases."""
+    """The file of a crop; a folder holds those of at most 1,000 canvases."""
     return folder / THUMBNAILS / f"{canvas // 1000:03d}" / f"{canvas:012d}-{k}{'-mask' if masked else ''}.webp"
 
 

@@ -38,7 +38,7 @@ _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self'; script-sr
 
 
 class _Decision(msgspec.Struct):
-    """What the page sends: a verdict on places, or on all that a query asks for."""
+    """A decision as the page sends it: a verdict on places, or on all that a query asks for."""
 
     verdict: str
     places: list[tuple[int, int | None]] = []

@@ -122,7 +122,7 @@ class Trial:
         return encode_jpeg(shrink(canvas.image, canvas.spec.canvas.render_scale))
 
     def masks(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What masks with these settings would be: nothing is sampled. ``layer`` is a PNG to lie over the image."""
+        """Make masks with these settings, without sampling. ``layer`` is a PNG to lie over the image."""
         tried, config = self._last(), self._with_masks(settings)
         record = extract_record(tried.canvas, config)
         pixels = instance_layer(record.hw_px, region_instances(record), readable_scale(record.hw_px, 1024))

@@ -175,7 +175,7 @@ class RunFolder(ShownInNotebooks):
             ) from None
 
     def read_outlines(self, file: Path) -> list[CanvasOutline]:
-        """As :meth:`read_part`, without masks and prompts, and without checking these."""
+        """Read a part like :meth:`read_part`, without masks and prompts, and without checking these."""
         try:
             outlines = [_OUTLINES.decode(line) for line in file.read_bytes().splitlines()]
             self._check_categories(outlines)

@@ -1,4 +1,4 @@
-"""What people say of the canvases of a run: ``reviews.jsonl``, to which lines are only ever added.
+"""Verdicts of people on the canvases of a run: ``reviews.jsonl``, to which lines are only ever added.
 
 The last word on an object counts, whoever says it; where people disagree, :meth:`Reviews.conflicts` shows it. The file of another
 copy of the run can be appended to this one.
@@ -45,12 +45,12 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def place(self) -> Place:
-        """What it is about."""
+        """The place that it is about."""
         return self.canvas, self.region
 
     @property
     def says(self) -> tuple[Word, int | None]:
-        """What it says, whoever says it."""
+        """The verdict itself, whoever says it."""
         return self.verdict, self.category_id
 
 
@@ -105,11 +105,11 @@ class Reviews:
         return None if people is None else next(reversed(people.values()))
 
     def of(self, who: str, place: Place) -> Verdict | None:
-        """What one person says of a place."""
+        """The verdict of one person on a place."""
         return self._by_place.get(place, {}).get(who)
 
     def said(self, place: Place) -> list[Verdict]:
-        """What everybody says of a place, the last word last."""
+        """The verdicts of everybody on a place, the last word last."""
         return list(self._by_place.get(place, {}).values())
 
     def canvases(self) -> set[int]:

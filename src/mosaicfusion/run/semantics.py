@@ -1,4 +1,4 @@
-"""What CLIP sees on the canvases of a run, in files beside the records: in the regions, and where nothing is annotated."""
+"""Findings of CLIP on the canvases of a run, in files beside the records: in the regions, and where nothing is annotated."""
 
 from __future__ import annotations
 

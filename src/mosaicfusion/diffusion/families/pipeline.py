@@ -1,4 +1,4 @@
-"""What all families share: they are pipelines of diffusers, with a denoiser, text encoders and an autoencoder."""
+"""The part that all families share: they are pipelines of diffusers, with a denoiser, text encoders and an autoencoder."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class PipelineModel:
         return np.ascontiguousarray(pixels.to("cpu", torch.uint8).numpy())
 
     def _moments(self) -> tuple[Any, Any]:
-        """What is subtracted from the autoencoder's latents, and what they are then multiplied by: numbers, or (c, 1, 1)."""
+        """Shift and scale of the autoencoder's latents: numbers, or (c, 1, 1)."""
         config = self.vae.config
         mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is None or deviation is None:
