@@ -30,11 +30,13 @@ def answer(ask: Callable[[Request], Any]) -> Callable[[Request], Awaitable[Respo
     return endpoint
 
 
-def picture(make: Callable[[Request], bytes], media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that answers with the bytes of a picture, which is not kept by the browser."""
+def picture(
+    make: Callable[[Request], bytes], media_type: str, cache: str = "no-store"
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that answers with the bytes of a picture; ``cache``: how long the browser keeps it, by default not at all."""
 
     async def endpoint(request: Request) -> Response:
         data = await run_in_threadpool(make, request)
-        return Response(data, media_type=media_type, headers={"cache-control": "no-store"})
+        return Response(data, media_type=media_type, headers={"cache-control": cache})
 
     return endpoint

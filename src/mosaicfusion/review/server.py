@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mosaicfusion.errors import MosaicFusionError
 from mosaicfusion.generation.build_dataset import build_dataset
 from mosaicfusion.masks.rejection import reason_name
-from mosaicfusion.review.answers import answer, say_error, to_json
+from mosaicfusion.review.answers import answer, picture, say_error, to_json
 from mosaicfusion.review.desk import Desk
 from mosaicfusion.review.objects import Query
 from mosaicfusion.review.pictures import layer, thumbnail
@@ -30,6 +30,7 @@ from mosaicfusion.review.trial_routes import trial_routes
 from mosaicfusion.run.reviews import Place
 
 COOKIE = "mosaicfusion-review"
+_KEPT = "max-age=3600"  # by the browser: pictures of a run do not change
 _MOST_BYTES = 2**20  # of a request
 _TEMPLATES = Environment(
     loader=PackageLoader("mosaicfusion.review"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -65,9 +66,9 @@ def make_app(desk: Desk | None, trial: Trial, token: str, hosts: frozenset[str])
         Route("/api/decide", _decide, methods=["POST"]),
         Route("/api/undo", _undo, methods=["POST"]),
         Route("/api/write", _write, methods=["POST"]),
-        Route("/thumbnail/{canvas:int}/{region:int}", _thumbnail),
-        Route("/image/{canvas:int}", _image),
-        Route("/layer/{canvas:int}", _layer),
+        Route("/thumbnail/{canvas:int}/{region:int}", picture(_thumbnail, "image/webp", _KEPT)),
+        Route("/image/{canvas:int}", picture(_image, "image/jpeg", _KEPT)),
+        Route("/layer/{canvas:int}", picture(_layer, "image/png", _KEPT)),
     ]
     first = [] if desk else [Route("/", lambda request: RedirectResponse("/try", 303))]
     static = Mount("/static", StaticFiles(packages=[("mosaicfusion.review", "static")]))
@@ -190,33 +191,24 @@ async def _write(request: Request) -> Response:
     return to_json({"instances": summary.instances, "canvases": summary.used})
 
 
-async def _thumbnail(request: Request) -> Response:
+def _thumbnail(request: Request) -> bytes:
     desk: Desk = request.app.state.desk
     canvas, region = request.path_params["canvas"], request.path_params["region"]
-
-    def make() -> bytes:
-        record = desk.objects.record(canvas)
-        if region >= len(record.regions):
-            raise MosaicFusionError(f"canvas {canvas} has no object {region}")
-        return thumbnail(desk.run, record, region, "mask" in request.query_params)
-
-    return Response(await run_in_threadpool(make), media_type="image/webp", headers={"cache-control": "max-age=3600"})
+    record = desk.objects.record(canvas)
+    if region >= len(record.regions):
+        raise MosaicFusionError(f"canvas {canvas} has no object {region}")
+    return thumbnail(desk.run, record, region, "mask" in request.query_params)
 
 
-async def _image(request: Request) -> Response:
+def _image(request: Request) -> bytes:
     desk: Desk = request.app.state.desk
-
-    def read() -> bytes:
-        record = desk.objects.record(request.path_params["canvas"])
-        if record.file_name is None:
-            raise MosaicFusionError(f"canvas {record.index} has no image")
-        path: Path = desk.run.path / record.file_name
-        return path.read_bytes()
-
-    return Response(await run_in_threadpool(read), media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
+    record = desk.objects.record(request.path_params["canvas"])
+    if record.file_name is None:
+        raise MosaicFusionError(f"canvas {record.index} has no image")
+    path: Path = desk.run.path / record.file_name
+    return path.read_bytes()
 
 
-async def _layer(request: Request) -> Response:
+def _layer(request: Request) -> bytes:
     desk: Desk = request.app.state.desk
-    data = await run_in_threadpool(lambda: layer(desk.objects.record(request.path_params["canvas"])))
-    return Response(data, media_type="image/png", headers={"cache-control": "max-age=3600"})
+    return layer(desk.objects.record(request.path_params["canvas"]))

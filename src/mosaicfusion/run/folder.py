@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -39,6 +40,7 @@ from mosaicfusion.run.manifest import Manifest
 from mosaicfusion.run.records import CanvasOutline, CanvasRecord
 
 # As CanvasRecord.to_line begins and ends; "n" of null or the quotation mark of a file name.
+_Record = TypeVar("_Record", CanvasRecord, CanvasOutline)
 _OUTLINES = msgspec.json.Decoder(CanvasOutline)
 _LINE = re.compile(rb'\{"index":([0-9]+),"hw_px":\[\d+,\d+\],"noise_seed":\d+,"file_name":(n|").*\}\n', re.DOTALL)
 
@@ -164,22 +166,18 @@ class RunFolder(ShownInNotebooks):
 
     def read_part(self, file: Path) -> list[CanvasRecord]:
         """The canvases of one of :meth:`part_files`; raises :class:`MosaicFusionError` if it is damaged."""
-        try:
-            with file.open("rb") as lines:
-                records = [CanvasRecord.from_line(line) for line in lines]
-            self._check_categories(records)
-            return records
-        except (OSError, ValueError, RecursionError) as error:
-            raise MosaicFusionError(
-                f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"
-            ) from None
+        return self._read_lines(file, CanvasRecord.from_line)
 
     def read_outlines(self, file: Path) -> list[CanvasOutline]:
         """Read a part like :meth:`read_part`, without masks and prompts, and without checking these."""
+        return self._read_lines(file, _OUTLINES.decode)
+
+    def _read_lines(self, file: Path, parse: Callable[[bytes], _Record]) -> list[_Record]:
         try:
-            outlines = [_OUTLINES.decode(line) for line in file.read_bytes().splitlines()]
-            self._check_categories(outlines)
-            return outlines
+            with file.open("rb") as lines:
+                records = [parse(line) for line in lines]
+            self._check_categories(records)
+            return records
         except (OSError, ValueError, RecursionError) as error:
             raise MosaicFusionError(
                 f"{file} is damaged ({first_line(error)}); delete it and its canvases are generated again"

@@ -23,17 +23,22 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     images, annotations = [], []
     for sample in samples:
         images.append(put_image(sample, out))
-        annotations += [
-            {
-                **annotation.record,
-                "iscrowd": int(annotation.is_crowd),
-                "segmentation": annotation.segmentation(options.masks),
-            }
-            for annotation in sample.annotations
-        ]
+        annotations += annotation_rows(sample, options)
     categories = [{"supercategory": "", **category} for category in dataset.categories]
     put_json(out, "coco.json", dataset, images, annotations, categories)
     return []
+
+
+def annotation_rows(sample: Sample, options: ExportOptions) -> list[Record]:
+    """The annotations of an image with all their fields, and masks as the options say."""
+    return [
+        {
+            **annotation.record,
+            "iscrowd": int(annotation.is_crowd),
+            "segmentation": annotation.segmentation(options.masks),
+        }
+        for annotation in sample.annotations
+    ]
 
 
 def put_image(sample: Sample, out: OutFolder) -> Record:

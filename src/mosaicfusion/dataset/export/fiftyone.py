@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mosaicfusion.dataset.export.coco import put_json
+from mosaicfusion.dataset.export.coco import annotation_rows, put_json
 from mosaicfusion.dataset.export.format import ExportOptions, Format
 from mosaicfusion.dataset.export.output import OutFolder
 from mosaicfusion.dataset.reader import Dataset
@@ -26,14 +26,7 @@ def write(dataset: Dataset, samples: Iterable[Sample], out: OutFolder, options: 
     for sample in samples:
         out.write(f"data/{sample.name}", sample.read())
         images.append({**sample.record, "file_name": sample.name})
-        annotations += [
-            {
-                **annotation.record,
-                "iscrowd": int(annotation.is_crowd),
-                "segmentation": annotation.segmentation(options.masks),
-            }
-            for annotation in sample.annotations
-        ]
+        annotations += annotation_rows(sample, options)
     put_json(out, "labels.json", dataset, images, annotations, dataset.categories)
     return [_HOW]
 
