@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +15,7 @@ import transformers
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from mosaicfusion.diffusion.family import Part, TextPlace
+from mosaicfusion.diffusion.family import Conditioning, Part, TextPlace
 from mosaicfusion.diffusion.schedulers import make_scheduler
 from mosaicfusion.errors import MosaicFusionError, first_few, first_line
 from mosaicfusion.models.device import DeviceOptions
@@ -22,7 +24,7 @@ from mosaicfusion.models.pipeline_folder import read_json
 ENCODERS = ("", "_2", "_3")  # ends of the names of text encoders and their tokenizers
 
 
-class PipelineModel:
+class PipelineModel(ABC):
     """The half of :class:`~mosaicfusion.diffusion.family.DiffusionModel` that is no family's own.
 
     Latents are handled in packed form: a cell is a token of the denoiser, so that a patch of 2 x 2 values is one cell with four
@@ -127,6 +129,14 @@ class PipelineModel:
             self.vae.to(torch.float32)  # SDXL's autoencoder overflows in float16
             return torch.float32
         return self.dtype
+
+    @abstractmethod
+    def encode(self, prompts: Sequence[str]) -> Conditioning:
+        """See :class:`~mosaicfusion.diffusion.family.DiffusionModel`."""
+
+    def encode_negative(self, prompt: str, count: int) -> Conditioning:
+        """Embeddings of the unconditional half, ``count`` times the same."""
+        return self.encode([prompt] * count)
 
     def scheduler(self, name: str, steps: int, cells: int | None = None) -> Any:
         """A fresh diffusers scheduler, configured as the model's own, with its timesteps set.

@@ -29,10 +29,6 @@ class PixArtAlpha(PipelineModel):
         )
         return Conditioning(embeddings, mask=mask)
 
-    def encode_negative(self, prompt: str, count: int) -> Conditioning:
-        """Embeddings of the unconditional half, ``count`` times the same."""
-        return self.encode([prompt] * count)
-
     def project(self, embeddings: torch.Tensor) -> torch.Tensor:
         """See :class:`PipelineModel`; to the width of the transformer."""
         self.activate(self.denoiser)

@@ -45,10 +45,6 @@ class StableDiffusion3(PipelineModel):
         )
         return Conditioning(embeddings, pooled)
 
-    def encode_negative(self, prompt: str, count: int) -> Conditioning:
-        """Embeddings of the unconditional half, ``count`` times the same."""
-        return self.encode([prompt] * count)
-
     def predict(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:

@@ -28,10 +28,6 @@ class StableDiffusion(PipelineModel):
         embeddings, _ = self.pipeline.encode_prompt(list(prompts), self.device, 1, do_classifier_free_guidance=False)
         return Conditioning(embeddings)
 
-    def encode_negative(self, prompt: str, count: int) -> Conditioning:
-        """Embeddings of the unconditional half, ``count`` times the same."""
-        return self.encode([prompt] * count)
-
     def predict(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditioning: Conditioning, region_hw_px: tuple[int, int]
     ) -> torch.Tensor:

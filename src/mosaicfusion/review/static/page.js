@@ -1,19 +1,12 @@
 // The review page: a sheet of objects of which only those in sight exist, and verdicts by key, click and frame.
+import { ask, say } from "./ask.js";
+
 const CELL = { width: 160, height: 188 }, PAGE = 200;
 const WORDS = { accept: "accepted", reject: "rejected", wrong_mask: "mask wrong", relabel: "relabelled", conflict: "disagreed" };
 const find = (id) => document.getElementById(id);
 const sheet = find("sheet"), space = find("space"), filters = find("filters");
 let total = 0, pages = new Map(), at = 0, anchor = 0, chosen = new Set(), generation = 0, state = {};
 
-async function ask(address, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "x-review": "1" }, body: JSON.stringify(body) };
-  const answer = await fetch(address, options);
-  const value = await answer.json().catch(() => ({ error: answer.statusText }));
-  if (!answer.ok) { say(value.error); throw new Error(value.error); }
-  return value;
-}
-
-function say(text) { find("said").textContent = text; }
 function many(count, word) { return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`; }
 function readable(name) { return name.replace(/_\(/g, " (").replace(/_/g, " "); }
 

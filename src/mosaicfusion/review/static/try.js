@@ -1,17 +1,10 @@
 // Trying settings: sample a canvas, look at its attention, change its masks without sampling, keep the settings.
+import { ask, say } from "./ask.js";
+
 const find = (id) => document.getElementById(id);
 const form = find("wish"), fields = form.elements;
 let current = null;
 
-async function ask(address, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "x-review": "1" }, body: JSON.stringify(body) };
-  const answer = await fetch(address, options);
-  const value = await answer.json().catch(() => ({ error: answer.statusText }));
-  if (!answer.ok) { say(value.error); throw new Error(value.error); }
-  return value;
-}
-
-function say(text) { find("said").textContent = text; }
 const readable = (name) => name.replace(/_\(/g, " (").replace(/_/g, " ");
 const number = (name) => (fields[name].value === "" ? undefined : Number(fields[name].value));
 const text = (name) => fields[name].value.trim() || undefined;
